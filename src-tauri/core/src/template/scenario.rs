@@ -1,0 +1,247 @@
+//! A lab made concrete: what a template becomes once a seed has drawn its parameters and every `{{…}}` is
+//! filled in. This is all that `lab/` and `check/` ever see of a template.
+
+use crate::api::{Role, Values};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    pub lab: String,
+    pub title: String,
+    pub track: String,
+    pub tier: String,
+    pub version: String,
+    /// SHA-256 of the lab's folder, hex (the pin).
+    pub digest: String,
+    pub seed: String,
+    pub values: Values,
+    pub limits: Limits,
+    pub egress: Egress,
+    pub nodes: Vec<Node>,
+    pub links: Vec<Link>,
+    pub criteria: Vec<Criterion>,
+    pub hints: Vec<Hint>,
+    /// Markdown, values filled in.
+    pub guide: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Of the whole lab, in CPUs; shared out to the nodes.
+    pub cpu: f64,
+    /// Of the whole lab, in MiB; shared out to the nodes.
+    pub memory_mb: u64,
+    pub timeout_minutes: u32,
+    pub attacker_max_exploits: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Egress {
+    Deny,
+    Allowlist { profile: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub name: String,
+    pub role: Role,
+    /// One of our images by short name: host, router, server, tools.
+    pub image: String,
+    /// May the learner open a terminal on it.
+    pub enter: bool,
+    /// Capabilities asked for beyond what the role gets, without the `CAP_` prefix.
+    pub caps: Vec<String>,
+    /// Directories that can be written and survive a node restart.
+    pub writable: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    /// Placed before the node starts; each must lie below a writable directory.
+    pub files: Vec<NodeFile>,
+    /// Shell text run by the node's init after wiring, at each (re)start; empty = nothing.
+    pub startup: String,
+    /// What must be true before the node counts as ready.
+    pub ready: Vec<Ready>,
+    /// Names for /etc/hosts: name → address.
+    pub hosts: BTreeMap<String, IpAddr>,
+    /// Via which address the default route goes, if any.
+    pub gateway: Option<IpAddr>,
+    pub forwarding: bool,
+    /// TCP ports a learner may want in the browser: port → label.
+    pub ports: BTreeMap<u16, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFile {
+    pub path: String,
+    /// Octal permission bits, e.g. 0o640.
+    pub mode: u32,
+    /// Numeric or by name in the image: `user:group`; root when absent.
+    pub owner: Option<String>,
+    #[serde(with = "bytes_as_base64")]
+    pub content: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Ready {
+    /// A TCP or UDP socket listens on this port in the node's network namespace.
+    Listen { proto: Proto, port: u16 },
+    /// A path exists in the node.
+    Path { path: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proto {
+    Tcp,
+    Udp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    pub id: String,
+    /// A bridge in the fabric's namespace, even with two endpoints; else a plain veth pair.
+    pub segment: bool,
+    pub endpoints: Vec<Endpoint>,
+    pub subnet: Option<IpNet>,
+    pub mtu: Option<u32>,
+    pub impairment: Option<Impairment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub node: String,
+    /// At most 15 bytes, as Linux wants it.
+    pub interface: String,
+    /// Configured at (re)wiring; empty when the learner is to configure it.
+    pub addresses: Vec<IpNet>,
+    pub mac: Option<String>,
+}
+
+/// What the fabric does to a link, outside the learner's reach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Impairment {
+    pub rate_kbit: Option<u64>,
+    pub delay_ms: Option<u32>,
+    pub jitter_ms: Option<u32>,
+    pub loss_percent: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    pub id: String,
+    pub title: String,
+    pub weight: u32,
+    /// All must pass.
+    pub evidence: Vec<Evidence>,
+    /// Said on a failure; `{{seen}}` and `{{expected}}` stay open until then.
+    pub failed: String,
+}
+
+impl Criterion {
+    pub fn disturbs(&self) -> bool {
+        self.evidence.iter().any(|e| e.after.is_some())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Done before probing and undone afterwards, whatever happens.
+    pub after: Option<Disturbance>,
+    /// How long to keep probing until it passes; 0 = once.
+    pub within_ms: u64,
+    pub probe: Probe,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disturbance {
+    /// Takes the link down on the fabric's side.
+    Cut(String),
+    Restart { node: String },
+    /// A trusted (not enterable) router announces a prefix it did not have before, by a loopback address.
+    Announce { node: String, prefix: IpNet },
+}
+
+/// Where a probe looks from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum From {
+    /// The network namespace of a node, with the fabric's own programs.
+    Node(String),
+    /// A host that did not exist before, joined to this link's segment with this address.
+    Unseen { segment: String, address: IpNet, #[serde(default)] gateway: Option<IpAddr> },
+}
+
+/// One declarative question about the lab. Judged purely from what was observed (see `check::judge`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "probe", rename_all = "snake_case")]
+pub enum Probe {
+    /// An interface is up / carries an address.
+    Interface { node: String, interface: String, #[serde(default)] address: Option<IpNet>, #[serde(default = "yes")] up: bool },
+    /// The kernel's route to an address: protocol (`ospf`, `static`, `kernel`, …), next hop, device; or that there is none.
+    Route { node: String, to: IpNet, #[serde(default)] via_protocol: Option<String>, #[serde(default)] via: Option<IpAddr>, #[serde(default)] dev: Option<String>, #[serde(default = "yes")] present: bool },
+    /// A socket listens (or does not).
+    Listening { node: String, proto: Proto, port: u16, #[serde(default = "yes")] listening: bool },
+    /// A process of this name (as in /proc/<pid>/comm) runs in the node.
+    Process { node: String, name: String, #[serde(default = "yes")] running: bool },
+    /// A file matches / does not match a regular expression (line by line); read from outside the node.
+    File { node: String, path: String, #[serde(default)] matches: Option<String>, #[serde(default)] lacks: Option<String>, #[serde(default = "yes")] exists: bool },
+    Ping { from: From, to: IpAddr, #[serde(default = "yes")] reaches: bool },
+    /// The hops on the way, as addresses, in order.
+    Path { from: From, to: IpAddr, hops: Vec<IpAddr> },
+    /// A TCP connection is accepted (or not).
+    Tcp { from: From, to: IpAddr, port: u16, #[serde(default = "yes")] accepted: bool },
+    /// A DNS question put to one server. Exactly `answer` (any order) when given; else `rcode`.
+    Dns { from: From, server: IpAddr, name: String, rtype: String, #[serde(default)] answer: Option<Vec<String>>, #[serde(default)] rcode: Option<String>, #[serde(default)] authoritative: Option<bool> },
+    /// A zone transfer is refused (or allowed).
+    ZoneTransfer { from: From, server: IpAddr, zone: String, #[serde(default)] allowed: bool },
+    Http { from: From, url: String, #[serde(default)] status: Option<u16>, #[serde(default)] body: Option<String> },
+    /// An SSH login is accepted (or refused). `key` names a private key (OpenSSH text); `password` is tried otherwise.
+    /// Runs `command` once in, whose output must match `output` when given.
+    Ssh { from: From, to: IpAddr, #[serde(default = "ssh_port")] port: u16, user: String, #[serde(default)] key: Option<String>, #[serde(default)] password: Option<String>, accepted: bool, #[serde(default)] command: Option<String>, #[serde(default)] output: Option<String> },
+    /// What the SSH server offers before login: authentication methods for a user (`publickey`, `password`, …).
+    SshMethods { from: From, to: IpAddr, #[serde(default = "ssh_port")] port: u16, user: String, methods: Vec<String> },
+    /// OSPF neighbours in state Full, by router id; `full` must equal the set exactly when `exact`.
+    OspfNeighbours { node: String, full: Vec<String>, #[serde(default)] exact: bool },
+    /// Packets matching a pcap filter are seen / not seen on a link for this long.
+    Packets { on: String, filter: String, for_ms: u64, seen: bool },
+    /// A line matching the expression appears (or not) in a file of a node.
+    Log { node: String, path: String, line: String, #[serde(default = "yes")] present: bool },
+    /// Everything else: argv run in a node that the learner cannot enter, or with the fabric's programs in its network namespace.
+    Command { on: String, #[serde(default)] inside: bool, argv: Vec<String>, #[serde(default)] exit: Option<i32>, #[serde(default)] output: Option<String> },
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ssh_port() -> u16 {
+    22
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    pub id: String,
+    pub criterion: String,
+    /// Milli-points.
+    pub cost: u32,
+    pub text: String,
+}
+
+mod bytes_as_base64 {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD.decode(String::deserialize(d)?).map_err(D::Error::custom)
+    }
+}

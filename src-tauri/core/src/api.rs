@@ -638,8 +638,12 @@ fn permit(caller: &Caller, name: &str, needs: Needs) -> Result<()> {
 
 fn decode<T: serde::de::DeserializeOwned>(name: &str, args: serde_json::Value) -> Result<T> {
     let args = if args.is_null() { serde_json::json!({}) } else { args };
-    serde_json::from_value(args)
-        .map_err(|e| Error::new(crate::error::Code::InvalidInput, format!("“{name}” was called with arguments it does not take: {e}")))
+    serde_json::from_value(args).map_err(|e| {
+        Error::new(
+            crate::error::Code::InvalidInput,
+            format!("“{name}” was called with arguments it does not take: {e}"),
+        )
+    })
 }
 
 /// Values drawn for a run, by parameter name.

@@ -19,7 +19,8 @@ fn command_map_is_current() {
         "// Generated from src-tauri/core/src/api.rs (tests/contract.rs). Do not edit.\nimport type * as api from \"./api\";\n\nexport interface Commands {\n",
     );
     for c in COMMANDS {
-        writeln!(want, "  {}: {{ request: {}; response: {} }};", c.name, typescript(c.request), typescript(c.response)).unwrap();
+        writeln!(want, "  {}: {{ request: {}; response: {} }};", c.name, typescript(c.request), typescript(c.response))
+            .unwrap();
     }
     want.push_str("}\n");
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ui/src/gen/commands.ts");
@@ -27,5 +28,8 @@ fn command_map_is_current() {
         std::fs::write(&path, &want).unwrap();
     }
     let have = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(have, want, "ui/src/gen/commands.ts is stale: run UPDATE_CONTRACT=1 cargo test -p forge-core --test contract");
+    assert_eq!(
+        have, want,
+        "ui/src/gen/commands.ts is stale: run UPDATE_CONTRACT=1 cargo test -p forge-core --test contract"
+    );
 }

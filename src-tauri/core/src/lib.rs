@@ -9,4 +9,6 @@ pub mod api;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod observe;
 pub mod template;
+pub mod terminal;

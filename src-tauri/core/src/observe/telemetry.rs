@@ -64,7 +64,7 @@ impl Hub {
                 }
             }
         });
-        stream::iter(past).chain(live).map(|sample| Arc::unwrap_or_clone(sample)).boxed()
+        stream::iter(past).chain(live).map(Arc::unwrap_or_clone).boxed()
     }
 
     /// What is remembered of a run, oldest first.

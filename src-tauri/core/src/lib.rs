@@ -10,5 +10,6 @@ pub mod check;
 pub mod engine;
 pub mod error;
 pub mod observe;
+pub mod store;
 pub mod template;
 pub mod terminal;

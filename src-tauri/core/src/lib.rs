@@ -9,5 +9,7 @@ pub mod api;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod observe;
 pub mod store;
 pub mod template;
+pub mod terminal;

@@ -9,5 +9,6 @@ pub mod api;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod keys;
 pub mod store;
 pub mod template;

@@ -6,9 +6,11 @@
 //! [`observe`] events and telemetry, [`policy`] gates, [`template`] labs, [`audit`] chain, [`scrub`] redaction ·
 //! 1 [`keys`], [`store`] · 0 [`api`], [`error`] the contract.
 pub mod api;
+pub mod audit;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod keys;
 pub mod observe;
 pub mod store;
 pub mod template;

@@ -22,7 +22,6 @@ mod submit;
 pub use keep::KeeperEnd;
 
 use crate::api::{Caller, Level};
-use crate::audit::Audit;
 use crate::engine::{Docker, Engine, Images};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
@@ -66,7 +65,6 @@ pub struct Forge {
     images: Images,
     terminals: Terminals,
     telemetry: Hub,
-    audit: Audit,
     presence: presence::Presence,
     /// Identifies this installation in Docker's labels.
     instance: String,
@@ -87,10 +85,10 @@ impl Forge {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let store = Store::open(&options.home.join("forge.db"))?;
         let instance = instance_of(&options.home)?;
-        let keys = Keys::open(&options.home.join("keys"))?;
+        let keys = Keys::open(&options.home, &mut rand::rng())?;
         let policy = Policy::load()?;
         let catalogue = Catalogue::load(options.labs.as_deref(), Some(&options.home.join("labs")))?;
-        let engine: Arc<dyn Engine> = Arc::new(Docker::connect()?);
+        let engine: Arc<dyn Engine> = Arc::new(Docker::from_env()?);
         let presence = presence::Presence::claim(&options.home)?;
         let forge = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -98,7 +96,6 @@ impl Forge {
             images: Images::new(engine.clone()),
             terminals: Terminals::new(engine.clone()),
             telemetry: Hub::default(),
-            audit: Audit::new(store.clone(), keys.clone()),
             keys,
             policy,
             catalogue,
@@ -135,7 +132,7 @@ impl Forge {
         // Cleaning up a half-made lab is bounded by Docker's own limits; what is left then, the next start sweeps.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), gone).await;
         lock(&self.forwards).clear();
-        self.terminals.close_all().await;
+        self.terminals.shutdown().await;
     }
 
     pub fn home(&self) -> &Path {
@@ -192,7 +189,7 @@ impl Forge {
     }
 
     async fn emit(&self, caller: &Caller, run: Option<&str>, kind: &str, level: Level, text: impl Into<String>, data: serde_json::Value) {
-        if let Err(e) = self.events.emit(now(), &caller.correlation, run, kind, level, text, data).await {
+        if let Err(e) = self.events.emit(&caller.correlation, run, kind, level, text, data).await {
             // The stream must never stop the work it tells of; the log still has it.
             tracing::error!(code = ?e.code, "an event could not be recorded: {e}");
         }

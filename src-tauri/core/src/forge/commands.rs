@@ -119,7 +119,7 @@ impl Commands for Forge {
     }
 
     async fn list_events(&self, _: &Caller, request: ListEvents) -> Result<Vec<Event>> {
-        self.events.list(&request).await
+        self.events.list(request).await
     }
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)

@@ -9,7 +9,7 @@ use super::{Forge, engine_caller, now};
 use crate::api::{Level, RunState};
 use crate::error::{Code, Result};
 use crate::lab;
-use crate::store::{events, intents, runs};
+use crate::store::{intents, runs};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -18,11 +18,7 @@ const TICK: Duration = Duration::from_secs(1);
 const STAND_BY: Duration = Duration::from_secs(2);
 /// Minutes left at which the learner is warned.
 const WARN_AT: [i64; 2] = [10, 2];
-/// Events are kept this long, and this many.
-const EVENTS_DAYS: i64 = 30;
-const EVENTS_KEPT: u32 = 100_000;
-/// Ticks between prunings and full repairs.
-const HOURLY: u64 = 3600;
+/// Ticks between repairs.
 const REPAIR_EVERY: u64 = 15;
 /// A keeper of its own process stays this many ticks after the last run.
 const LINGER: u64 = 3;
@@ -79,12 +75,6 @@ impl Forge {
                 && e.code != Code::DockerUnavailable
             {
                 tracing::warn!(code = ?e.code, "repair is not complete: {e}");
-            }
-            if tick % HOURLY == 0 {
-                let pruned = self.store.write_relaxed(|tx| events::prune(tx, now() - EVENTS_DAYS * 86_400_000, EVENTS_KEPT)).await;
-                if let Err(e) = pruned {
-                    tracing::warn!("old events could not be dropped: {e}");
-                }
             }
             let alive = match self.store.read(|c| runs::list(c, false)).await {
                 Ok(rows) => {

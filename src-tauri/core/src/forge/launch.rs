@@ -41,7 +41,7 @@ impl Forge {
             now: now(),
             machine: spawn::Machine { cpus: machine.cpus, memory_mb: machine.memory_bytes >> 20 },
         };
-        let admission = spawn::admit(&self.store, &self.policy, &self.keys, &self.audit, asked).await?;
+        let admission = spawn::admit(&self.store, &self.policy, &self.keys, asked).await?;
         let (row, token) = match admission {
             Admission::Known(row) => return Ok(row.summary(now())),
             Admission::New { run, token } => (run, token),
@@ -224,7 +224,7 @@ impl Forge {
     /// The error a start ended with, as the event stream recorded it.
     async fn why_ended(&self, row: &runs::Run) -> Error {
         let asked = crate::api::ListEvents { run: Some(row.run.clone()), since: 0, limit: None };
-        let recorded = self.events.list(&asked).await.ok().and_then(|events| {
+        let recorded = self.events.list(asked).await.ok().and_then(|events| {
             events.into_iter().rev().filter(|e| e.kind == "run.state").find_map(|e| {
                 serde_json::from_value::<Error>(e.data.get("error")?.clone()).ok()
             })

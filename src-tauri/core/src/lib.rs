@@ -11,5 +11,7 @@ pub mod check;
 pub mod engine;
 pub mod error;
 pub mod keys;
+pub mod policy;
+pub mod spawn;
 pub mod store;
 pub mod template;

@@ -12,6 +12,8 @@ pub mod engine;
 pub mod error;
 pub mod keys;
 pub mod observe;
+pub mod policy;
+pub mod spawn;
 pub mod store;
 pub mod template;
 pub mod terminal;

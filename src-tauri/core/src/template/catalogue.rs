@@ -260,7 +260,8 @@ impl Lab {
     }
 
     fn wrongs(&self, scope: &Scope) -> Result<Vec<Wrong>> {
-        let names: BTreeSet<&str> = self.folder.below("wrong").filter_map(|(p, _)| Some(p.split_once('/')?.0)).collect();
+        let names: BTreeSet<&str> =
+            self.folder.below("wrong").filter_map(|(p, _)| Some(p.split_once('/')?.0)).collect();
         names.into_iter().map(|name| super::wrong::read(self, name, |dir| self.scripts(dir, scope))).collect()
     }
 }

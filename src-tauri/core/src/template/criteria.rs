@@ -28,7 +28,11 @@ pub fn criteria(specs: &[CriterionSpec], cx: &Context) -> Result<Vec<Criterion>,
     let mut out = Vec::new();
     for spec in specs {
         if !is_label(&spec.id, 40) {
-            work.problem(spec.id.at, format!("“{}” cannot be a criterion's id", spec.id.value), Some("Use lower-case letters, digits and hyphens.".into()));
+            work.problem(
+                spec.id.at,
+                format!("“{}” cannot be a criterion's id", spec.id.value),
+                Some("Use lower-case letters, digits and hyphens.".into()),
+            );
         } else if !seen.insert(spec.id.value.as_str()) {
             work.problem(spec.id.at, format!("there are two criteria with the id “{}”", spec.id.value), None);
         }
@@ -36,7 +40,11 @@ pub fn criteria(specs: &[CriterionSpec], cx: &Context) -> Result<Vec<Criterion>,
             work.problem(spec.weight.at, format!("a weight of {} is not between 1 and 100", spec.weight.value), None);
         }
         if spec.evidence.is_empty() {
-            work.problem(spec.evidence.at, format!("“{}” asks for no evidence, so nothing could settle it", spec.id.value), None);
+            work.problem(
+                spec.evidence.at,
+                format!("“{}” asks for no evidence, so nothing could settle it", spec.id.value),
+                None,
+            );
         }
         let evidence = spec
             .evidence
@@ -76,7 +84,11 @@ pub fn hints(file: &str, specs: &[HintSpec], criteria: &[Criterion]) -> Result<V
         *cost = cost.saturating_add(spec.cost.value);
         let worth = criterion.weight.saturating_mul(1000);
         if *cost > worth {
-            problems.push(Problem::new(file, spec.cost.at, format!("the hints for “{}” cost {cost} milli-points together; it is worth {worth}", criterion.id)));
+            problems.push(Problem::new(
+                file,
+                spec.cost.at,
+                format!("the hints for “{}” cost {cost} milli-points together; it is worth {worth}", criterion.id),
+            ));
         }
         out.push(Hint {
             id: format!("{}-{count}", criterion.id),
@@ -117,7 +129,11 @@ impl Work<'_> {
                 if let Some(n) = self.cx.nodes.iter().find(|n| n.name == node)
                     && (n.enter || n.role != Role::Router)
                 {
-                    self.problem(a.node.at, format!("“{node}” cannot announce for a check"), Some("It must be a router that the learner cannot enter (enter: false).".into()));
+                    self.problem(
+                        a.node.at,
+                        format!("“{node}” cannot announce for a check"),
+                        Some("It must be a router that the learner cannot enter (enter: false).".into()),
+                    );
                 }
                 Disturbance::Announce { node, prefix: a.prefix.0.trunc() }
             }
@@ -164,7 +180,11 @@ impl Work<'_> {
         let drawn = address.or_else(|| found.and_then(|l| self.free_address(l)));
         let Some(address) = drawn else {
             if let Some(l) = found {
-                self.problem(segment.at, format!("“{}” has no free address for an unseen host", l.id), Some("Give the segment a subnet with room, or the host an address.".into()));
+                self.problem(
+                    segment.at,
+                    format!("“{}” has no free address for an unseen host", l.id),
+                    Some("Give the segment a subnet with room, or the host an address.".into()),
+                );
             }
             let nowhere = IpNet::new_assert(std::net::Ipv4Addr::UNSPECIFIED.into(), 32);
             return From::Unseen { segment: segment.value.clone(), address: nowhere, gateway };
@@ -244,7 +264,9 @@ impl Work<'_> {
                 zone: p.zone.clone(),
                 allowed: p.allowed,
             },
-            S::Http(p) => Probe::Http { from: self.from(&p.from), url: p.url.clone(), status: p.status, body: text(&p.body) },
+            S::Http(p) => {
+                Probe::Http { from: self.from(&p.from), url: p.url.clone(), status: p.status, body: text(&p.body) }
+            }
             S::Ssh(p) => {
                 let from = self.from(&p.from);
                 if p.key.is_some() == p.password.is_some() {
@@ -295,12 +317,26 @@ impl Work<'_> {
                     self.problem(p.argv.at, "a command probe needs an `argv`".into(), None);
                 }
                 if p.exit.is_none() && p.output.is_none() {
-                    self.problem(p.on.at, "a command probe needs `exit` or `output`, else nothing could fail".into(), None);
+                    self.problem(
+                        p.on.at,
+                        "a command probe needs `exit` or `output`, else nothing could fail".into(),
+                        None,
+                    );
                 }
                 if p.inside && self.cx.nodes.iter().any(|n| n.name == on && n.enter) {
-                    self.problem(p.on.at, format!("“{on}” is a node the learner can enter: its own programs prove nothing"), Some("Drop `inside` to use the trusted programs in its network namespace.".into()));
+                    self.problem(
+                        p.on.at,
+                        format!("“{on}” is a node the learner can enter: its own programs prove nothing"),
+                        Some("Drop `inside` to use the trusted programs in its network namespace.".into()),
+                    );
                 }
-                Probe::Command { on, inside: p.inside, argv: p.argv.value.clone(), exit: p.exit, output: text(&p.output) }
+                Probe::Command {
+                    on,
+                    inside: p.inside,
+                    argv: p.argv.value.clone(),
+                    exit: p.exit,
+                    output: text(&p.output),
+                }
             }
         }
     }

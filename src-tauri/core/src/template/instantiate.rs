@@ -58,7 +58,8 @@ impl Template {
         problems.append(&mut limits(&lab.spec.limits));
         problems.append(&mut versions(&lab));
         problems.append(&mut requirements(&lab.spec.requires));
-        let nodes_cx = nodes::Context { file: LAB_FILE, folder, scope: &scope, plan: &plan, names: lab.spec.network.names };
+        let nodes_cx =
+            nodes::Context { file: LAB_FILE, folder, scope: &scope, plan: &plan, names: lab.spec.network.names };
         let nodes = nodes::nodes(&lab.spec.assets.nodes, &nodes_cx).unwrap_or_else(|mut p| {
             problems.append(&mut p);
             Vec::new()
@@ -70,7 +71,11 @@ impl Template {
         let criteria = criteria::criteria(&lab.spec.success_criteria, &cx).map_err(report)?;
         let hints = criteria::hints(LAB_FILE, &lab.spec.hints, &criteria).map_err(report)?;
         if nodes.is_empty() || criteria.is_empty() {
-            return Err(report(vec![Problem::new(LAB_FILE, filled.at, "a lab needs at least one node and one success criterion")]));
+            return Err(report(vec![Problem::new(
+                LAB_FILE,
+                filled.at,
+                "a lab needs at least one node and one success criterion",
+            )]));
         }
         let guide = match folder.get("guide.md") {
             Some(bytes) => scope.fill_text("guide.md", &String::from_utf8_lossy(bytes))?,
@@ -117,7 +122,8 @@ impl Template {
         let Some(written) = spec.and_then(|s| s.get("network")) else { return Ok((scope, values, None)) };
         let network = scope.fill(LAB_FILE, written)?;
         let network: NetworkSpec = typed::read(LAB_FILE, &network).map_err(|p| vec![p])?;
-        let nodes = spec.and_then(|s| s.get("assets")).and_then(|a| a.get("nodes")).map(Tree::items).unwrap_or_default();
+        let nodes =
+            spec.and_then(|s| s.get("assets")).and_then(|a| a.get("nodes")).map(Tree::items).unwrap_or_default();
         let members: Vec<Member> = nodes
             .iter()
             .filter_map(|n| {
@@ -139,18 +145,31 @@ impl Template {
                 interfaces.insert(e.interface.clone(), e.addresses.first().map(|a| a.addr().to_string()).into());
             }
             if scope.contains(name.1) || RESERVED.contains(&name.1) {
-                problems.push(Problem::new(LAB_FILE, name.0, format!("“{}” is the name of something else in this lab", name.1)).hint("Parameters, nodes and links share one set of names."));
+                problems.push(
+                    Problem::new(LAB_FILE, name.0, format!("“{}” is the name of something else in this lab", name.1))
+                        .hint("Parameters, nodes and links share one set of names."),
+                );
             }
             scope.insert(name.1, interfaces.into());
         }
         for l in &plan.links {
             if scope.contains(&l.id) {
-                problems.push(Problem::new(LAB_FILE, self.tree.at, format!("“{}” names both a link and something else in this lab", l.id)).hint("Parameters, nodes and links share one set of names."));
+                let network = self.tree.get("spec").and_then(|s| s.get("network"));
+                let at = network.and_then(|n| find_id(n, &l.id)).map_or(self.tree.at, |t| t.at);
+                problems.push(
+                    Problem::new(LAB_FILE, at, format!("“{}” names both a link and something else in this lab", l.id))
+                        .hint("Parameters, nodes and links share one set of names."),
+                );
             }
             scope.insert(&l.id, serde_json::json!({"subnet": l.subnet.map(|s| s.to_string())}));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
+}
+
+fn find_id<'t>(network: &'t Tree, id: &str) -> Option<&'t Tree> {
+    let lists = ["links", "segments"].into_iter().filter_map(|l| network.get(l));
+    lists.flat_map(Tree::items).filter_map(|l| l.get("id")).find(|t| t.as_text() == Some(id))
 }
 
 pub fn is_seed(s: &str) -> bool {
@@ -177,13 +196,21 @@ fn metadata(m: &Metadata) -> Vec<Problem> {
         out.push(if hint.is_empty() { p } else { p.hint(hint) });
     };
     if !is_label(&m.name, 60) {
-        problem(m.name.at, format!("“{}” cannot be a lab's name", m.name.value), "Use lower-case letters, digits and hyphens.");
+        problem(
+            m.name.at,
+            format!("“{}” cannot be a lab's name", m.name.value),
+            "Use lower-case letters, digits and hyphens.",
+        );
     }
     if m.title.trim().is_empty() {
         problem(m.title.at, "a lab needs a title".into(), "");
     }
     if !is_semver(&m.version) {
-        problem(m.version.at, format!("“{}” is not a semantic version", m.version.value), "Write three numbers: 1.0.0.");
+        problem(
+            m.version.at,
+            format!("“{}” is not a semantic version", m.version.value),
+            "Write three numbers: 1.0.0.",
+        );
     }
     if !(1..=600).contains(&m.minutes.value) {
         problem(m.minutes.at, format!("{} minutes are not between 1 and 600", m.minutes.value), "");
@@ -191,7 +218,11 @@ fn metadata(m: &Metadata) -> Vec<Problem> {
     for l in &m.labels {
         let known = ["class:", "tier:", "topic:"].iter().find_map(|p| l.strip_prefix(p));
         if !known.is_some_and(|word| is_label(word, 40)) {
-            problem(l.at, format!("“{}” is not a label", l.value), "Labels are class:<track>, tier:<level> and topic:<word>.");
+            problem(
+                l.at,
+                format!("“{}” is not a label", l.value),
+                "Labels are class:<track>, tier:<level> and topic:<word>.",
+            );
         }
     }
     for prefix in ["class:", "tier:"] {
@@ -212,8 +243,16 @@ fn limits(l: &LimitsSpec) -> Vec<Problem> {
         }
     };
     check((0.1..=32.0).contains(&l.cpu.value), l.cpu.at, format!("{} CPUs are not between 0.1 and 32", l.cpu.value));
-    check((32..=65536).contains(&l.memory_mb.value), l.memory_mb.at, format!("{} MiB are not between 32 and 65536", l.memory_mb.value));
-    check((5..=1440).contains(&l.timeout_minutes.value), l.timeout_minutes.at, format!("{} minutes are not between 5 and 1440", l.timeout_minutes.value));
+    check(
+        (32..=65536).contains(&l.memory_mb.value),
+        l.memory_mb.at,
+        format!("{} MiB are not between 32 and 65536", l.memory_mb.value),
+    );
+    check(
+        (5..=1440).contains(&l.timeout_minutes.value),
+        l.timeout_minutes.at,
+        format!("{} minutes are not between 5 and 1440", l.timeout_minutes.value),
+    );
     out
 }
 
@@ -250,7 +289,9 @@ fn egress(network: &NetworkSpec) -> Result<Egress> {
                 .into());
         }
         (EgressSpec::Allowlist, None) => {
-            return Err(Problem::new(LAB_FILE, network.egress.at, "egress: allowlist needs an allowlist_profile").into());
+            return Err(
+                Problem::new(LAB_FILE, network.egress.at, "egress: allowlist needs an allowlist_profile").into()
+            );
         }
     })
 }

@@ -4,8 +4,8 @@ use super::model::{Addressing, EndpointSpec, NetworkSpec};
 use super::params::{host_range, nth_host, overlap};
 use super::problem::{Problem, did_you_mean};
 use super::scenario::{Endpoint, Impairment, Link};
-use super::typed::At;
 use super::shape::{is_label, is_mac};
+use super::typed::At;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -69,13 +69,21 @@ pub fn plan(file: &str, network: &NetworkSpec, members: &[Member]) -> Result<Pla
         }));
     for l in &network.links {
         if l.between.len() != 2 {
-            wiring.problem(l.between.at, format!("a link has exactly two ends, this one has {}", l.between.len()), Some("Use a segment for any other number.".into()));
+            wiring.problem(
+                l.between.at,
+                format!("a link has exactly two ends, this one has {}", l.between.len()),
+                Some("Use a segment for any other number.".into()),
+            );
         }
     }
     let mut links: Vec<Link> = Vec::new();
     for w in written {
         if !is_label(w.id, 15) {
-            wiring.problem(w.id.at, format!("“{}” cannot be a link's id", w.id.value), Some("Use at most 15 lower-case letters, digits and hyphens.".into()));
+            wiring.problem(
+                w.id.at,
+                format!("“{}” cannot be a link's id", w.id.value),
+                Some("Use at most 15 lower-case letters, digits and hyphens.".into()),
+            );
         } else if links.iter().any(|l| l.id == w.id.value) {
             wiring.problem(w.id.at, format!("there are two links with the id “{}”", w.id.value), None);
         }
@@ -174,7 +182,12 @@ impl Wiring<'_> {
             self.problem(node.at, format!("there is no node “{}”", node.value), hint);
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if interface.is_empty() || interface.len() > 15 || !interface.chars().all(plain) || interface.value == "lo" || interface.starts_with('.') {
+        if interface.is_empty()
+            || interface.len() > 15
+            || !interface.chars().all(plain)
+            || interface.value == "lo"
+            || interface.starts_with('.')
+        {
             self.problem(
                 interface.at,
                 format!("“{}” cannot be an interface's name", interface.value),
@@ -187,7 +200,11 @@ impl Wiring<'_> {
         if let Some(mac) = &mac
             && !is_mac(mac)
         {
-            self.problem(mac.at, format!("“{}” is not a unicast MAC address such as 02:00:00:00:00:01", mac.value), None);
+            self.problem(
+                mac.at,
+                format!("“{}” is not a unicast MAC address such as 02:00:00:00:00:01", mac.value),
+                None,
+            );
         }
         Some(End { node, interface: interface.value, address, mac })
     }
@@ -217,7 +234,11 @@ impl Wiring<'_> {
                     *slot = Some(vec![address]);
                 }
                 None => {
-                    self.problem(subnet.at, format!("{net} has no address left for all ends of “{}”", w.id.value), None);
+                    self.problem(
+                        subnet.at,
+                        format!("{net} has no address left for all ends of “{}”", w.id.value),
+                        None,
+                    );
                     break;
                 }
             }

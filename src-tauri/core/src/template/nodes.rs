@@ -35,7 +35,11 @@ pub fn nodes(specs: &[NodeSpec], cx: &Context) -> Result<Vec<Node>, Vec<Problem>
                     .hint("Use at most 32 lower-case letters, digits and hyphens."),
             );
         } else if !seen.insert(spec.name.value.clone()) {
-            problems.push(Problem::new(cx.file, spec.name.at, format!("there are two nodes named “{}”", spec.name.value)));
+            problems.push(Problem::new(
+                cx.file,
+                spec.name.at,
+                format!("there are two nodes named “{}”", spec.name.value),
+            ));
         }
         out.push(node(spec, cx, &mut problems));
     }
@@ -53,14 +57,25 @@ fn node(spec: &NodeSpec, cx: &Context, problems: &mut Vec<Problem>) -> Node {
     for cap in &spec.caps {
         if !CAPABILITIES.contains(&cap.as_str()) {
             let hint = did_you_mean(cap, CAPABILITIES.iter().copied()).filter(|h| h.starts_with("Did"));
-            problem(cap.at, format!("“{}” is not a capability", cap.value), hint.or(Some("Write it without CAP_, in capitals.".into())));
+            problem(
+                cap.at,
+                format!("“{}” is not a capability", cap.value),
+                hint.or(Some("Write it without CAP_, in capitals.".into())),
+            );
         }
     }
     for dir in &spec.writable {
         match clean_path(dir) {
             None => problem(dir.at, format!("“{}” is not a plain absolute path", dir.value), None),
             Some(rest) if VOLATILE.iter().any(|v| within(rest, v)) => {
-                problem(dir.at, format!("“{}” cannot be declared writable", dir.value), Some("/run, /tmp, /var/log and /var/tmp are writable anyway; /proc, /sys and /dev are the kernel's.".into()));
+                problem(
+                    dir.at,
+                    format!("“{}” cannot be declared writable", dir.value),
+                    Some(
+                        "/run, /tmp, /var/log and /var/tmp are writable anyway; /proc, /sys and /dev are the kernel's."
+                            .into(),
+                    ),
+                );
             }
             Some(_) => {}
         }
@@ -118,8 +133,12 @@ fn files(spec: &NodeSpec, cx: &Context, problems: &mut Vec<Problem>) -> Vec<Node
                     let at = f.path.as_ref().or(f.from.as_ref()).map_or(spec.name.at, |a| a.at);
                     if !writable {
                         problems.push(
-                            Problem::new(cx.file, at, format!("{} lies below no writable directory of “{}”", file.path, spec.name.value))
-                                .hint("Add its directory to the node's `writable`."),
+                            Problem::new(
+                                cx.file,
+                                at,
+                                format!("{} lies below no writable directory of “{}”", file.path, spec.name.value),
+                            )
+                            .hint("Add its directory to the node's `writable`."),
                         );
                     }
                     if out.iter().any(|o| o.path == file.path) {
@@ -170,18 +189,25 @@ fn laid_out(f: &FileSpec, cx: &Context) -> Result<Vec<NodeFile>, Option<Problem>
         }
         (None, Some(path), Some(content)) => {
             if clean_path(path).is_none() {
-                return Err(Some(Problem::new(cx.file, path.at, format!("“{}” is not a plain absolute path", path.value))));
+                return Err(Some(Problem::new(
+                    cx.file,
+                    path.at,
+                    format!("“{}” is not a plain absolute path", path.value),
+                )));
             }
             Ok(vec![one(path.value.clone(), content.clone().into_bytes())])
         }
-        _ => Err(f.from.as_ref().or(f.path.as_ref()).map(|a| {
-            Problem::new(cx.file, a.at, "a file needs either `from`, or `path` with `content`")
-        })),
+        _ => Err(f
+            .from
+            .as_ref()
+            .or(f.path.as_ref())
+            .map(|a| Problem::new(cx.file, a.at, "a file needs either `from`, or `path` with `content`"))),
     }
 }
 
 fn mode(file: &str, text: &At<String>) -> Result<u32, Problem> {
     u32::from_str_radix(text, 8).ok().filter(|m| *m <= 0o777 && text.len() >= 3).ok_or_else(|| {
-        Problem::new(file, text.at, format!("“{}” is not an octal mode", text.value)).hint("Write it in quotes: \"0640\".")
+        Problem::new(file, text.at, format!("“{}” is not an octal mode", text.value))
+            .hint("Write it in quotes: \"0640\".")
     })
 }

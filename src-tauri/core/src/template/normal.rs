@@ -9,7 +9,11 @@ const FLAT_BLOCKS: &[&str] = &["parameters", "limits", "network", "assets", "suc
 
 pub fn normal(file: &str, tree: Tree) -> Result<Tree, Problem> {
     if !matches!(tree.kind, Kind::Map(_)) {
-        return Err(Problem::new(file, tree.at, format!("expected a mapping with metadata and spec, found {}", tree.what())));
+        return Err(Problem::new(
+            file,
+            tree.at,
+            format!("expected a mapping with metadata and spec, found {}", tree.what()),
+        ));
     }
     let tree = if tree.get("spec").is_none() && FLAT_BLOCKS.iter().any(|b| tree.get(b).is_some()) {
         unflatten(tree)
@@ -29,7 +33,8 @@ pub fn normal(file: &str, tree: Tree) -> Result<Tree, Problem> {
 fn unflatten(tree: Tree) -> Tree {
     let at = tree.at;
     let Kind::Map(entries) = tree.kind else { return tree };
-    let (spec, mut top): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(k, _)| FLAT_BLOCKS.contains(&k.name.as_str()));
+    let (spec, mut top): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(k, _)| FLAT_BLOCKS.contains(&k.name.as_str()));
     let mut spec = map(at, spec);
     let name = spec
         .get("assets")

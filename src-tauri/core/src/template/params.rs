@@ -112,10 +112,9 @@ pub fn draw(file: &str, parameters: &Tree, seed: &str, taken: &mut Vec<IpNet>) -
     }
     for (key, body) in parameters.entries() {
         if !is_name(&key.name) || super::scope::RESERVED.contains(&key.name.as_str()) {
-            problems.push(
-                Problem::new(file, key.at, format!("“{}” cannot be a parameter's name", key.name))
-                    .hint("Use a lower-case letter, then lower-case letters, digits or underscores; seen and expected are taken."),
-            );
+            problems.push(Problem::new(file, key.at, format!("“{}” cannot be a parameter's name", key.name)).hint(
+                "Use a lower-case letter, then lower-case letters, digits or underscores; seen and expected are taken.",
+            ));
             continue;
         }
         let scope = Scope::new(&values);
@@ -171,15 +170,14 @@ fn one_value(spec: &ParamSpec, s: &mut Stream, taken: &mut Vec<IpNet>) -> Result
             json!(out)
         }
         ParamSpec::Pick(p) => {
-            let of: Vec<Value> = p
-                .of
-                .iter()
-                .map(|v| match v {
-                    Scalar::Number(n) => json!(n),
-                    Scalar::Flag(b) => json!(b),
-                    Scalar::Text(t) => json!(t),
-                })
-                .collect();
+            let of: Vec<Value> =
+                p.of.iter()
+                    .map(|v| match v {
+                        Scalar::Number(n) => json!(n),
+                        Scalar::Flag(b) => json!(b),
+                        Scalar::Text(t) => json!(t),
+                    })
+                    .collect();
             several(s, &of, p.count)?
         }
         ParamSpec::Name(p) => several(s, &NAMES.iter().map(|n| json!(n)).collect::<Vec<_>>(), p.count)?,
@@ -226,7 +224,9 @@ fn integer(s: &mut Stream, min: i64, max: i64) -> Result<i64, String> {
 fn several(s: &mut Stream, of: &[Value], count: Option<usize>) -> Result<Value, String> {
     match count {
         None => s.pick(of).cloned().ok_or_else(|| "there is nothing to pick from".into()),
-        Some(n) if counted(n)? > of.len() => Err(format!("{n} different ones were asked for, but there are {}", of.len())),
+        Some(n) if counted(n)? > of.len() => {
+            Err(format!("{n} different ones were asked for, but there are {}", of.len()))
+        }
         Some(n) => Ok(json!(s.choose(of, n))),
     }
 }
@@ -311,8 +311,8 @@ const NAMES: &[&str] = &[
     "acorn", "amber", "aspen", "atlas", "badger", "basil", "beacon", "birch", "bison", "bramble", "breeze", "canyon",
     "cedar", "cinder", "clover", "cobalt", "comet", "copper", "coral", "crane", "cypress", "dahlia", "delta", "dune",
     "ember", "falcon", "fennel", "fern", "fjord", "flint", "garnet", "ginger", "glacier", "granite", "harbor", "hazel",
-    "heron", "hickory", "indigo", "iris", "ivory", "jasper", "juniper", "kestrel", "lagoon", "larch", "lichen", "linden",
-    "lotus", "lunar", "maple", "marble", "meadow", "nectar", "nimbus", "nutmeg", "onyx", "opal", "orchid", "osprey",
-    "otter", "pepper", "pine", "poplar", "prairie", "quartz", "raven", "ridge", "saffron", "sage", "sierra", "sparrow",
-    "spruce", "summit", "tundra", "umber", "velvet", "violet", "walnut", "willow", "zephyr", "zinc",
+    "heron", "hickory", "indigo", "iris", "ivory", "jasper", "juniper", "kestrel", "lagoon", "larch", "lichen",
+    "linden", "lotus", "lunar", "maple", "marble", "meadow", "nectar", "nimbus", "nutmeg", "onyx", "opal", "orchid",
+    "osprey", "otter", "pepper", "pine", "poplar", "prairie", "quartz", "raven", "ridge", "saffron", "sage", "sierra",
+    "sparrow", "spruce", "summit", "tundra", "umber", "velvet", "violet", "walnut", "willow", "zephyr", "zinc",
 ];

@@ -42,11 +42,7 @@ impl Problem {
     }
 
     fn place(&self) -> String {
-        if self.at.line == 0 {
-            self.file.clone()
-        } else {
-            format!("{}:{}:{}", self.file, self.at.line, self.at.column)
-        }
+        if self.at.line == 0 { self.file.clone() } else { format!("{}:{}:{}", self.file, self.at.line, self.at.column) }
     }
 }
 
@@ -77,7 +73,9 @@ pub fn report(mut problems: Vec<Problem>) -> Error {
     }
     let rows: Vec<_> = problems
         .iter()
-        .map(|p| json!({"file": p.file, "line": p.at.line, "column": p.at.column, "message": p.message, "hint": p.hint}))
+        .map(
+            |p| json!({"file": p.file, "line": p.at.line, "column": p.at.column, "message": p.message, "hint": p.hint}),
+        )
         .collect();
     error.details(json!({ "problems": rows }))
 }

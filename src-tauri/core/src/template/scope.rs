@@ -119,9 +119,14 @@ impl Scope {
         while let [step, tail @ ..] = rest {
             rest = tail;
             value = match &value {
-                Value::Array(items) => step.parse::<usize>().ok().and_then(|i| items.get(i)).cloned().ok_or_else(|| {
-                    (format!("“{{{{{path}}}}}”: “{name}” has the items 0 to {}", items.len().saturating_sub(1)), None)
-                })?,
+                Value::Array(items) => {
+                    step.parse::<usize>().ok().and_then(|i| items.get(i)).cloned().ok_or_else(|| {
+                        (
+                            format!("“{{{{{path}}}}}”: “{name}” has the items 0 to {}", items.len().saturating_sub(1)),
+                            None,
+                        )
+                    })?
+                }
                 Value::Object(map) => map.get(*step).cloned().ok_or_else(|| {
                     (
                         format!("“{{{{{path}}}}}”: “{name}” has no “{step}”"),
@@ -212,7 +217,10 @@ fn reverse_zone(net: &IpNet) -> Option<String> {
 enum Part<'a> {
     Plain(&'a str),
     /// `at` is the byte offset in the text.
-    Reference { path: &'a str, at: usize },
+    Reference {
+        path: &'a str,
+        at: usize,
+    },
 }
 
 fn parts(text: &str) -> Vec<Part<'_>> {

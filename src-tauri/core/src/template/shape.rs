@@ -41,11 +41,47 @@ pub fn clean_path(s: &str) -> Option<&str> {
 }
 
 pub const CAPABILITIES: &[&str] = &[
-    "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN", "DAC_OVERRIDE",
-    "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE", "MAC_ADMIN",
-    "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID",
-    "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT",
-    "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "AUDIT_WRITE",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "PERFMON",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYSLOG",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
 ];
 
 pub const KERNEL_FEATURES: &[&str] =
@@ -58,8 +94,16 @@ mod tests {
     #[test]
     fn words_are_told_from_non_words() {
         for (f, good, bad) in [
-            (is_semver as fn(&str) -> bool, vec!["1.0.0", "0.12.3-rc.1+b.7"], vec!["1.0", "01.0.0", "1.0.0-", "1.0.0-01", "v1.0.0", ""]),
-            (is_mac, vec!["02:00:00:00:00:01"], vec!["01:00:00:00:00:01", "00:00:00:00:00:00", "02:00:00:00:00", "2:0:0:0:0:1"]),
+            (
+                is_semver as fn(&str) -> bool,
+                vec!["1.0.0", "0.12.3-rc.1+b.7"],
+                vec!["1.0", "01.0.0", "1.0.0-", "1.0.0-01", "v1.0.0", ""],
+            ),
+            (
+                is_mac,
+                vec!["02:00:00:00:00:01"],
+                vec!["01:00:00:00:00:01", "00:00:00:00:00:00", "02:00:00:00:00", "2:0:0:0:0:1"],
+            ),
             (|s| clean_path(s).is_some(), vec!["/etc/bind", "/a"], vec!["/", "etc", "/a/../b", "/a//b", "/a/", "/a\n"]),
             (|s| is_label(s, 15), vec!["r1", "dns-zone"], vec!["", "-a", "a-", "A", "a_b", "0123456789abcdef"]),
         ] {

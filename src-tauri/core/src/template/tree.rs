@@ -206,10 +206,8 @@ fn yaml_error(file: &str, e: &serde_saphyr::Error) -> Error {
                 .hint("A lab has at most 32 levels, 30000 nodes and 64 aliases.")
                 .details(serde_json::json!({"problems": [{"file": file, "line": at.line, "column": at.column, "message": e.to_string(), "hint": null}]}));
         }
-        Y::MergeKeyNotAllowed { .. } => {
-            Problem::new(file, at, "merge keys (<<) are not part of the template language")
-                .hint("Write the fields out, or use a parameter.")
-        }
+        Y::MergeKeyNotAllowed { .. } => Problem::new(file, at, "merge keys (<<) are not part of the template language")
+            .hint("Write the fields out, or use a parameter."),
         Y::Eof { .. } => Problem::new(file, at, "the file is empty; a lab was expected"),
         other => Problem::new(file, at, format!("not valid YAML: {}", plain(&other.to_string())))
             .hint("Check indentation, quotes and brackets here and on the line above."),

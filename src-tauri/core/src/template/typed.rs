@@ -7,9 +7,7 @@ use std::fmt;
 
 /// Reads `tree` as a `T`. The problem names the file, the place and what was expected.
 pub fn read<'t, T: Deserialize<'t>>(file: &str, tree: &'t Tree) -> Result<T, Problem> {
-    T::deserialize(Reader(tree)).map_err(|e| {
-        Problem::new(file, e.at.unwrap_or(tree.at), e.message).maybe_hint(e.hint)
-    })
+    T::deserialize(Reader(tree)).map_err(|e| Problem::new(file, e.at.unwrap_or(tree.at), e.message).maybe_hint(e.hint))
 }
 
 /// A value together with its place. Keeps its place only when read by [`read`].
@@ -103,10 +101,16 @@ impl de::Error for Misfit {
     }
 
     fn invalid_type(unexpected: de::Unexpected, expected: &dyn de::Expected) -> Self {
-        let hint = matches!(unexpected, de::Unexpected::Float(_) | de::Unexpected::Unsigned(_) | de::Unexpected::Signed(_) | de::Unexpected::Bool(_))
-            .then(|| expected.to_string())
-            .filter(|e| e.contains("string"))
-            .map(|_| "Put it in quotes to make it text.".to_owned());
+        let hint = matches!(
+            unexpected,
+            de::Unexpected::Float(_)
+                | de::Unexpected::Unsigned(_)
+                | de::Unexpected::Signed(_)
+                | de::Unexpected::Bool(_)
+        )
+        .then(|| expected.to_string())
+        .filter(|e| e.contains("string"))
+        .map(|_| "Put it in quotes to make it text.".to_owned());
         Self { at: None, message: format!("expected {}, found {}", words(expected), found(unexpected)), hint }
     }
 
@@ -308,7 +312,9 @@ impl<'t> de::VariantAccess<'t> for Choice<'t> {
     fn unit_variant(self) -> Result<(), Misfit> {
         match self.body.map(|b| &b.kind) {
             None | Some(Kind::Null) => Ok(()),
-            Some(_) => Err(Misfit { at: Some(self.at), message: format!("“{}” takes no fields", self.name), hint: None }),
+            Some(_) => {
+                Err(Misfit { at: Some(self.at), message: format!("“{}” takes no fields", self.name), hint: None })
+            }
         }
     }
 

@@ -20,11 +20,14 @@ struct WrongFile {
 pub fn read(lab: &Lab, name: &str, scripts: impl FnOnce(&str) -> Result<BTreeMap<String, String>>) -> Result<Wrong> {
     let dir = format!("wrong/{name}");
     let file = format!("{dir}/wrong.yaml");
-    let bytes = lab.folder.get(&file).ok_or_else(|| Problem::new(&file, super::problem::Pos::default(), "is missing"))?;
+    let bytes =
+        lab.folder.get(&file).ok_or_else(|| Problem::new(&file, super::problem::Pos::default(), "is missing"))?;
     let tree = Tree::parse(&file, bytes)?;
     let wrong: WrongFile = typed::read(&file, &tree)?;
     if wrong.fails.is_empty() || wrong.why.trim().is_empty() {
-        return Err(Problem::new(&file, wrong.fails.at, "say why, and name at least one criterion that must fail").into());
+        return Err(
+            Problem::new(&file, wrong.fails.at, "say why, and name at least one criterion that must fail").into()
+        );
     }
     for id in &wrong.fails.value {
         let known = || lab.specimen.criteria.iter().map(|c| c.id.as_str());

@@ -9,4 +9,5 @@ pub mod api;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod lab;
 pub mod template;

@@ -2,6 +2,7 @@
 //! any memory of what it made. Whoever wants to know asks Docker by label.
 
 mod docker;
+pub mod fabric;
 pub mod seccomp;
 
 pub use docker::Docker;

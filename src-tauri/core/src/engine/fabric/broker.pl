@@ -39,12 +39,15 @@ sub answer {
 sub refuse { my ($code, $text) = @_; syswrite STDERR, $text; _exit($code) }
 sub gone { refuse(250, "node process $_[0] is not there any more") }
 
+sub all_of { open my $fh, '<', $_[0] or return ''; local $/; return <$fh> // '' }
+
+# `self` stands for the fabric's own container, where unseen hosts live.
 sub ours {
     my ($pid, $container) = @_;
-    $pid =~ /^\d+$/ && $container =~ /^[0-9a-f]{12,}$/ or gone($pid);
-    open my $fh, '<', "/proc/$pid/cgroup" or gone($pid);
-    local $/;
-    index(<$fh> // '', $container) >= 0 or gone($pid);
+    $pid =~ /^\d+$/ or gone($pid);
+    my $theirs = all_of("/proc/$pid/cgroup");
+    if ($container eq 'self') { $theirs ne '' && $theirs eq all_of('/proc/self/cgroup') or gone($pid) }
+    else { $container =~ /^[0-9a-f]{12,}$/ && index($theirs, $container) >= 0 or gone($pid) }
 }
 
 sub netns {
@@ -135,6 +138,26 @@ sub op_tree {
     $walk->($top, $dir, 0);
 }
 
+# Owners that templates name by user and group, as the node's own image knows them. Lines "user:group path".
+sub own {
+    my ($target, $lines) = @_;
+    my $root = root_of(@$target);
+    my %id;
+    for my $file (qw(passwd group)) {
+        my $fd = openat2(fileno $root, "/etc/$file", O_PATH, IN_ROOT | NO_MAGICLINKS) // refuse(5, "/etc/$file: $!");
+        for (split /\n/, slurp($fd, 1 << 20) // '') { my @f = split /:/; $id{$file}{ $f[0] } = $f[2] if @f > 2 }
+        POSIX::close($fd);
+    }
+    for (split /\n/, $lines) {
+        my ($user, $group, $path) = /^([^:\s]*):([^:\s]*) (.*)$/ or refuse(5, "owner line: $_");
+        my $uid = $user =~ /^\d+$/ ? $user : $id{passwd}{$user} // refuse(5, "no user $user in the image (owner of $path)");
+        my $gid = $group =~ /^\d+$/ ? $group : $id{group}{$group} // refuse(5, "no group $group in the image (owner of $path)");
+        my $fd = openat2(fileno $root, $path, O_PATH | O_NOFOLLOW, IN_ROOT | NO_MAGICLINKS) // refuse(5, "$path: $!");
+        chown $uid, $gid, "/proc/self/fd/$fd" or refuse(5, "owner of $path: $!");
+        POSIX::close($fd);
+    }
+}
+
 sub batch {
     my ($program, $text, @options) = @_;
     return 1 if $text eq '';
@@ -154,7 +177,7 @@ sub checksum_off {
 
 # Wires one node: its ports on this side, then its interfaces inside. Once per network namespace, whoever asks, however often.
 sub op_wire {
-    my ($target, $name, $old, $outside, $shape, $inside, $offload) = @_;
+    my ($target, $name, $old, $outside, $shape, $inside, $offload, $owners) = @_;
     my ($ns, $inode) = netns(@$target);
     sysopen my $lock, "/tmp/forge-wire-$name", O_RDWR | O_CREAT, 0600 or refuse(5, "lock: $!");
     flock $lock, LOCK_EX or refuse(5, "lock: $!");
@@ -167,6 +190,7 @@ sub op_wire {
         batch('ip', $old, '-force');
         open STDERR, '>&', $keep;
     }
+    own($target, $owners) if $owners ne '';
     dup2(fileno $ns, HANDLES) // refuse(5, "dup2: $!");
     $outside =~ s/\@state(\d+)\@/-e "\/tmp\/forge-cut-$1" ? 'down' : 'up'/ge;
     batch('ip', $outside) or refuse(1, '');

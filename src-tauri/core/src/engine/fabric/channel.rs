@@ -131,7 +131,10 @@ fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Se
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn write_all(mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>, mut inbox: mpsc::Receiver<Vec<u8>>) {
+async fn write_all(
+    mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>,
+    mut inbox: mpsc::Receiver<Vec<u8>>,
+) {
     while let Some(frame) = inbox.recv().await {
         if input.write_all(&frame).await.is_err() || input.flush().await.is_err() {
             return;
@@ -141,7 +144,10 @@ async fn write_all(mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send
     let _ = input.shutdown().await;
 }
 
-async fn read_answers(mut output: futures_util::stream::BoxStream<'static, Result<(u8, bytes::Bytes)>>, pending: Pending) {
+async fn read_answers(
+    mut output: futures_util::stream::BoxStream<'static, Result<(u8, bytes::Bytes)>>,
+    pending: Pending,
+) {
     let mut buffer = BytesMut::new();
     while let Some(chunk) = output.next().await {
         match chunk {
@@ -176,8 +182,11 @@ fn encode(id: u64, request: &Request) -> Vec<u8> {
         request.target.clone(),
         request.handles.join(" "),
     ];
-    let fields =
-        head.iter().map(String::as_bytes).chain([request.stdin.as_slice()]).chain(request.args.iter().map(Vec::as_slice));
+    let fields = head
+        .iter()
+        .map(String::as_bytes)
+        .chain([request.stdin.as_slice()])
+        .chain(request.args.iter().map(Vec::as_slice));
     let mut body = Vec::with_capacity(256 + request.stdin.len());
     for field in fields {
         body.extend_from_slice(&(field.len() as u32).to_be_bytes());
@@ -236,7 +245,11 @@ mod tests {
 
     #[test]
     fn answers_survive_any_chunking() {
-        let bytes = [frame(&[b"7", b"done", b"3", b"1", b"out\0\xff", b"err"]), frame(&[b"8", b"timeout", b"0", b"0", b"", b""])].concat();
+        let bytes = [
+            frame(&[b"7", b"done", b"3", b"1", b"out\0\xff", b"err"]),
+            frame(&[b"8", b"timeout", b"0", b"0", b"", b""]),
+        ]
+        .concat();
         for cut in 1..bytes.len() {
             let mut buffer = BytesMut::new();
             let mut seen = Vec::new();

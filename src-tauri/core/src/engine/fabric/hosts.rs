@@ -30,8 +30,8 @@ impl UnseenHost {
             let why = text(&ran.stderr);
             Error::new(Code::DockerFailed, format!("An unseen host could not join with {address}: {why}"))
         })?;
-        // The holder lives in the fabric's own container, which is what the broker's guard compares.
-        let place = Place { node: String::new(), container: fabric.container().into(), pid };
+        // The holder lives in the fabric's own container, which is what the broker's guard compares then.
+        let place = Place { node: String::new(), container: "self".into(), pid };
         Ok(Self { fabric: fabric.clone(), place })
     }
 

@@ -54,6 +54,17 @@ pub enum Condition {
     Path(String),
 }
 
+/// How a node is wired.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wiring<'a> {
+    pub ports: &'a [&'a Port],
+    pub gateway: Option<IpAddr>,
+    /// After a restart: what is left of the old ports goes first.
+    pub again: bool,
+    /// `(user:group, path)` as the node's image knows them, set before its startup runs.
+    pub owners: &'a [(String, String)],
+}
+
 /// What a namespace really holds; see [`Fabric::survey`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surveyed {
@@ -92,7 +103,8 @@ pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
         command: vec!["--now".into(), "sleep".into(), "infinity".into()],
         env: vec![("TINI_SUBREAPER".into(), "1".into())],
         // NET_RAW to capture and ping, DAC_OVERRIDE to read a node's files and talk to its daemons' sockets whoever owns them.
-        caps: ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE"].map(String::from).into(),
+        // CHOWN to hand a template's files to the users it names.
+        caps: ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE", "CHOWN"].map(String::from).into(),
         seccomp: SeccompProfile::Fabric,
         tmpfs: [("/tmp".into(), scratch("128m")), ("/run".into(), scratch("4m"))].into(),
         pids: 1024,
@@ -252,8 +264,9 @@ impl Fabric {
     }
 
     /// Wires a node: ports, interfaces, addresses, default route, and the mark its init waits for. Once per network
-    /// namespace, whoever asks and however often. `again` after a restart: what is left of the old ports goes first.
-    pub async fn wire(&self, place: &Place, ports: &[&Port], gateway: Option<IpAddr>, again: bool) -> Result<()> {
+    /// namespace, whoever asks and however often.
+    pub async fn wire(&self, place: &Place, wiring: &Wiring<'_>) -> Result<()> {
+        let Wiring { ports, gateway, again, owners } = *wiring;
         let netem = self.netem_for(ports.iter().map(|p| &p.shape)).await?;
         let shape = ports.iter().fold(String::new(), |all, p| all + &p.shape.tc(&p.name(), netem));
         let offload: Vec<_> = ports.iter().filter(|p| p.checksum_off).map(|p| p.interface.as_str()).collect();
@@ -264,6 +277,7 @@ impl Fabric {
             shape,
             wiring::inside(ports, gateway),
             offload.join(","),
+            owners.iter().map(|(owner, path)| format!("{owner} {path}")).collect::<Vec<_>>().join("\n"),
         ];
         let request = Request {
             op: "wire",
@@ -320,7 +334,8 @@ impl Fabric {
         let said = text(&answer.stderr);
         let (node, what) = said.split_once('\t').unwrap_or(("", &said));
         if answer.exit == 8 {
-            let missing = said.lines().map(|l| l.trim_end().replacen('\t', " waits for ", 1)).collect::<Vec<_>>().join("; ");
+            let missing =
+                said.lines().map(|l| l.trim_end().replacen('\t', " waits for ", 1)).collect::<Vec<_>>().join("; ");
             let seconds = limit.as_secs();
             return Err(Error::new(Code::Timeout, format!("After {seconds} s: {missing}.")));
         }
@@ -376,8 +391,11 @@ fn node_gone() -> Error {
 }
 
 fn lacks_netem(what: &str) -> Error {
-    Error::new(Code::MachineLacks, format!("This lab impairs a link in a way this machine's kernel cannot: it lacks {what}."))
-        .hint("Docker Desktop and the kernels of most distributions have it; `forge doctor` shows what is missing here.")
+    Error::new(
+        Code::MachineLacks,
+        format!("This lab impairs a link in a way this machine's kernel cannot: it lacks {what}."),
+    )
+    .hint("Docker Desktop and the kernels of most distributions have it; `forge doctor` shows what is missing here.")
 }
 
 fn text(bytes: &[u8]) -> String {

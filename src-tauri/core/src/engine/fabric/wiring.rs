@@ -95,7 +95,8 @@ impl Shape {
         } else if let Some(rate) = self.rate_kbit {
             // Burst: 10 ms of the rate, at least one large frame plus headroom.
             let burst = (rate * 1000 / 8 / 100).max(3200);
-            let _ = writeln!(out, "qdisc replace dev {port} root handle 1: tbf rate {rate}kbit burst {burst} latency 50ms");
+            let _ =
+                writeln!(out, "qdisc replace dev {port} root handle 1: tbf rate {rate}kbit burst {burst} latency 50ms");
         }
         out
     }
@@ -251,7 +252,9 @@ mod tests {
         assert!(Shape { delay_ms: Some(1), ..Shape::default() }.needs_netem());
         assert!(!Shape { loss_percent: Some(1.0), ..Shape::default() }.needs_netem());
         assert!(Shape { loss_percent: Some(1.0), ..Shape::default() }.needs_nft(false));
-        assert!(loss_rules(&[("p1.0".into(), 2.5)]).contains("oifname \"p1.0\" numgen random mod 10000 < 250 counter drop"));
+        assert!(
+            loss_rules(&[("p1.0".into(), 2.5)]).contains("oifname \"p1.0\" numgen random mod 10000 < 250 counter drop")
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod check;
 pub mod engine;
 pub mod error;
 pub mod keys;
+pub mod lab;
 pub mod observe;
 pub mod policy;
 pub mod spawn;

@@ -3,7 +3,11 @@
 
 pub mod caps;
 mod docker;
+<<<<<<< HEAD
 pub mod images;
+=======
+pub mod fabric;
+>>>>>>> lab
 pub mod seccomp;
 
 pub use docker::Docker;

@@ -10,6 +10,7 @@ pub mod check;
 pub mod engine;
 pub mod error;
 pub mod observe;
+pub mod report;
 pub mod store;
 pub mod template;
 pub mod terminal;

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lab;
 pub mod observe;
 pub mod policy;
+pub mod report;
 pub mod spawn;
 pub mod store;
 pub mod template;

@@ -3,11 +3,8 @@
 
 pub mod caps;
 mod docker;
-<<<<<<< HEAD
-pub mod images;
-=======
 pub mod fabric;
->>>>>>> lab
+pub mod images;
 pub mod seccomp;
 
 pub use docker::Docker;

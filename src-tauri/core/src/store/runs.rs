@@ -1,0 +1,444 @@
+//! Runs: one row per started lab, and the hints revealed in it.
+//!
+//! ```text
+//! Starting ─→ Ready ⇄ Paused        any of these three ─→ Stopping ─→ Stopped
+//!     └─────────┴───────┴─→ Failed ─→ Stopping (clearing up what a failure left)
+//! ```
+//! A transition names the state it expects and is refused with `WrongState` when the run is in another: of two
+//! processes that want to act on the same run, one does.
+
+use super::{Conn, Tx, decode, encode, from_word, signed, unsigned, word};
+use crate::api::{CheckReport, Isolation, RunState, RunSummary, Step};
+use crate::error::{Code, Error, Result};
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+pub(super) const V1: &str = "
+CREATE TABLE runs (
+    run           TEXT PRIMARY KEY,
+    request_id    TEXT NOT NULL UNIQUE,
+    subject       TEXT NOT NULL,
+    lab           TEXT NOT NULL,
+    lab_title     TEXT NOT NULL,
+    track         TEXT NOT NULL,
+    version       TEXT NOT NULL,
+    digest        TEXT NOT NULL,
+    seed          TEXT NOT NULL,
+    scenario      TEXT NOT NULL,
+    nodes         INTEGER NOT NULL,
+    cpu_milli     INTEGER NOT NULL,
+    memory_mb     INTEGER NOT NULL,
+    state         TEXT NOT NULL,
+    reason        TEXT NOT NULL DEFAULT '',
+    created       INTEGER NOT NULL,
+    started       TEXT,
+    ready_ms      INTEGER,
+    deadline      INTEGER,
+    remaining_ms  INTEGER,
+    ended         INTEGER,
+    steps         TEXT NOT NULL DEFAULT '[]',
+    last_check    TEXT,
+    isolation     TEXT,
+    owner         TEXT
+) STRICT;
+CREATE INDEX runs_state ON runs (state);
+CREATE INDEX runs_created ON runs (created);
+CREATE TABLE revealed_hints (
+    run   TEXT NOT NULL REFERENCES runs (run) ON DELETE CASCADE,
+    hint  TEXT NOT NULL,
+    at    INTEGER NOT NULL,
+    PRIMARY KEY (run, hint)
+) STRICT, WITHOUT ROWID;";
+
+const COLUMNS: &str = "run, request_id, subject, lab, lab_title, track, version, digest, seed, nodes, state, reason, \
+     created, started, ready_ms, deadline, remaining_ms, ended, last_check, isolation, owner, cpu_milli, memory_mb";
+
+/// What is known when a run is admitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewRun {
+    pub run: String,
+    pub request_id: String,
+    /// Whom its use counts against.
+    pub subject: String,
+    pub lab: String,
+    pub lab_title: String,
+    pub track: String,
+    pub version: String,
+    pub digest: String,
+    pub seed: String,
+    /// The scenario as JSON; its type belongs to a room above.
+    pub scenario: String,
+    pub nodes: u32,
+    pub cpu_milli: u64,
+    pub memory_mb: u64,
+    pub created: i64,
+    pub owner: Owner,
+}
+
+/// The process that is at work on a run. A process id alone may be used again by another program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub pid: u32,
+    /// Drawn at the process's start.
+    pub process: String,
+}
+
+/// When the run became ready, by clocks that a changed wall clock does not move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    pub at: i64,
+    /// Identifies the boot within which `monotonic_ms` counts; empty where there is none.
+    pub boot: String,
+    pub monotonic_ms: i64,
+}
+
+/// A row without its scenario and steps, which have their own functions because they are large.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub run: String,
+    pub request_id: String,
+    pub subject: String,
+    pub lab: String,
+    pub lab_title: String,
+    pub track: String,
+    pub version: String,
+    pub digest: String,
+    pub seed: String,
+    pub nodes: u32,
+    pub cpu_milli: u64,
+    pub memory_mb: u64,
+    pub state: RunState,
+    pub reason: String,
+    pub created: i64,
+    pub started: Option<Started>,
+    pub ready_ms: Option<u64>,
+    /// None before it is ready and while it is paused.
+    pub deadline: Option<i64>,
+    /// Only while it is paused.
+    pub remaining_ms: Option<i64>,
+    pub ended: Option<i64>,
+    pub last_check: Option<CheckReport>,
+    pub isolation: Option<Isolation>,
+    pub owner: Option<Owner>,
+}
+
+impl Run {
+    /// As the shells see it at `now`.
+    pub fn summary(&self, now: i64) -> RunSummary {
+        let remaining = match self.state {
+            RunState::Paused => self.remaining_ms,
+            RunState::Ready => self.deadline.map(|d| (d - now).max(0)),
+            _ => None,
+        };
+        RunSummary {
+            run: self.run.clone(),
+            lab: self.lab.clone(),
+            lab_title: self.lab_title.clone(),
+            track: self.track.clone(),
+            seed: self.seed.clone(),
+            request_id: self.request_id.clone(),
+            state: self.state,
+            reason: self.reason.clone(),
+            created: self.created,
+            deadline: self.deadline,
+            remaining_ms: remaining,
+            ready_ms: self.ready_ms,
+            last_check: self.last_check.clone(),
+            nodes: self.nodes,
+        }
+    }
+}
+
+/// It has, or may have, containers.
+pub fn alive(state: RunState) -> bool {
+    !matches!(state, RunState::Stopped | RunState::Failed)
+}
+
+/// Which transitions there are.
+pub fn legal(from: RunState, to: RunState) -> bool {
+    use RunState::{Failed, Paused, Ready, Starting, Stopped, Stopping};
+    matches!(
+        (from, to),
+        (Starting, Ready | Stopping | Failed)
+            | (Ready, Paused | Stopping | Failed)
+            | (Paused, Ready | Stopping | Failed)
+            | (Stopping, Stopped | Failed)
+            | (Failed, Stopping)
+    )
+}
+
+/// A new run in `Starting`. `RequestReused` when the request id is taken, `StoreFailed` when the run id is.
+pub fn insert(tx: &Tx, new: &NewRun) -> Result<Run> {
+    if let Some(other) = by_request(tx, &new.request_id)? {
+        return Err(Error::new(
+            Code::RequestReused,
+            format!("The request id “{}” belongs to run {} of lab {}.", new.request_id, other.run, other.lab),
+        )
+        .details(serde_json::json!({"run": other.run, "lab": other.lab, "seed": other.seed})));
+    }
+    tx.prepare_cached(
+        "INSERT INTO runs (run, request_id, subject, lab, lab_title, track, version, digest, seed, scenario, nodes,
+                           cpu_milli, memory_mb, state, created, owner)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+    )?
+    .execute(params![
+        new.run,
+        new.request_id,
+        new.subject,
+        new.lab,
+        new.lab_title,
+        new.track,
+        new.version,
+        new.digest,
+        new.seed,
+        new.scenario,
+        new.nodes,
+        signed(new.cpu_milli)?,
+        signed(new.memory_mb)?,
+        word(&RunState::Starting)?,
+        new.created,
+        encode(&new.owner)?,
+    ])?;
+    get(tx, &new.run)
+}
+
+/// `UnknownRun` when there is none of this id.
+pub fn get(conn: &Conn, run: &str) -> Result<Run> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE run = ?1");
+    conn.prepare_cached(&sql)?.query_and_then([run], read)?.next().unwrap_or_else(|| Err(unknown(run)))
+}
+
+pub fn by_request(conn: &Conn, request_id: &str) -> Result<Option<Run>> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE request_id = ?1");
+    conn.prepare_cached(&sql)?.query_and_then([request_id], read)?.next().transpose()
+}
+
+/// Newest first; only those that are alive unless `all`.
+pub fn list(conn: &Conn, all: bool) -> Result<Vec<Run>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM runs WHERE ?1 OR state NOT IN ('stopped', 'failed') ORDER BY created DESC, run");
+    conn.prepare_cached(&sql)?.query_and_then([all], read)?.collect()
+}
+
+/// The newest run of a lab that is alive.
+pub fn active_of_lab(conn: &Conn, lab: &str) -> Result<Option<Run>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM runs WHERE lab = ?1 AND state NOT IN ('stopped', 'failed') ORDER BY created DESC LIMIT 1"
+    );
+    conn.prepare_cached(&sql)?.query_and_then([lab], read)?.next().transpose()
+}
+
+/// When the lab was last started.
+pub fn last_of_lab(conn: &Conn, lab: &str) -> Result<Option<i64>> {
+    Ok(conn.prepare_cached("SELECT max(created) FROM runs WHERE lab = ?1")?.query_row([lab], |r| r.get(0))?)
+}
+
+/// How long the last starts of a lab took, newest first, in milliseconds.
+pub fn ready_times(conn: &Conn, lab: &str, limit: u32) -> Result<Vec<u64>> {
+    let mut q = conn.prepare_cached(
+        "SELECT ready_ms FROM runs WHERE lab = ?1 AND ready_ms IS NOT NULL ORDER BY created DESC LIMIT ?2",
+    )?;
+    q.query_and_then(params![lab, limit], |r| unsigned(r.get(0)?))?.collect()
+}
+
+/// The scenario as it was stored, JSON.
+pub fn scenario(conn: &Conn, run: &str) -> Result<String> {
+    conn.prepare_cached("SELECT scenario FROM runs WHERE run = ?1")?
+        .query_row([run], |r| r.get(0))
+        .optional()?
+        .ok_or_else(|| unknown(run))
+}
+
+pub fn steps(conn: &Conn, run: &str) -> Result<Vec<Step>> {
+    let text: String = conn
+        .prepare_cached("SELECT steps FROM runs WHERE run = ?1")?
+        .query_row([run], |r| r.get(0))
+        .optional()?
+        .ok_or_else(|| unknown(run))?;
+    decode("list of steps", &text)
+}
+
+pub fn set_steps(tx: &Tx, run: &str, steps: &[Step]) -> Result<()> {
+    set(tx, run, "UPDATE runs SET steps = ?2 WHERE run = ?1", &encode(&steps)?)
+}
+
+pub fn set_last_check(tx: &Tx, run: &str, report: &CheckReport) -> Result<()> {
+    set(tx, run, "UPDATE runs SET last_check = ?2 WHERE run = ?1", &encode(report)?)
+}
+
+pub fn set_isolation(tx: &Tx, run: &str, isolation: &Isolation) -> Result<()> {
+    set(tx, run, "UPDATE runs SET isolation = ?2 WHERE run = ?1", &encode(isolation)?)
+}
+
+/// `Starting` → `Ready`.
+pub fn ready(tx: &Tx, run: &str, ready_ms: u64, started: &Started, deadline: i64) -> Result<Run> {
+    advance(tx, run, RunState::Starting, RunState::Ready, "")?;
+    tx.prepare_cached("UPDATE runs SET ready_ms = ?2, started = ?3, deadline = ?4 WHERE run = ?1")?
+        .execute(params![run, signed(ready_ms)?, encode(started)?, deadline])?;
+    get(tx, run)
+}
+
+/// `Ready` → `Paused`; the time left at `now` is frozen.
+pub fn pause(tx: &Tx, run: &str, now: i64) -> Result<Run> {
+    advance(tx, run, RunState::Ready, RunState::Paused, "")?;
+    tx.prepare_cached("UPDATE runs SET remaining_ms = max(deadline - ?2, 0), deadline = NULL WHERE run = ?1")?
+        .execute(params![run, now])?;
+    get(tx, run)
+}
+
+/// `Paused` → `Ready`; the time left runs again from `now`.
+pub fn resume(tx: &Tx, run: &str, now: i64) -> Result<Run> {
+    advance(tx, run, RunState::Paused, RunState::Ready, "")?;
+    tx.prepare_cached("UPDATE runs SET deadline = ?2 + remaining_ms, remaining_ms = NULL WHERE run = ?1")?
+        .execute(params![run, now])?;
+    get(tx, run)
+}
+
+/// More time for a run that is ready or paused; `WrongState` otherwise.
+pub fn extend(tx: &Tx, run: &str, by_ms: i64) -> Result<Run> {
+    let changed = tx
+        .prepare_cached(
+            "UPDATE runs SET deadline = deadline + ?2, remaining_ms = remaining_ms + ?2
+             WHERE run = ?1 AND state IN ('ready', 'paused')",
+        )?
+        .execute(params![run, by_ms])?;
+    let now_is = get(tx, run)?;
+    if changed == 0 {
+        return Err(wrong(run, now_is.state, "be given more time"));
+    }
+    Ok(now_is)
+}
+
+/// Any state that is not final, and `Failed` → `Stopping`. `reason` replaces the old one unless it is empty.
+pub fn stopping(tx: &Tx, run: &str, reason: &str) -> Result<Run> {
+    let from = get(tx, run)?.state;
+    advance(tx, run, from, RunState::Stopping, reason)
+}
+
+/// `Stopping` → `Stopped`.
+pub fn stopped(tx: &Tx, run: &str, now: i64) -> Result<Run> {
+    advance(tx, run, RunState::Stopping, RunState::Stopped, "")?;
+    end(tx, run, now)
+}
+
+/// Any state that is not final → `Failed`, with the reason in words.
+pub fn failed(tx: &Tx, run: &str, reason: &str, now: i64) -> Result<Run> {
+    let from = get(tx, run)?.state;
+    advance(tx, run, from, RunState::Failed, reason)?;
+    end(tx, run, now)
+}
+
+fn end(tx: &Tx, run: &str, now: i64) -> Result<Run> {
+    tx.prepare_cached("UPDATE runs SET ended = ?2, owner = NULL, deadline = NULL, remaining_ms = NULL WHERE run = ?1")?
+        .execute(params![run, now])?;
+    get(tx, run)
+}
+
+/// The one way a state changes: only from the expected one, only along [`legal`]. `WrongState`, `UnknownRun`.
+/// A `reason` that is empty leaves the one there is.
+pub fn advance(tx: &Tx, run: &str, expected: RunState, to: RunState, reason: &str) -> Result<Run> {
+    let changed = if legal(expected, to) {
+        tx.prepare_cached(
+            "UPDATE runs SET state = ?3, reason = iif(?4 = '', reason, ?4) WHERE run = ?1 AND state = ?2",
+        )?
+        .execute(params![run, word(&expected)?, word(&to)?, reason])?
+    } else {
+        0
+    };
+    let now_is = get(tx, run)?;
+    if changed == 0 {
+        return Err(wrong(run, now_is.state, &format!("become {}", word(&to)?)));
+    }
+    Ok(now_is)
+}
+
+/// Takes charge of a run if it is still in the hands of `expected` (None: nobody's); `WrongState` when another
+/// process was quicker.
+pub fn claim(tx: &Tx, run: &str, expected: Option<&Owner>, new: &Owner) -> Result<()> {
+    let changed = tx.prepare_cached("UPDATE runs SET owner = ?3 WHERE run = ?1 AND owner IS ?2")?.execute(params![
+        run,
+        expected.map(encode).transpose()?,
+        encode(new)?
+    ])?;
+    if changed == 0 {
+        let holder = get(tx, run)?.owner;
+        return Err(Error::new(Code::WrongState, format!("Another process is at work on run {run}."))
+            .hint("Wait a moment, then try again.")
+            .details(serde_json::json!({"owner": holder})));
+    }
+    Ok(())
+}
+
+/// Lets go of a run; nothing happens when it is in other hands by now.
+pub fn release(tx: &Tx, run: &str, owner: &Owner) -> Result<()> {
+    tx.prepare_cached("UPDATE runs SET owner = NULL WHERE run = ?1 AND owner = ?2")?
+        .execute(params![run, encode(owner)?])?;
+    Ok(())
+}
+
+/// Remembers that a hint was revealed; false when it had been before.
+pub fn reveal_hint(tx: &Tx, run: &str, hint: &str, at: i64) -> Result<bool> {
+    get(tx, run)?;
+    Ok(tx
+        .prepare_cached("INSERT INTO revealed_hints (run, hint, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![run, hint, at])?
+        > 0)
+}
+
+/// Ids of the hints revealed in a run, in the order they were.
+pub fn revealed_hints(conn: &Conn, run: &str) -> Result<Vec<String>> {
+    let mut q = conn.prepare_cached("SELECT hint FROM revealed_hints WHERE run = ?1 ORDER BY at, hint")?;
+    q.query_and_then([run], |r| Ok(r.get(0)?))?.collect()
+}
+
+fn set(tx: &Tx, run: &str, sql: &str, value: &str) -> Result<()> {
+    if tx.prepare_cached(sql)?.execute(params![run, value])? == 0 {
+        return Err(unknown(run));
+    }
+    Ok(())
+}
+
+fn unknown(run: &str) -> Error {
+    Error::new(Code::UnknownRun, format!("There is no run “{run}”.")).hint("`forge ps --all` lists the runs.")
+}
+
+fn wrong(run: &str, state: RunState, wish: &str) -> Error {
+    let state = match word(&state) {
+        Ok(w) => w,
+        Err(e) => return e,
+    };
+    Error::new(Code::WrongState, format!("Run {run} is {state}; it cannot {wish} now."))
+        .details(serde_json::json!({"state": state}))
+}
+
+fn json<T: serde::de::DeserializeOwned>(r: &Row, column: &str) -> Result<Option<T>> {
+    r.get::<_, Option<String>>(column)?.map(|text| decode(column, &text)).transpose()
+}
+
+fn read(r: &Row) -> Result<Run> {
+    Ok(Run {
+        run: r.get("run")?,
+        request_id: r.get("request_id")?,
+        subject: r.get("subject")?,
+        lab: r.get("lab")?,
+        lab_title: r.get("lab_title")?,
+        track: r.get("track")?,
+        version: r.get("version")?,
+        digest: r.get("digest")?,
+        seed: r.get("seed")?,
+        nodes: r.get("nodes")?,
+        cpu_milli: unsigned(r.get("cpu_milli")?)?,
+        memory_mb: unsigned(r.get("memory_mb")?)?,
+        state: from_word("run state", r.get("state")?)?,
+        reason: r.get("reason")?,
+        created: r.get("created")?,
+        started: json(r, "started")?,
+        ready_ms: r.get::<_, Option<i64>>("ready_ms")?.map(unsigned).transpose()?,
+        deadline: r.get("deadline")?,
+        remaining_ms: r.get("remaining_ms")?,
+        ended: r.get("ended")?,
+        last_check: json(r, "last_check")?,
+        isolation: json(r, "isolation")?,
+        owner: json(r, "owner")?,
+    })
+}

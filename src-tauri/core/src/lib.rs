@@ -6,11 +6,16 @@
 //! [`observe`] events and telemetry, [`policy`] gates, [`template`] labs, [`audit`] chain, [`scrub`] redaction ·
 //! 1 [`keys`], [`store`] · 0 [`api`], [`error`] the contract.
 pub mod api;
+pub mod audit;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod keys;
+pub mod lab;
 pub mod observe;
+pub mod policy;
 pub mod report;
+pub mod spawn;
 pub mod store;
 pub mod template;
 pub mod terminal;

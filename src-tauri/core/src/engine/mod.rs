@@ -1,6 +1,11 @@
 //! The only door to Docker: plain data in, plain data out. What it refuses to hold: policy, SQL, templates, and
 //! any memory of what it made. Whoever wants to know asks Docker by label.
 
+mod docker;
+pub mod seccomp;
+
+pub use docker::Docker;
+
 use crate::error::Result;
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,0 +1,217 @@
+//! What this machine has and lacks, in words, each with its remedy. Pure: [`Facts`] are gathered by the façade.
+
+use crate::api::{DoctorReport, DoctorRow, Fix, Health, ImageInfo};
+use crate::engine::EngineInfo;
+use crate::error::Error;
+
+pub const GIB: u64 = 1 << 30;
+/// Under this much memory even the smallest lab starves.
+const MEMORY_LEAST: u64 = GIB;
+const MEMORY_GOOD: u64 = 4 * GIB;
+/// Images, a few runs and their evidence.
+const DISK_LEAST: u64 = GIB;
+const DISK_GOOD: u64 = 5 * GIB;
+/// Oldest engine the design was measured on.
+const ENGINE_OLDEST: (u32, u32) = (20, 10);
+
+pub struct Facts {
+    pub docker: Result<EngineInfo, Error>,
+    pub images: Result<Vec<ImageInfo>, Error>,
+    /// The two-node wiring trial: milliseconds it took; None when it could not be tried yet.
+    pub wiring: Option<Result<u64, Error>>,
+    pub free_bytes: Option<u64>,
+    /// A warning of the keys' room about how they are kept; None when they are in an OS secret store.
+    pub keys: Result<Option<String>, Error>,
+    pub policy_digest: Result<String, Error>,
+    pub broken_labs: Vec<String>,
+    pub home: String,
+    pub linux: bool,
+}
+
+pub fn report(facts: &Facts) -> DoctorReport {
+    let mut rows = vec![docker(facts)];
+    if let Ok(info) = &facts.docker {
+        rows.push(memory(info));
+        rows.push(images(&facts.images));
+        rows.push(wiring(facts));
+    }
+    rows.extend([disk(facts), policies(&facts.policy_digest), labs(&facts.broken_labs), keys(&facts.keys)]);
+    DoctorReport { ready: rows.iter().all(|r| r.state != Health::Fail), rows }
+}
+
+fn row(id: &str, title: &str, why: &str, state: Health, detail: impl Into<String>) -> DoctorRow {
+    DoctorRow { id: id.into(), title: title.into(), state, detail: detail.into(), why: why.into(), fix: None }
+}
+
+fn with(mut row: DoctorRow, fix: Fix) -> DoctorRow {
+    row.fix = Some(fix);
+    row
+}
+
+fn shell(label: &str, command: &str) -> Fix {
+    Fix::Shell { label: label.into(), command: command.into() }
+}
+
+fn docker(facts: &Facts) -> DoctorRow {
+    let why = "Every node of a lab is a container; nothing starts without a Docker engine.";
+    match &facts.docker {
+        Ok(info) if version(&info.version) < ENGINE_OLDEST => with(
+            row("docker", "Docker engine", why, Health::Warn, format!("{} is older than what is tested (20.10).", info.version)),
+            shell("Update Docker", "sudo apt-get install docker.io"),
+        ),
+        Ok(info) => row(
+            "docker",
+            "Docker engine",
+            why,
+            Health::Ok,
+            format!("{} on {} ({}, cgroup v{})", info.version, info.os, info.kernel, info.cgroup_version),
+        ),
+        Err(e) => with(
+            row("docker", "Docker engine", why, Health::Fail, e.message.clone()),
+            if facts.linux {
+                shell("Start Docker", "sudo systemctl start docker || sudo service docker start")
+            } else {
+                shell("Start Docker Desktop", "open -a Docker")
+            },
+        ),
+    }
+}
+
+fn version(text: &str) -> (u32, u32) {
+    let mut parts = text.split(['.', '+', '-', '~']).map(|p| p.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+fn memory(info: &EngineInfo) -> DoctorRow {
+    let why = "A lab's nodes share the memory its template asks for; the laptop needs the rest.";
+    let total = info.memory_bytes;
+    let detail = format!("{:.1} GiB and {} CPUs for containers", total as f64 / GIB as f64, info.cpus);
+    let state = match total {
+        n if n < MEMORY_LEAST => Health::Fail,
+        n if n < MEMORY_GOOD => Health::Warn,
+        _ => Health::Ok,
+    };
+    row("memory", "Memory", why, state, detail)
+}
+
+fn images(images: &Result<Vec<ImageInfo>, Error>) -> DoctorRow {
+    let why = "Labs start from images prepared once on this machine; after that no network is needed.";
+    let fix = || Fix::Call {
+        label: "Prepare".into(),
+        command: "prepare_images".into(),
+        args: serde_json::json!({"images": []}),
+    };
+    match images {
+        Ok(list) => {
+            let missing: Vec<&str> = list.iter().filter(|i| !i.ready).map(|i| i.name.as_str()).collect();
+            if missing.is_empty() {
+                row("images", "Lab images", why, Health::Ok, format!("all {} prepared", list.len()))
+            } else {
+                with(row("images", "Lab images", why, Health::Fail, format!("to prepare: {}", missing.join(", "))), fix())
+            }
+        }
+        Err(e) => with(row("images", "Lab images", why, Health::Fail, e.message.clone()), fix()),
+    }
+}
+
+fn wiring(facts: &Facts) -> DoctorRow {
+    let why = "Nodes are joined by links made inside the engine's kernel, never by a Docker network.";
+    match &facts.wiring {
+        Some(Ok(ms)) => row("wiring", "Wiring", why, Health::Ok, format!("two trial nodes wired and reached each other in {ms} ms")),
+        Some(Err(e)) => {
+            let mut r = row("wiring", "Wiring", why, Health::Fail, e.message.clone());
+            if let Some(hint) = e.hints.first() {
+                r.detail = format!("{} {hint}", r.detail);
+            }
+            r
+        }
+        None => row("wiring", "Wiring", why, Health::Warn, "not tried yet: the images come first"),
+    }
+}
+
+fn disk(facts: &Facts) -> DoctorRow {
+    let why = "Evidence and verdicts are written before they are shown; a full disk would stop a submission.";
+    let Some(free) = facts.free_bytes else {
+        return row("disk", "Disk", why, Health::Warn, format!("free space of {} is unknown", facts.home));
+    };
+    let state = match free {
+        n if n < DISK_LEAST => Health::Fail,
+        n if n < DISK_GOOD => Health::Warn,
+        _ => Health::Ok,
+    };
+    row("disk", "Disk", why, state, format!("{:.1} GiB free for {}", free as f64 / GIB as f64, facts.home))
+}
+
+fn policies(digest: &Result<String, Error>) -> DoctorRow {
+    let why = "Each start passes gates written as policies; without them everything is refused.";
+    match digest {
+        Ok(d) => row("policies", "Policies", why, Health::Ok, format!("loaded, bundle {}", d.get(..12).unwrap_or(d))),
+        Err(e) => row("policies", "Policies", why, Health::Fail, e.message.clone()),
+    }
+}
+
+fn labs(broken: &[String]) -> DoctorRow {
+    let why = "A template that cannot be read is left out of the library rather than half-loaded.";
+    match broken {
+        [] => row("labs", "Lab templates", why, Health::Ok, "all read without a complaint"),
+        list => row("labs", "Lab templates", why, Health::Warn, list.join("\n")),
+    }
+}
+
+fn keys(keys: &Result<Option<String>, Error>) -> DoctorRow {
+    let why = "Your key signs your verdicts: it proves where they come from.";
+    match keys {
+        Ok(None) => row("keys", "Signing key", why, Health::Ok, "kept by this system's secret store"),
+        Ok(Some(warning)) => row("keys", "Signing key", why, Health::Warn, warning.clone()),
+        Err(e) => row("keys", "Signing key", why, Health::Fail, e.message.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::Code;
+
+    fn good() -> Facts {
+        Facts {
+            docker: Ok(EngineInfo { version: "20.10.24+dfsg1".into(), memory_bytes: 8 * GIB, cpus: 2, ..Default::default() }),
+            images: Ok(Vec::new()),
+            wiring: Some(Ok(80)),
+            free_bytes: Some(50 * GIB),
+            keys: Ok(None),
+            policy_digest: Ok("ab".repeat(32)),
+            broken_labs: Vec::new(),
+            home: "/data".into(),
+            linux: true,
+        }
+    }
+
+    fn state(facts: &Facts, id: &str) -> Health {
+        report(facts).rows.iter().find(|r| r.id == id).unwrap().state
+    }
+
+    #[test]
+    fn a_good_machine_is_ready() {
+        assert!(report(&good()).ready);
+        assert!(report(&good()).rows.iter().all(|r| r.state == Health::Ok));
+    }
+
+    #[test]
+    fn each_lack_is_a_row_with_a_way_out() {
+        let gone = Facts { docker: Err(Error::new(Code::DockerUnavailable, "No answer.")), ..good() };
+        let r = report(&gone);
+        assert!(!r.ready);
+        assert!(r.rows.iter().find(|r| r.id == "docker").unwrap().fix.is_some());
+        assert!(r.rows.iter().all(|r| r.id != "memory"), "nothing is claimed about an engine that does not answer");
+
+        let info = |version: &str, memory| EngineInfo { version: version.into(), memory_bytes: memory, ..Default::default() };
+        assert_eq!(state(&Facts { docker: Ok(info("19.3.1", 8 * GIB)), ..good() }, "docker"), Health::Warn);
+        assert_eq!(state(&Facts { docker: Ok(info("29.1.0", GIB / 2)), ..good() }, "memory"), Health::Fail);
+        assert_eq!(state(&Facts { free_bytes: Some(1), ..good() }, "disk"), Health::Fail);
+        assert_eq!(state(&Facts { free_bytes: None, ..good() }, "disk"), Health::Warn);
+        assert_eq!(state(&Facts { wiring: None, ..good() }, "wiring"), Health::Warn);
+        assert_eq!(state(&Facts { keys: Ok(Some("a file".into())), ..good() }, "keys"), Health::Warn);
+        assert_eq!(state(&Facts { broken_labs: vec!["x: 3:4 no".into()], ..good() }, "labs"), Health::Warn);
+    }
+}

@@ -1,0 +1,159 @@
+//! The architecture, executable: which room may name which, and where each vendor crate lives.
+//!
+//! A room is a file or folder directly below `src/`. Imports go strictly downward; a vendor crate that appears outside
+//! its room fails here, and so does a room that this table does not know (docs/architecture.md explains the levels).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+const ROOMS: &[(&str, u8)] = &[
+    ("forge", 4),
+    ("spawn", 3),
+    ("lab", 3),
+    ("check", 3),
+    ("verdict", 3),
+    ("terminal", 3),
+    ("report", 3),
+    ("engine", 2),
+    ("observe", 2),
+    ("policy", 2),
+    ("template", 2),
+    ("audit", 2),
+    ("scrub", 2),
+    ("keys", 1),
+    ("store", 1),
+    ("api", 0),
+    ("error", 0),
+];
+
+/// Level-3 and level-2 rooms that meet on purpose, each with the reason.
+const MEET: &[(&str, &str, &str)] = &[
+    ("lab", "spawn", "a plan can only be made from a spent token, which spawn alone makes"),
+    ("lab", "check", "lab implements the checks' view of a running lab (check::vantage)"),
+    ("verdict", "check", "re-grading is judging again: check::judge, which is pure"),
+    ("report", "verdict", "the report words the trust tiers as the verdict defines them"),
+];
+
+/// Vendor crates and the rooms that may name them.
+const VENDORS: &[(&str, &[&str])] = &[
+    ("bollard", &["engine"]),
+    ("rusqlite", &["store"]),
+    ("rusqlite_migration", &["store"]),
+    ("regorus", &["policy"]),
+    ("ed25519_dalek", &["keys"]),
+    ("pasetors", &["spawn"]),
+    ("serde_saphyr", &["template", "policy"]),
+    ("schemars", &["template"]),
+    ("pulldown_cmark", &["template"]),
+    ("plotters", &["observe"]),
+    ("zstd", &["verdict"]),
+    ("tracing_subscriber", &["observe"]),
+    ("tracing_appender", &["observe"]),
+];
+
+fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, out);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            out.push(path);
+        }
+    }
+}
+
+/// The source without comments and without what stands after its test module begins.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..end].lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn room_of(src: &Path, path: &Path) -> String {
+    let first = path.strip_prefix(src).unwrap().components().next().unwrap();
+    first.as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// Every `crate::<room>` a file names, in any spelling of `use` we write.
+fn named(code: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        if at > 0 && (code.as_bytes()[at - 1].is_ascii_alphanumeric() || code.as_bytes()[at - 1] == b'$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut start = 0;
+            for (i, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => {
+                        rooms.push(first_word(&group[start..i]));
+                        break;
+                    }
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        rooms.push(first_word(&group[start..i]));
+                        start = i + 1;
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            rooms.push(first_word(rest));
+        }
+    }
+    rooms.retain(|r| !r.is_empty());
+    rooms
+}
+
+fn first_word(s: &str) -> String {
+    s.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn imports_go_downward_and_vendors_stay_home() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let level = |room: &str| ROOMS.iter().find(|(name, _)| *name == room).map(|(_, level)| *level);
+    let mut broken = Vec::new();
+    for file in &files {
+        let room = room_of(&src, file);
+        if room == "lib" {
+            continue;
+        }
+        let shown = file.strip_prefix(&src).unwrap().display();
+        let Some(own) = level(&room) else {
+            broken.push(format!("{shown}: the room “{room}” is not in the table"));
+            continue;
+        };
+        let code = code(file);
+        for other in named(&code) {
+            let Some(theirs) = level(&other) else { continue };
+            let meets = MEET.iter().any(|(a, b, _)| *a == room && *b == other);
+            if other != room && theirs >= own && own != 0 && !meets {
+                broken.push(format!("{shown}: {room} (level {own}) names {other} (level {theirs})"));
+            }
+        }
+        for (vendor, homes) in VENDORS {
+            let names_it = code.match_indices(vendor).any(|(at, _)| {
+                let before = code[..at].chars().next_back();
+                let after = &code[at + vendor.len()..];
+                !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') && after.starts_with("::")
+            });
+            if names_it && !homes.contains(&room.as_str()) {
+                broken.push(format!("{shown}: {vendor} lives in {homes:?}, not in {room}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "the house rules are broken:\n{}", broken.join("\n"));
+    assert!(files.len() > 10, "the walk found almost nothing: it would pass for the wrong reason");
+}
+
+#[test]
+fn the_reader_sees_each_spelling() {
+    let code = "use crate::{store::{Store, Tx}, api};\nlet x = crate::keys::Keys::open();\nuse crate::error::Error;";
+    assert_eq!(named(code), ["store", "api", "keys", "error"]);
+}

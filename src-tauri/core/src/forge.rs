@@ -20,6 +20,7 @@ mod streams;
 mod submit;
 
 pub use keep::KeeperEnd;
+pub use solve::{Answer, Proof};
 
 use crate::api::{Caller, Level};
 use crate::engine::{Docker, Engine, Images};
@@ -30,7 +31,7 @@ use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
 use crate::store::{self, Store, runs};
-use crate::template::Catalogue;
+use crate::template::{Catalogue, Sources};
 use crate::template::scenario::Scenario;
 use crate::terminal::Terminals;
 use std::collections::HashMap;
@@ -87,7 +88,8 @@ impl Forge {
         let instance = instance_of(&options.home)?;
         let keys = Keys::open(&options.home, &mut rand::rng())?;
         let policy = Policy::load()?;
-        let catalogue = Catalogue::load(options.labs.as_deref(), Some(&options.home.join("labs")))?;
+        let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
+        let catalogue = Catalogue::load(&sources);
         let engine: Arc<dyn Engine> = Arc::new(Docker::from_env()?);
         let presence = presence::Presence::claim(&options.home)?;
         let forge = Arc::new_cyclic(|me| Self {

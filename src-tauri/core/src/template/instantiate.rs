@@ -154,19 +154,22 @@ impl Template {
         }
         for l in &plan.links {
             if scope.contains(&l.id) {
+                let network = self.tree.get("spec").and_then(|s| s.get("network"));
+                let at = network.and_then(|n| find_id(n, &l.id)).map_or(self.tree.at, |t| t.at);
                 problems.push(
-                    Problem::new(
-                        LAB_FILE,
-                        self.tree.at,
-                        format!("“{}” names both a link and something else in this lab", l.id),
-                    )
-                    .hint("Parameters, nodes and links share one set of names."),
+                    Problem::new(LAB_FILE, at, format!("“{}” names both a link and something else in this lab", l.id))
+                        .hint("Parameters, nodes and links share one set of names."),
                 );
             }
             scope.insert(&l.id, serde_json::json!({"subnet": l.subnet.map(|s| s.to_string())}));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
+}
+
+fn find_id<'t>(network: &'t Tree, id: &str) -> Option<&'t Tree> {
+    let lists = ["links", "segments"].into_iter().filter_map(|l| network.get(l));
+    lists.flat_map(Tree::items).filter_map(|l| l.get("id")).find(|t| t.as_text() == Some(id))
 }
 
 pub fn is_seed(s: &str) -> bool {

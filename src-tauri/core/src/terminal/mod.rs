@@ -32,13 +32,14 @@ const MAX_SIDE: u16 = 1000;
 const ENDED_KEPT: usize = 8;
 /// bash where there is one; `-l` so that the image's profile sets prompt and path.
 const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi";
-/// Hangs up the marked shell: it is the leader of its session, what it started in the background is not.
+/// Hangs up the marked shell. What it started carries the mark too, but only the shell itself came into the container
+/// from outside, and so has parent 0.
 const HANG_UP: &str = r#"
 for dir in /proc/[0-9]*; do
   tr '\0' '\n' < "$dir/environ" 2>/dev/null | grep -qx "FORGE_TERMINAL=$1" || continue
   stat=$(cat "$dir/stat" 2>/dev/null) || continue
   set -- "$1" ${stat##*) }
-  [ "$5" = "${dir#/proc/}" ] && kill -HUP "$5"
+  [ "$3" = 0 ] && kill -HUP "${dir#/proc/}"
 done
 exit 0"#;
 const HANG_UP_LIMIT: Duration = Duration::from_secs(5);

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("scrub", 2),
     ("keys", 1),
     ("store", 1),
+    ("shell", 1),
     ("api", 0),
     ("error", 0),
 ];

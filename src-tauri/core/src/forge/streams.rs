@@ -4,11 +4,35 @@
 use super::{Forge, lock};
 use crate::api::{Caller, Empty, Event, Forward, ForwardPort, Level, OpenTerminal, Telemetry, TerminalFrame, TerminalInfo};
 use crate::error::{Code, Error, Result};
-use crate::lab::forward::Forwarder;
+use crate::lab::{self, Forwarder};
 use crate::terminal::Open;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+
+/// A forward with the name it is shown and closed by.
+pub(super) struct OpenForward {
+    pub id: String,
+    pub run: String,
+    forwarder: Forwarder,
+}
+
+impl OpenForward {
+    fn info(&self) -> Forward {
+        let (local, port) = (self.forwarder.local().to_string(), self.forwarder.port);
+        let web = matches!(port, 80 | 8000 | 8080 | 443 | 8443);
+        let scheme = if matches!(port, 443 | 8443) { "https" } else { "http" };
+        Forward {
+            id: self.id.clone(),
+            run: self.run.clone(),
+            node: self.forwarder.node.clone(),
+            port,
+            url: web.then(|| format!("{scheme}://{local}/")),
+            local,
+            connections: self.forwarder.connections(),
+        }
+    }
+}
 
 /// Ports forwarded at once per run: enough for any lab, few enough to show.
 const FORWARDS_PER_RUN: usize = 16;
@@ -26,11 +50,11 @@ impl Forge {
     pub async fn telemetry(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
         self.ready_row(run).await?;
         let stream = self.telemetry.subscribe(run);
-        if self.telemetry.claim_sampler(run) {
+        if lock(&self.samplers).insert(run.to_owned()) {
             let live = self.live(run).await?;
             let (forge, run) = (self.arc()?, run.to_owned());
             tokio::spawn(async move {
-                match live.telemetry().await {
+                match lab::telemetry(live, super::now).await {
                     Ok(mut samples) => {
                         while let Some(sample) = samples.next().await {
                             match sample {
@@ -46,7 +70,7 @@ impl Forge {
                     }
                     Err(e) => tracing::warn!(run, "no telemetry: {e}"),
                 }
-                forge.telemetry.release_sampler(&run);
+                lock(&forge.samplers).remove(&run);
             });
         }
         Ok(stream)
@@ -107,15 +131,17 @@ impl Forge {
         }
         let live = self.live(&request.run).await?;
         let forwarder = Forwarder::open(live, &request.node, request.port).await?;
-        let info = forwarder.info();
-        lock(&self.forwards).insert(info.id.clone(), forwarder);
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let opened = OpenForward { id: id.clone(), run: request.run.clone(), forwarder };
+        let info = opened.info();
+        lock(&self.forwards).insert(id, opened);
         let text = format!("Port {} of {} answers on {}.", info.port, info.node, info.local);
         self.emit(caller, Some(&request.run), "forward.opened", Level::Info, text, serde_json::to_value(&info)?).await;
         Ok(info)
     }
 
     pub(super) fn forwards_of(&self, run: &str) -> Vec<Forward> {
-        let mut open: Vec<Forward> = lock(&self.forwards).values().map(Forwarder::info).filter(|f| f.run == run).collect();
+        let mut open: Vec<Forward> = lock(&self.forwards).values().map(OpenForward::info).filter(|f| f.run == run).collect();
         open.sort_by(|a, b| (&a.node, a.port).cmp(&(&b.node, b.port)));
         open
     }

@@ -3,9 +3,11 @@
 use super::caps;
 use crate::api::Role;
 use crate::engine::fabric::wiring::{Bridge, Port, Shape};
+use crate::engine::caps::role_seccomp;
 use crate::engine::fabric::{self, Condition};
 use crate::engine::{ContainerSpec, Labels, label};
 use crate::error::{Code, Error, Result};
+use crate::spawn::SpentToken;
 use crate::template::scenario::{Impairment, Node, NodeFile, Proto, Ready, Scenario};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -59,8 +61,15 @@ pub struct Plan {
 
 impl Plan {
     /// `Code::ImageMissing` for an image not in `images`, `Code::TemplateInvalid` for a file outside the writable directories.
-    pub fn new<T>(token: T, identity: Identity, scenario: Arc<Scenario>, images: &Images) -> Result<Self> {
-        drop(token);
+    pub fn new(token: SpentToken, identity: Identity, scenario: Arc<Scenario>, images: &Images) -> Result<Self> {
+        if token.run() != identity.run || token.claims().template_digest != scenario.digest {
+            return Err(Error::new(Code::TokenInvalid, "The launch token belongs to another run or lab."));
+        }
+        Self::of(identity, scenario, images)
+    }
+
+    /// Without a token: for the trial wiring, which belongs to no run, and nothing else.
+    pub(super) fn of(identity: Identity, scenario: Arc<Scenario>, images: &Images) -> Result<Self> {
         let image = |name: &str| {
             images.get(name).cloned().ok_or_else(|| {
                 Error::new(Code::ImageMissing, format!("The image “{name}” is not prepared."))
@@ -111,7 +120,7 @@ fn plan_node(node: &Node, identity: &Identity, image: String, share: &Share) -> 
         command: if node.startup.is_empty() { vec![] } else { vec![node.startup.clone()] },
         env: node.env.clone().into_iter().collect(),
         caps: caps::capabilities(node.role, &node.caps),
-        seccomp: caps::seccomp(node.role),
+        seccomp: role_seccomp(node.role),
         volumes: node.writable.clone(),
         tmpfs,
         sysctls: sysctls(node.forwarding),

@@ -103,8 +103,11 @@ pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
         command: vec!["--now".into(), "sleep".into(), "infinity".into()],
         env: vec![("TINI_SUBREAPER".into(), "1".into())],
         // NET_RAW to capture and ping, DAC_OVERRIDE to read a node's files and talk to its daemons' sockets whoever owns them.
-        // CHOWN to hand a template's files to the users it names.
-        caps: ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE", "CHOWN"].map(String::from).into(),
+        // CHOWN to hand a template's files to the users it names, SETUID and SETGID so that tcpdump can give root up.
+        caps: "NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE DAC_OVERRIDE CHOWN SETUID SETGID"
+            .split(' ')
+            .map(String::from)
+            .collect(),
         seccomp: SeccompProfile::Fabric,
         tmpfs: [("/tmp".into(), scratch("128m")), ("/run".into(), scratch("4m"))].into(),
         pids: 1024,
@@ -358,7 +361,7 @@ impl Fabric {
         };
         let answer = self.demand("looking at the lab's network namespaces", request).await?;
         let list = |field: &str| field.split(',').filter(|s| !s.is_empty()).map(String::from).collect();
-        text(&answer.stdout)
+        String::from_utf8_lossy(&answer.stdout)
             .lines()
             .map(|line| {
                 let mut fields = line.split('\t');

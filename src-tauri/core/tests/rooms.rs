@@ -44,7 +44,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("regorus", &["policy"]),
     ("ed25519_dalek", &["keys"]),
     ("pasetors", &["spawn"]),
-    ("serde_saphyr", &["template"]),
+    ("serde_saphyr", &["template", "policy"]),
     ("schemars", &["template"]),
     ("pulldown_cmark", &["template"]),
     ("plotters", &["observe"]),

@@ -11,8 +11,7 @@ use crate::api::Role;
 /// - KILL: root stops and restarts the daemons of user frr.
 ///
 /// SYS_ADMIN comes with [`SeccompProfile::Router`], which denies what makes it dangerous.
-const ROUTER: &[&str] =
-    &["CHOWN", "KILL", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN"];
+const ROUTER: &[&str] = &["CHOWN", "KILL", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN"];
 
 /// - SETUID, SETGID: named, nginx and sshd give up root. SYS_CHROOT: sshd's unprivileged half.
 /// - CHOWN: sshd hands a terminal to its user, nginx its directories. KILL: root stops what runs as bind or www-data.
@@ -58,7 +57,9 @@ mod tests {
             let caps = role_caps(role);
             assert!(caps.is_sorted(), "{role:?}");
             assert_eq!(caps.contains(&"SYS_ADMIN"), role_seccomp(role) == SeccompProfile::Router, "{role:?}");
-            for never in ["SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "SYS_TIME", "MKNOD", "DAC_READ_SEARCH", "BPF"] {
+            for never in
+                ["SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "SYS_TIME", "MKNOD", "DAC_READ_SEARCH", "BPF"]
+            {
                 assert!(!caps.contains(&never), "{role:?} has {never}");
             }
         }

@@ -6,9 +6,17 @@
 //! [`observe`] events and telemetry, [`policy`] gates, [`template`] labs, [`audit`] chain, [`scrub`] redaction ·
 //! 1 [`keys`], [`store`], [`shell`] what every shell needs · 0 [`api`], [`error`] the contract.
 pub mod api;
+pub mod audit;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod keys;
+pub mod lab;
+pub mod observe;
+pub mod policy;
+pub mod report;
 pub mod shell;
+pub mod spawn;
 pub mod store;
 pub mod template;
+pub mod terminal;

@@ -1,0 +1,184 @@
+//! Reading the whole log again: the first entry that is not as it was written is named, with what was done to it.
+
+use super::note::{self, Checkpoint};
+use super::tree::{self, Hash, Peaks};
+use super::{Body, FIRST};
+use crate::error::Result;
+use crate::keys::{KeyName, Keys, PublicKey};
+use crate::store::{Conn, Store, audit as rows};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What was done to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// An entry's bytes are not what was hashed.
+    Edited,
+    /// An entry is gone from the middle.
+    Deleted,
+    /// An entry stands where another belongs.
+    Reordered,
+    /// Entries at the end are gone, though something signed or recorded says that there were more.
+    Truncated,
+    /// The log is consistent in itself but is not the one a checkpoint was signed over.
+    Forked,
+    /// The record of the log's end, or a checkpoint, was tampered with.
+    Head,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    /// The first entry that is wrong (numbered from 0).
+    pub entry: u64,
+    pub damage: Damage,
+    /// One sentence.
+    pub detail: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub ok: bool,
+    pub entries: u64,
+    /// How many checkpoints were verified against the log.
+    pub checkpoints: usize,
+    pub broken: Option<Broken>,
+}
+
+/// Verifies the log in `store`, its own checkpoints, and those in `known` (from verdicts, or kept elsewhere: only
+/// these can show that somebody who owns the file cut it off and removed the checkpoints as well).
+pub async fn verify(store: &Store, keys: &Keys, known: &[String]) -> Result<Report> {
+    let trusted = keys.ever(KeyName::Learner)?;
+    let known = known.to_vec();
+    store.read(move |conn| verify_on(conn, &trusted, &known)).await
+}
+
+fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[String]) -> Result<Report> {
+    let mut points: Vec<Checkpoint> = Vec::new();
+    let mut bad_note = None;
+    let kept = rows::checkpoints(conn)?;
+    for (size, text) in kept.iter().map(|(s, t)| (Some(*s), t)).chain(known.iter().map(|t| (None, t))) {
+        match note::open(text, trusted) {
+            Ok(point) if size.is_none_or(|s| u64::try_from(s) == Ok(point.size)) => points.push(point),
+            Ok(point) => {
+                let detail = "A checkpoint is filed under another size than it was signed for.".into();
+                bad_note.get_or_insert(Broken { entry: point.size, damage: Damage::Head, detail });
+            }
+            Err(e) => {
+                let entry = size.and_then(|s| u64::try_from(s).ok()).unwrap_or_default();
+                bad_note.get_or_insert(Broken { entry, damage: Damage::Head, detail: e.message });
+            }
+        }
+    }
+    let mut heads: BTreeMap<u64, Hash> = points.iter().map(|p| (p.size, Hash::default())).collect();
+    let mut peaks = Peaks::default();
+    let broken = walk(conn, &mut peaks, &mut heads)?;
+    let broken = match broken {
+        Some(b) => Some(b),
+        None => ending(conn, &peaks, &points, &heads)?.or(bad_note),
+    };
+    Ok(Report { ok: broken.is_none(), entries: peaks.size, checkpoints: points.len(), broken })
+}
+
+/// Goes through the entries in order until one is wrong.
+fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Result<Option<Broken>> {
+    const PAGE: u32 = 500;
+    let mut previous = FIRST.to_owned();
+    if let Some(head) = heads.get_mut(&0) {
+        *head = peaks.root();
+    }
+    loop {
+        let page = rows::page(conn, i64::try_from(peaks.size).unwrap_or(i64::MAX), PAGE)?;
+        let last = page.len() < PAGE as usize;
+        for row in page {
+            let entry = peaks.size;
+            let broken = |damage, detail: String| Ok(Some(Broken { entry, damage, detail }));
+            if u64::try_from(row.seq) != Ok(entry) {
+                return broken(Damage::Deleted, format!("Entry {entry} is missing; the next one is {}.", row.seq));
+            }
+            let hash = tree::leaf(row.entry.as_bytes());
+            let body: Body = match serde_json::from_str(&row.entry) {
+                Ok(body) => body,
+                Err(e) => return broken(Damage::Edited, format!("Entry {entry} is not an audit entry any more: {e}.")),
+            };
+            if hash.as_slice() != row.hash {
+                return broken(Damage::Edited, format!("Entry {entry} was changed after it was written."));
+            }
+            if body.seq != entry {
+                let gone = !holds(conn, entry)?;
+                return if gone {
+                    broken(
+                        Damage::Deleted,
+                        format!("Entry {entry} is missing; entry {} stands in its place.", body.seq),
+                    )
+                } else {
+                    broken(Damage::Reordered, format!("Where entry {entry} belongs stands entry {}.", body.seq))
+                };
+            }
+            if body.prev != previous {
+                let before = entry.saturating_sub(1);
+                let detail = format!("Entry {before} is not the one that entry {entry} was written after.");
+                return Ok(Some(Broken { entry: before, damage: Damage::Edited, detail }));
+            }
+            if body.run != row.run || body.kind != row.kind {
+                return broken(Damage::Edited, format!("Entry {entry} is filed under another run or kind."));
+            }
+            previous = hex::encode(hash);
+            peaks.push(hash);
+            if let Some(head) = heads.get_mut(&peaks.size) {
+                *head = peaks.root();
+            }
+        }
+        if last {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether any row's entry says that it is number `wanted`.
+fn holds(conn: &Conn, wanted: u64) -> Result<bool> {
+    let mut from = 0;
+    loop {
+        let page = rows::page(conn, from, 500)?;
+        let Some(last) = page.last() else { return Ok(false) };
+        from = last.seq + 1;
+        if page.iter().any(|r| serde_json::from_str::<Body>(&r.entry).is_ok_and(|b| b.seq == wanted)) {
+            return Ok(true);
+        }
+    }
+}
+
+/// Does the log end where it was recorded to end, and does each checkpoint fit?
+fn ending(conn: &Conn, peaks: &Peaks, points: &[Checkpoint], heads: &BTreeMap<u64, Hash>) -> Result<Option<Broken>> {
+    let size = peaks.size;
+    let cut = |said: u64, who: &str| Broken {
+        entry: size,
+        damage: Damage::Truncated,
+        detail: format!("The log ends after {size} entries; {who} says that there were {said}."),
+    };
+    if let Some(longest) = points.iter().map(|p| p.size).max().filter(|s| *s > size) {
+        return Ok(Some(cut(longest, "a signed checkpoint")));
+    }
+    let mut good = 0;
+    for point in points {
+        if heads.get(&point.size) != Some(&point.root) {
+            let detail = format!(
+                "The first {} entries are not those that the checkpoint over them was signed for; they were rewritten after entry {good}.",
+                point.size
+            );
+            return Ok(Some(Broken { entry: good, damage: Damage::Forked, detail }));
+        }
+        good = good.max(point.size);
+    }
+    let head = rows::head(conn)?.unwrap_or_default();
+    let said = u64::try_from(head.size).unwrap_or_default();
+    if said > size {
+        return Ok(Some(cut(said, "the record of its end")));
+    }
+    if said < size || (size > 0 && head.peaks != peaks.encode()) {
+        let detail =
+            format!("The record of the log's end says {said} entries, the log has {size}, or their hashes differ.");
+        return Ok(Some(Broken { entry: said, damage: Damage::Head, detail }));
+    }
+    Ok(None)
+}

@@ -1,0 +1,246 @@
+//! The façade: every command of the contract, and the order of steps. It names no vendor crate; it decides what
+//! happens when, and what a crash leaves to be repaired.
+//!
+//! Several processes may have one data folder open. What they share is SQLite and Docker's labels; what lives here
+//! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
+
+mod commands;
+mod doctor;
+mod gather;
+mod grade;
+mod jobs;
+mod keep;
+mod launch;
+mod library;
+mod life;
+mod presence;
+mod results;
+mod solve;
+mod streams;
+mod submit;
+
+pub use keep::KeeperEnd;
+pub use solve::{Answer, Proof};
+
+use crate::api::{Caller, Level};
+use crate::engine::{Docker, Engine, Images};
+use crate::error::{Code, Error, Result};
+use crate::keys::Keys;
+use crate::lab::Live;
+use crate::observe::events::Events;
+use crate::observe::telemetry::Hub;
+use crate::policy::Policy;
+use crate::store::{self, Store, runs};
+use crate::template::{Catalogue, Sources};
+use crate::template::scenario::Scenario;
+use crate::terminal::Terminals;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio_util::sync::CancellationToken;
+
+/// What a shell decides for the engine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// All data and keys.
+    pub home: PathBuf,
+    /// `desktop`, `serve` or `cli`.
+    pub shell: String,
+    /// Labs from this folder instead of the embedded ones; for authors.
+    pub labs: Option<PathBuf>,
+    /// Keep the runs (timeouts, re-wiring, sweeping) in this process as long as no other does.
+    pub keep: bool,
+    /// Started when a run begins and nobody keeps: program and arguments of a process that calls [`Forge::keep`].
+    pub keeper: Vec<std::ffi::OsString>,
+}
+
+pub struct Forge {
+    me: Weak<Forge>,
+    options: Options,
+    store: Store,
+    keys: Keys,
+    policy: Policy,
+    catalogue: Catalogue,
+    events: Events,
+    engine: Arc<dyn Engine>,
+    images: Images,
+    terminals: Terminals,
+    telemetry: Hub,
+    presence: presence::Presence,
+    /// Identifies this installation in Docker's labels.
+    instance: String,
+    jobs: jobs::Jobs,
+    live: Mutex<HashMap<String, Arc<Live>>>,
+    launches: Mutex<HashMap<String, CancellationToken>>,
+    watches: Mutex<HashMap<String, tokio::time::Instant>>,
+    forwards: Mutex<HashMap<String, crate::lab::forward::Forwarder>>,
+    shutdown: CancellationToken,
+}
+
+impl Forge {
+    /// Opens the data folder and its keys and loads policies and labs. Docker is not asked yet, so that everything that
+    /// needs no container works without it.
+    ///
+    /// # Errors
+    /// `StoreFailed`, `KeyUnavailable`, `DiskFull`, `Io`; `Internal` when a policy of ours does not load.
+    pub async fn open(options: Options) -> Result<Arc<Self>> {
+        let store = Store::open(&options.home.join("forge.db"))?;
+        let instance = instance_of(&options.home)?;
+        let keys = Keys::open(&options.home, &mut rand::rng())?;
+        let policy = Policy::load()?;
+        let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
+        let catalogue = Catalogue::load(&sources);
+        let engine: Arc<dyn Engine> = Arc::new(Docker::from_env()?);
+        let presence = presence::Presence::claim(&options.home)?;
+        let forge = Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            events: Events::new(store.clone()),
+            images: Images::new(engine.clone()),
+            terminals: Terminals::new(engine.clone()),
+            telemetry: Hub::default(),
+            keys,
+            policy,
+            catalogue,
+            engine,
+            presence,
+            instance,
+            jobs: jobs::Jobs::default(),
+            live: Mutex::default(),
+            launches: Mutex::default(),
+            watches: Mutex::default(),
+            forwards: Mutex::default(),
+            shutdown: CancellationToken::new(),
+            store,
+            options,
+        });
+        if forge.options.keep {
+            let keeper = forge.clone();
+            tokio::spawn(async move { keeper.keep_while_open().await });
+        }
+        Ok(forge)
+    }
+
+    /// Ends what lives in this process: launches are cancelled and cleaned up, terminals and forwards close, runs go on.
+    pub async fn shutdown(&self) {
+        self.shutdown.cancel();
+        self.jobs.cancel_all();
+        let launches: Vec<CancellationToken> = lock(&self.launches).values().cloned().collect();
+        launches.iter().for_each(CancellationToken::cancel);
+        let gone = async {
+            while !lock(&self.launches).is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        // Cleaning up a half-made lab is bounded by Docker's own limits; what is left then, the next start sweeps.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(20), gone).await;
+        lock(&self.forwards).clear();
+        self.terminals.shutdown().await;
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.options.home
+    }
+
+    fn run_folder(&self, run: &str) -> PathBuf {
+        self.options.home.join("runs").join(run)
+    }
+
+    /// This process, as owner of runs it works on.
+    fn owner(&self) -> runs::Owner {
+        runs::Owner { pid: std::process::id(), process: self.presence.id.clone() }
+    }
+
+    fn owner_alive(&self, owner: &runs::Owner) -> bool {
+        presence::Presence::alive(&self.options.home, &owner.process)
+    }
+
+    async fn run_row(&self, run: &str) -> Result<runs::Run> {
+        let id = run.to_owned();
+        self.store.read(move |c| runs::get(c, &id)).await
+    }
+
+    async fn scenario(&self, run: &str) -> Result<Scenario> {
+        let id = run.to_owned();
+        let text = self.store.read(move |c| runs::scenario(c, &id)).await?;
+        serde_json::from_str(&text)
+            .map_err(|e| Error::new(Code::StoreFailed, format!("The saved scenario of run {run} cannot be read: {e}")))
+    }
+
+    /// The handle on a running lab: the one in memory, or rebuilt from what Docker's labels say.
+    async fn live(&self, run: &str) -> Result<Arc<Live>> {
+        if let Some(live) = lock(&self.live).get(run) {
+            return Ok(live.clone());
+        }
+        let scenario = self.scenario(run).await?;
+        let live = Arc::new(Live::adopt(self.engine.clone(), &self.instance, run, scenario).await?);
+        Ok(lock(&self.live).entry(run.to_owned()).or_insert(live).clone())
+    }
+
+    /// `WrongState` unless the run is ready to be worked in.
+    async fn ready_row(&self, run: &str) -> Result<runs::Run> {
+        use crate::api::RunState;
+        let row = self.run_row(run).await?;
+        let hint = match row.state {
+            RunState::Ready => return Ok(row),
+            RunState::Paused => "Resume it first.",
+            RunState::Starting => "Wait until it is ready.",
+            RunState::Stopping | RunState::Stopped | RunState::Failed => "Start the lab again.",
+        };
+        let state = serde_json::to_value(row.state)?;
+        Err(Error::new(Code::WrongState, format!("Run {run} is {}.", state.as_str().unwrap_or("not ready"))).hint(hint))
+    }
+
+    async fn emit(&self, caller: &Caller, run: Option<&str>, kind: &str, level: Level, text: impl Into<String>, data: serde_json::Value) {
+        if let Err(e) = self.events.emit(&caller.correlation, run, kind, level, text, data).await {
+            // The stream must never stop the work it tells of; the log still has it.
+            tracing::error!(code = ?e.code, "an event could not be recorded: {e}");
+        }
+    }
+
+    fn arc(&self) -> Result<Arc<Self>> {
+        self.me.upgrade().ok_or_else(|| Error::internal("the engine is closing"))
+    }
+}
+
+/// Unix milliseconds. The one place where the engine reads the wall clock.
+fn now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Drawn once per data folder; two folders on one Docker engine never touch each other's objects.
+fn instance_of(home: &Path) -> Result<String> {
+    let path = home.join("instance");
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) => return Ok(text),
+        Ok(_) => {
+            return Err(Error::new(Code::StoreFailed, format!("{} is damaged.", path.display()))
+                .hint("Restore it from a backup, or stop all labs with Docker's own tools and delete it."));
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::from(e).context(format!("Reading {}", path.display()))),
+    }
+    // Two first starts at once: the one that creates the file wins, the other reads it.
+    let fresh = uuid::Uuid::new_v4().simple().to_string();
+    let staged = home.join(format!("instance.{fresh}"));
+    std::fs::write(&staged, &fresh)?;
+    let linked = std::fs::hard_link(&staged, &path);
+    std::fs::remove_file(&staged)?;
+    match linked {
+        Ok(()) => Ok(fresh),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(std::fs::read_to_string(&path)?),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Events that the engine emits on its own account.
+fn engine_caller(what: &str) -> Caller {
+    Caller { correlation: format!("{what}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]), instructor: false }
+}
+
+pub use store::runs::Run;

@@ -1,0 +1,130 @@
+//! The contract, implemented: one line each, so that this file is the table of contents of the façade.
+
+use super::Forge;
+use crate::api::*;
+use crate::error::Result;
+use crate::store::settings;
+use async_trait::async_trait;
+
+#[async_trait]
+impl Commands for Forge {
+    async fn about(&self, _: &Caller, _: Empty) -> Result<About> {
+        self.about_us().await
+    }
+    async fn doctor(&self, _: &Caller, _: Empty) -> Result<DoctorReport> {
+        Ok(super::doctor::report(&self.facts().await))
+    }
+    async fn list_labs(&self, _: &Caller, _: Empty) -> Result<Vec<LabSummary>> {
+        self.labs().await
+    }
+    async fn get_lab(&self, _: &Caller, request: LabRequest) -> Result<LabDetail> {
+        self.lab_detail(&request.lab).await
+    }
+    async fn list_images(&self, _: &Caller, _: Empty) -> Result<Vec<ImageInfo>> {
+        self.image_list().await
+    }
+    async fn prepare_images(&self, caller: &Caller, request: PrepareImages) -> Result<Job> {
+        self.prepare(caller, request.images).await
+    }
+    async fn get_job(&self, _: &Caller, request: JobRequest) -> Result<JobInfo> {
+        self.jobs.get(&request.job)
+    }
+    async fn list_jobs(&self, _: &Caller, _: Empty) -> Result<Vec<JobInfo>> {
+        Ok(self.jobs.list())
+    }
+    async fn cancel_job(&self, _: &Caller, request: JobRequest) -> Result<Empty> {
+        self.jobs.cancel(&request.job).map(|()| Empty {})
+    }
+
+    async fn start_lab(&self, caller: &Caller, request: StartLab) -> Result<RunSummary> {
+        self.start(caller, request).await
+    }
+    async fn list_runs(&self, _: &Caller, request: ListRuns) -> Result<Vec<RunSummary>> {
+        self.runs(request.all).await
+    }
+    async fn get_run(&self, _: &Caller, request: RunRequest) -> Result<RunDetail> {
+        self.detail(&request.run).await
+    }
+    async fn stop_run(&self, caller: &Caller, request: RunRequest) -> Result<StopReport> {
+        self.stop(caller, &request.run, "stopped").await
+    }
+    async fn stop_all(&self, caller: &Caller, _: Empty) -> Result<StopReport> {
+        self.stop_every(caller).await
+    }
+    async fn pause_run(&self, caller: &Caller, request: RunRequest) -> Result<RunSummary> {
+        self.pause(caller, &request.run).await
+    }
+    async fn resume_run(&self, caller: &Caller, request: RunRequest) -> Result<RunSummary> {
+        self.resume(caller, &request.run).await
+    }
+    async fn extend_run(&self, caller: &Caller, request: ExtendRun) -> Result<RunSummary> {
+        self.extend(caller, &request.run, request.minutes).await
+    }
+    async fn restart_node(&self, caller: &Caller, request: NodeRequest) -> Result<Empty> {
+        self.restart(caller, &request).await
+    }
+
+    async fn check_run(&self, caller: &Caller, request: CheckRun) -> Result<CheckReport> {
+        self.check(caller, request).await
+    }
+    async fn watch_run(&self, _: &Caller, request: RunRequest) -> Result<Empty> {
+        self.watch(&request.run).await
+    }
+    async fn reveal_hint(&self, caller: &Caller, request: RevealHint) -> Result<HintInfo> {
+        self.reveal(caller, request).await
+    }
+    async fn submit_run(&self, caller: &Caller, request: RunRequest) -> Result<SubmitReport> {
+        self.submit(caller, &request.run).await
+    }
+    async fn solve_run(&self, caller: &Caller, request: RunRequest) -> Result<Empty> {
+        self.solve(caller, &request.run, super::solve::Answer::Solution).await
+    }
+
+    async fn list_results(&self, _: &Caller, _: Empty) -> Result<Vec<ResultSummary>> {
+        self.results().await
+    }
+    async fn get_result(&self, _: &Caller, request: ResultRequest) -> Result<ResultDetail> {
+        self.result(&request.id, request.dark).await
+    }
+    async fn verify_result(&self, _: &Caller, request: VerifyRequest) -> Result<VerifyReport> {
+        self.verify(request).await
+    }
+    async fn export_report(&self, caller: &Caller, request: ResultRequest) -> Result<Exported> {
+        self.export(caller, &request.id).await
+    }
+    async fn history(&self, _: &Caller, request: HistoryRequest) -> Result<History> {
+        self.history_view(request.dark).await
+    }
+
+    async fn open_terminal(&self, caller: &Caller, request: OpenTerminal) -> Result<TerminalInfo> {
+        self.terminal_open(caller, request).await
+    }
+    async fn list_terminals(&self, _: &Caller, request: RunRequest) -> Result<Vec<TerminalInfo>> {
+        Ok(self.terminals.list(&request.run))
+    }
+    async fn resize_terminal(&self, _: &Caller, request: ResizeTerminal) -> Result<Empty> {
+        self.terminals.resize(&request.id, request.cols, request.rows).await.map(|()| Empty {})
+    }
+    async fn close_terminal(&self, _: &Caller, request: IdRequest) -> Result<Empty> {
+        self.terminals.close(&request.id).await.map(|()| Empty {})
+    }
+    async fn forward_port(&self, caller: &Caller, request: ForwardPort) -> Result<Forward> {
+        self.forward(caller, request).await
+    }
+    async fn list_forwards(&self, _: &Caller, request: RunRequest) -> Result<Vec<Forward>> {
+        Ok(self.forwards_of(&request.run))
+    }
+    async fn close_forward(&self, caller: &Caller, request: IdRequest) -> Result<Empty> {
+        self.forward_close(caller, &request.id).await
+    }
+
+    async fn list_events(&self, _: &Caller, request: ListEvents) -> Result<Vec<Event>> {
+        self.events.list(request).await
+    }
+    async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
+        Ok(self.store.read(settings::get).await?.0)
+    }
+    async fn set_settings(&self, caller: &Caller, request: Settings) -> Result<Settings> {
+        self.save_settings(caller, request).await
+    }
+}

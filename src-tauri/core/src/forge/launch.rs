@@ -1,0 +1,351 @@
+//! Starting a lab: intake here, the launch itself in a task of its own that survives the caller, not the process.
+
+use super::{Forge, engine_caller, jobs, lock, now};
+use crate::api::{Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState};
+use crate::error::{Code, Error, Result};
+use crate::lab::{self, Live, Plan, Progress};
+use crate::spawn::{self, Admission, SpentToken};
+use crate::store::{intents, runs};
+use crate::template::scenario::Scenario;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How often a launching process looks whether another one asked to stop the run.
+const STOP_POLL: Duration = Duration::from_millis(150);
+
+impl Forge {
+    pub(super) async fn start(&self, caller: &Caller, request: StartLab) -> Result<RunSummary> {
+        let began = Instant::now();
+        let seed = match &request.seed {
+            Some(seed) => checked_seed(seed)?,
+            None => fresh_seed(),
+        };
+        let request_id = match request.request_id.as_deref() {
+            None => uuid::Uuid::now_v7().to_string(),
+            Some(id) if (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) => id.to_owned(),
+            Some(_) => {
+                return Err(Error::new(Code::InvalidInput, "A request id is 1 to 128 printable characters without spaces."));
+            }
+        };
+        let lab = self.catalogue.get(&request.lab)?;
+        let scenario = lab.instantiate(&seed)?;
+        // Docker gone is said before anything is written; a run that never began needs no row.
+        let machine = self.engine.info().await?;
+        let asked = spawn::Request {
+            request_id,
+            seed_given: request.seed.is_some(),
+            run: fresh_run_id(),
+            scenario: scenario.clone(),
+            owner: self.owner(),
+            now: now(),
+            machine: spawn::Machine { cpus: machine.cpus, memory_mb: machine.memory_bytes >> 20 },
+        };
+        let admission = spawn::admit(&self.store, &self.policy, &self.keys, asked).await?;
+        let (row, token) = match admission {
+            Admission::Known(row) => return Ok(row.summary(now())),
+            Admission::New { run, token } => (run, token),
+        };
+        self.emit(
+            caller,
+            Some(&row.run),
+            "run.state",
+            Level::Info,
+            format!("Starting {} (seed {}).", row.lab_title, row.seed),
+            serde_json::json!({"state": RunState::Starting, "lab": row.lab}),
+        )
+        .await;
+        let cancel = self.shutdown.child_token();
+        lock(&self.launches).insert(row.run.clone(), cancel.clone());
+        let forge = self.arc()?;
+        let (run, caller) = (row.run.clone(), caller.clone());
+        tokio::spawn(async move {
+            forge.launch(&caller, &run, scenario, token, began, cancel).await;
+            lock(&forge.launches).remove(&run);
+        });
+        Ok(row.summary(now()))
+    }
+
+    async fn launch(
+        self: &Arc<Self>,
+        caller: &Caller,
+        run: &str,
+        scenario: Scenario,
+        token: SpentToken,
+        began: Instant,
+        cancel: CancellationToken,
+    ) {
+        let steps = Steps::new(self.clone(), caller.clone(), run.to_owned());
+        steps.step(Step {
+            name: "admit".into(),
+            state: StepState::Done,
+            ms: ms(began),
+            detail: "gates passed, token spent".into(),
+            percent: None,
+        });
+        let watcher = self.clone().cancel_when_stopped(run.to_owned(), cancel.clone());
+        let watching = tokio::spawn(watcher);
+        let outcome = self.launch_steps(run, &scenario, token, &steps, &cancel).await;
+        watching.abort();
+        let steps = steps.finish().await;
+        let settled = match outcome {
+            Ok(live) => self.launched(caller, run, &scenario, live, began).await,
+            Err(e) => Err(e),
+        };
+        let saved = {
+            let (run, steps) = (run.to_owned(), steps.clone());
+            self.store.write(move |tx| runs::set_steps(tx, &run, &steps)).await
+        };
+        if let Err(e) = saved {
+            tracing::error!(run, "the steps of a launch could not be saved: {e}");
+        }
+        if let Err(e) = settled {
+            self.launch_failed(caller, run, &e).await;
+        }
+    }
+
+    async fn launch_steps(
+        &self,
+        run: &str,
+        scenario: &Scenario,
+        token: SpentToken,
+        steps: &Steps,
+        cancel: &CancellationToken,
+    ) -> Result<Live> {
+        let needed: Vec<String> = lab::images_needed(scenario);
+        self.images.prepare_missing(&needed, &|s| steps.step(s), cancel).await?;
+        let images = self.images.resolve_all(&needed).await?;
+        let plan = Plan::new(scenario.clone(), token, &self.instance, run, &images)?;
+        lab::launch(self.engine.clone(), plan, steps, cancel).await
+    }
+
+    /// The run is ready: its clock starts. A stop that came in at the last moment wins.
+    async fn launched(&self, caller: &Caller, run: &str, scenario: &Scenario, live: Live, began: Instant) -> Result<()> {
+        let ready_ms = ms(began);
+        let at = now();
+        let isolation = Isolation { state: IsolationState::Isolated, detail: live.isolation.clone(), at: Some(at) };
+        let deadline = at + i64::from(scenario.limits.timeout_minutes) * 60_000;
+        let started = super::life::clocks(at);
+        let id = run.to_owned();
+        let owner = self.owner();
+        let live = Arc::new(live);
+        lock(&self.live).insert(run.to_owned(), live.clone());
+        let saved = self
+            .store
+            .write(move |tx| {
+                runs::ready(tx, &id, ready_ms, &started, deadline)?;
+                runs::set_isolation(tx, &id, &isolation)?;
+                intents::clear(tx, &id, Some("launch"))?;
+                runs::release(tx, &id, &owner)
+            })
+            .await;
+        if let Err(e) = saved {
+            lock(&self.live).remove(run);
+            lab::remove_run(self.engine.as_ref(), &self.instance, run).await?;
+            return Err(e);
+        }
+        self.emit(
+            caller,
+            Some(run),
+            "run.state",
+            Level::Info,
+            format!("Ready after {ready_ms} ms."),
+            serde_json::json!({"state": RunState::Ready, "ready_ms": ready_ms, "deadline": deadline}),
+        )
+        .await;
+        self.ensure_keeper();
+        Ok(())
+    }
+
+    /// What was made is gone by now (`lab::launch` sees to it); the row says how it ended.
+    async fn launch_failed(&self, caller: &Caller, run: &str, error: &Error) {
+        let cancelled = error.code == Code::Cancelled;
+        let (id, reason) = (run.to_owned(), error.message.clone());
+        let outcome = self
+            .store
+            .write(move |tx| {
+                intents::clear(tx, &id, Some("launch"))?;
+                let row = runs::get(tx, &id)?;
+                match row.state {
+                    // Somebody else is stopping it and waits for us to let go.
+                    RunState::Stopping => runs::stopped(tx, &id, now()),
+                    RunState::Stopped | RunState::Failed => Ok(row),
+                    _ if cancelled => {
+                        runs::stopping(tx, &id, "cancelled while starting")?;
+                        runs::stopped(tx, &id, now())
+                    }
+                    _ => runs::failed(tx, &id, &reason, now()),
+                }
+            })
+            .await;
+        let state = match outcome {
+            Ok(row) => row.state,
+            Err(e) => {
+                tracing::error!(run, "a failed start could not be recorded: {e}");
+                RunState::Failed
+            }
+        };
+        let text = if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
+        let level = if cancelled { Level::Info } else { Level::Error };
+        self.emit(caller, Some(run), "run.state", level, text, serde_json::json!({"state": state, "error": error})).await;
+    }
+
+    async fn cancel_when_stopped(self: Arc<Self>, run: String, cancel: CancellationToken) {
+        while !cancel.is_cancelled() {
+            tokio::time::sleep(STOP_POLL).await;
+            match self.run_row(&run).await {
+                Ok(row) if row.state == RunState::Starting => {}
+                Ok(_) => return cancel.cancel(),
+                Err(e) => tracing::warn!(run, "a launching run's state could not be read: {e}"),
+            }
+        }
+    }
+
+    /// Waits until a start has ended, one way or the other, in whichever process it happens.
+    ///
+    /// # Errors
+    /// What the launch failed with; `Cancelled`; `Timeout` after `limit`.
+    pub async fn wait_ready(&self, run: &str, limit: Duration) -> Result<RunDetail> {
+        let until = Instant::now() + limit;
+        loop {
+            let row = self.run_row(run).await?;
+            match row.state {
+                RunState::Starting if Instant::now() >= until => {
+                    return Err(Error::new(Code::Timeout, format!("Run {run} was not ready after {} s.", limit.as_secs()))
+                        .hint(format!("It may still get there: `forge ps`; or give up with `forge stop {run}`.")));
+                }
+                RunState::Starting => tokio::time::sleep(Duration::from_millis(10)).await,
+                RunState::Ready | RunState::Paused => return self.detail(run).await,
+                RunState::Stopping | RunState::Stopped | RunState::Failed => return Err(self.why_ended(&row).await),
+            }
+        }
+    }
+
+    /// The error a start ended with, as the event stream recorded it.
+    async fn why_ended(&self, row: &runs::Run) -> Error {
+        let asked = crate::api::ListEvents { run: Some(row.run.clone()), since: 0, limit: None };
+        let recorded = self.events.list(asked).await.ok().and_then(|events| {
+            events.into_iter().rev().filter(|e| e.kind == "run.state").find_map(|e| {
+                serde_json::from_value::<Error>(e.data.get("error")?.clone()).ok()
+            })
+        });
+        recorded.unwrap_or_else(|| match row.state {
+            RunState::Failed => Error::new(Code::Internal, row.reason.clone()),
+            _ => Error::cancelled(),
+        })
+    }
+
+    /// Leaves a process behind that ends this run when its time is up, unless one keeps already.
+    fn ensure_keeper(&self) {
+        let Some((program, arguments)) = self.options.keeper.split_first() else { return };
+        if self.options.keep || !matches!(super::presence::KeeperLock::try_take(&self.options.home), Ok(Some(_))) {
+            return;
+        }
+        let mut command = std::process::Command::new(program);
+        command
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        if let Err(e) = command.spawn() {
+            tracing::warn!("no keeper could be started, so runs end only while a forge process is open: {e}");
+        }
+    }
+}
+
+/// Collects a launch's steps, tells them as events, in order.
+struct Steps {
+    seen: Arc<Mutex<Vec<Step>>>,
+    send: tokio::sync::mpsc::UnboundedSender<Step>,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl Steps {
+    fn new(forge: Arc<Forge>, caller: Caller, run: String) -> Self {
+        let (send, mut receive) = tokio::sync::mpsc::unbounded_channel::<Step>();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let writer = tokio::spawn(async move {
+            while let Some(step) = receive.recv().await {
+                let level = if step.state == StepState::Failed { Level::Error } else { Level::Info };
+                let text = format!("{}: {}", step.name, if step.detail.is_empty() { word(step.state) } else { &step.detail });
+                let data = serde_json::to_value(&step).unwrap_or_default();
+                forge.emit(&caller, Some(&run), "run.step", level, text, data).await;
+            }
+        });
+        Self { seen, send, writer }
+    }
+
+    async fn finish(self) -> Vec<Step> {
+        drop(self.send);
+        // The writer ends with the channel; its events are then all in the stream, before the run's state changes.
+        let _ = self.writer.await;
+        std::mem::take(&mut *lock(&self.seen))
+    }
+}
+
+impl Progress for Steps {
+    fn step(&self, step: Step) {
+        jobs::upsert(&mut lock(&self.seen), step.clone());
+        // Only a closed channel fails, and then nobody listens.
+        let _ = self.send.send(step);
+    }
+}
+
+fn word(state: StepState) -> &'static str {
+    match state {
+        StepState::Running => "under way",
+        StepState::Done => "done",
+        StepState::Failed => "failed",
+        StepState::Skipped => "not needed",
+    }
+}
+
+fn ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn checked_seed(seed: &str) -> Result<String> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if (1..=64).contains(&seed.len()) && seed.bytes().all(fine) {
+        Ok(seed.to_owned())
+    } else {
+        Err(Error::new(Code::InvalidInput, "A seed is 1 to 64 of the characters A-Z a-z 0-9 . _ -"))
+    }
+}
+
+/// 128 random bits as hex.
+fn fresh_seed() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// Ten lower-case base32 characters (50 random bits), short enough to type.
+fn fresh_run_id() -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let random = uuid::Uuid::new_v4().as_u128();
+    // Bits 48..80 of a v4 UUID hold its version and variant; the low 48 and the high 48 are all random.
+    let bits = (random >> 80) << 48 | (random & 0xffff_ffff_ffff);
+    (0..10).map(|i| char::from(ALPHABET.get(((bits >> (5 * i)) & 31) as usize).copied().unwrap_or(b'a'))).collect()
+}
+
+pub(super) fn recovered() -> Caller {
+    engine_caller("recover")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn seeds_and_run_ids_keep_their_alphabet() {
+        assert!(checked_seed("class-2026_a.1").is_ok());
+        for bad in ["", "two words", "ü", &"x".repeat(65), "a/b"] {
+            assert_eq!(checked_seed(bad).unwrap_err().code, Code::InvalidInput, "{bad:?}");
+        }
+        let ids: std::collections::HashSet<String> = (0..1000).map(|_| fresh_run_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.len() == 10 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())));
+    }
+}

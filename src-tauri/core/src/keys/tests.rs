@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+use super::*;
+use rand::SeedableRng;
+
+fn rng(n: u64) -> rand::rngs::StdRng {
+    rand::rngs::StdRng::seed_from_u64(n)
+}
+
+fn keys() -> (tempfile::TempDir, Keys) {
+    let home = tempfile::tempdir().unwrap();
+    let keys = Keys::open(home.path(), &mut rng(1)).unwrap();
+    (home, keys)
+}
+
+#[test]
+fn keys_are_made_once_and_stay() {
+    let (home, keys) = keys();
+    let again = Keys::open(home.path(), &mut rng(2)).unwrap();
+    for name in KeyName::ALL {
+        assert_eq!(keys.id(name).unwrap(), again.id(name).unwrap());
+        assert_eq!(keys.id(name).unwrap().len(), 32);
+    }
+    assert_ne!(keys.id(KeyName::Learner).unwrap(), keys.id(KeyName::Spawn).unwrap());
+    assert!(matches!(keys.protection(), Protection::File { warning } if warning.contains("unencrypted")));
+    assert!(!format!("{keys:?}").contains("current"));
+}
+
+#[cfg(unix)]
+#[test]
+fn key_files_are_private_even_when_they_were_not() {
+    use std::os::unix::fs::PermissionsExt;
+    let (home, _) = keys();
+    let path = home.path().join("keys/learner.pem");
+    let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&home.path().join("keys"))), (0o600, 0o700));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    Keys::open(home.path(), &mut rng(2)).unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
+fn a_damaged_key_is_an_error_never_replaced() {
+    let (home, _) = keys();
+    let path = home.path().join("keys/learner.pem");
+    std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    assert_eq!(Keys::open(home.path(), &mut rng(2)).unwrap_err().code, Code::KeyUnavailable);
+    assert!(std::fs::read_to_string(&path).unwrap().contains("AAAA"));
+}
+
+#[test]
+fn two_processes_at_once_end_with_the_same_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = std::thread::scope(|s| {
+        let all: Vec<_> = (0..8)
+            .map(|i| {
+                let home = home.path();
+                s.spawn(move || Keys::open(home, &mut rng(i)).unwrap().id(KeyName::Learner).unwrap())
+            })
+            .collect();
+        all.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|id| *id == ids[0]));
+}
+
+#[test]
+fn domains_do_not_mix() {
+    let (_home, keys) = keys();
+    let public = keys.public(KeyName::Learner).unwrap();
+    let signature = keys.sign(KeyName::Learner, Domain::Challenge, b"bytes").unwrap();
+    assert!(public.verify(Domain::Challenge, b"bytes", &signature));
+    for other in [Domain::KeyRotation, Domain::TemplateLock, Domain::Receipt] {
+        assert!(!public.verify(other, b"bytes", &signature));
+    }
+    assert!(!public.verify(Domain::Challenge, b"bytez", &signature));
+    assert!(!public.verify(Domain::Challenge, b"bytes", &signature[..63]));
+    let pae = b"DSSEv1 1 a 1 b";
+    let signature = keys.sign_dsse(KeyName::Learner, pae).unwrap();
+    assert!(public.verify_dsse(pae, &signature));
+    assert!(keys.sign_dsse(KeyName::Learner, b"anything").is_err());
+    assert!(keys.sign_note(KeyName::Learner, "DSSEv1 1 a 1 b\n").is_err());
+    assert!(keys.sign_note(KeyName::Learner, "frostgate.dev/forge/x").is_err());
+    let note = "frostgate.dev/forge/x\n";
+    let signature = keys.sign_note(KeyName::Learner, note).unwrap();
+    assert!(public.verify_note(note, &signature));
+    assert!(!public.verify_dsse(note.as_bytes(), &signature));
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_signature_is_refused() {
+    let (_home, keys) = keys();
+    let public = keys.public(KeyName::Learner).unwrap();
+    let signature = keys.sign(KeyName::Learner, Domain::Receipt, b"x").unwrap();
+    for bit in (0..512).step_by(5) {
+        let mut forged = signature;
+        forged[bit / 8] ^= 1 << (bit % 8);
+        assert!(!public.verify(Domain::Receipt, b"x", &forged), "bit {bit}");
+    }
+}
+
+#[test]
+fn weak_and_broken_public_keys_are_refused() {
+    // The eight points of small order, RFC 7748's curve in Edwards form; three in canonical encoding.
+    let mut one = [0u8; 32];
+    one[0] = 1;
+    for weak in [[0u8; 32], one] {
+        let e = PublicKey::from_bytes(&weak).unwrap_err();
+        assert!(e.message.contains("weak"), "{}", e.message);
+    }
+    let mut minus_one = [0xff_u8; 32];
+    minus_one[0] = 0xec;
+    minus_one[31] = 0x7f;
+    assert!(PublicKey::from_bytes(&minus_one).is_err());
+    assert!(PublicKey::from_pem("nonsense").is_err());
+}
+
+#[test]
+fn rotation_is_vouched_for_and_old_signatures_stay_good() {
+    let (home, keys) = keys();
+    let before = keys.public(KeyName::Learner).unwrap();
+    let signature = keys.sign(KeyName::Learner, Domain::Receipt, b"x").unwrap();
+    let rotation = keys.rotate(KeyName::Learner, 5, &mut rng(9)).unwrap();
+    let after = keys.public(KeyName::Learner).unwrap();
+    assert_eq!((rotation.old.as_str(), rotation.new.as_str()), (before.id().as_str(), after.id().as_str()));
+    assert!(!after.verify(Domain::Receipt, b"x", &signature));
+    let reopened = Keys::open(home.path(), &mut rng(10)).unwrap();
+    assert_eq!(reopened.ever(KeyName::Learner).unwrap(), [after, before.clone()]);
+    assert!(reopened.ever(KeyName::Learner).unwrap().iter().any(|k| k.verify(Domain::Receipt, b"x", &signature)));
+    assert_eq!(reopened.ever(KeyName::Spawn).unwrap().len(), 1);
+    let path = home.path().join("keys/rotations.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let stranger = PublicKey::of(&SigningKey::from_bytes(&[7; 32]));
+    let mut forged: Vec<Rotation> = serde_json::from_str(&text).unwrap();
+    forged[0].new_pem = stranger.pem();
+    forged[0].new = stranger.id();
+    std::fs::write(&path, serde_json::to_vec(&forged).unwrap()).unwrap();
+    let e = Keys::open(home.path(), &mut rng(10)).unwrap_err();
+    assert!(e.message.contains("did not sign"), "{}", e.message);
+}
+
+#[test]
+fn openssl_accepts_key_signature_and_fingerprint() {
+    let (home, keys) = keys();
+    let at = |name: &str| home.path().join(name);
+    let pae = b"DSSEv1 28 application/vnd.in-toto+json 2 {}";
+    std::fs::write(at("pae"), pae).unwrap();
+    std::fs::write(at("sig"), keys.sign_dsse(KeyName::Learner, pae).unwrap()).unwrap();
+    std::fs::write(at("pub.pem"), keys.public_pem(KeyName::Learner).unwrap()).unwrap();
+    let openssl = |args: &[&str]| {
+        std::process::Command::new("openssl").current_dir(home.path()).args(args).output().expect("openssl is needed")
+    };
+    let verify = ["pkeyutl", "-verify", "-pubin", "-inkey", "pub.pem", "-rawin", "-in", "pae", "-sigfile", "sig"];
+    let out = openssl(&verify);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    std::fs::write(at("pae"), b"DSSEv1 28 application/vnd.in-toto+json 2 []").unwrap();
+    assert!(!openssl(&verify).status.success());
+    let der = openssl(&["pkey", "-pubin", "-in", "pub.pem", "-outform", "DER"]);
+    use sha2::Digest;
+    assert!(hex::encode(sha2::Sha256::digest(der.stdout)).starts_with(&keys.id(KeyName::Learner).unwrap()));
+    let private = openssl(&["pkey", "-in", "keys/learner.pem", "-pubout"]);
+    assert_eq!(String::from_utf8(private.stdout).unwrap(), keys.public_pem(KeyName::Learner).unwrap());
+}

@@ -1,0 +1,148 @@
+/** From a graph to a drawing in pixels: places, buses and wires, fitted to the pane it is drawn in. */
+import type { LinkInfo, NodeInfo } from "../../../gen/api";
+import { graph, hubId, isBus, parts, type GraphWire } from "./graph";
+import { shape, type Point } from "./shape";
+
+export type { Point } from "./shape";
+
+export interface Drawing {
+  /** Size of the drawing; it may exceed the pane, which then shows it smaller. */
+  width: number;
+  height: number;
+  /** Too many nodes for labels on every wire: they appear on demand. */
+  compact: boolean;
+  nodes: ReadonlyMap<string, Point>;
+  buses: ReadonlyMap<string, Bus>;
+  wires: readonly Wire[];
+}
+
+export interface Bus extends Point {
+  /** Half the length of the bar. */
+  half: number;
+}
+
+export interface Wire {
+  link: string;
+  /** From the first end to the second; the second is the bus where there is one. */
+  a: Point;
+  b: Point;
+  /** The point the curve is pulled to; the middle of a straight wire. */
+  via: Point;
+  middle: Point;
+  ends: readonly { node: string; interface: string; at: Point }[];
+}
+
+interface Spacing {
+  min: Point;
+  max: Point;
+}
+const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 } };
+const DENSE: Spacing = { min: { x: 84, y: 88 }, max: { x: 180, y: 140 } };
+/** Room for a node's body and names around the outermost places. */
+const EDGE = { left: 70, right: 70, top: 42, bottom: 68 };
+/** A node's body, with the two lines of text under it. */
+const BODY = { half: 24, bottom: 62 };
+/** Below this a drawing with all labels is too small to read. */
+const LEGIBLE = 0.78;
+
+export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], pane: { width: number; height: number }): Drawing {
+  const g = graph(nodes, links);
+  const at = cells(g);
+  const roomy = fit(at, pane, ROOMY);
+  const compact = Math.min(pane.width / roomy.width, pane.height / roomy.height) < LEGIBLE;
+  const box = compact ? fit(at, pane, DENSE) : roomy;
+  const place = (v: number): Point => {
+    const p = at.get(v) ?? { x: 0, y: 0 };
+    return { x: round(box.x0 + p.x * box.sx), y: round(box.y0 + p.y * box.sy) };
+  };
+  const index = new Map(g.ids.map((id, i) => [id, i]));
+  const buses = new Map<string, Bus>();
+  for (const link of links.filter(isBus)) {
+    const v = index.get(hubId(link.id)) ?? -1;
+    const p = place(v);
+    // The bar reaches as far as what hangs straight above or below it.
+    const reach = (g.near[v] ?? []).map(place).filter((q) => Math.abs(q.y - p.y) > 1).map((q) => Math.abs(q.x - p.x));
+    const least = compact ? 26 : Math.max(52, 20 + 3.7 * (link.subnet ?? link.id).length);
+    buses.set(link.id, { ...p, half: Math.max(least, ...reach.filter((r) => r < box.sx * 3.2).map((r) => r + 14)) });
+  }
+  return {
+    width: box.width,
+    height: box.height,
+    compact,
+    nodes: new Map(nodes.map((n, i) => [n.name, place(i)])),
+    buses,
+    wires: g.wires.map((w) => wire(w, place(w.ends[0].vertex), place(w.ends[1].vertex), buses.get(w.link))),
+  };
+}
+
+const round = (n: number): number => Math.round(n * 10) / 10;
+
+/** All parts side by side, the top left corner at 0,0. */
+function cells(g: ReturnType<typeof graph>): Map<number, Point> {
+  const at = new Map<number, Point>();
+  let x = 0;
+  let tallest = 0;
+  const laid = parts(g).map((part) => {
+    const places = shape(g, part);
+    const xs = [...places.values()].map((p) => p.x);
+    const ys = [...places.values()].map((p) => p.y);
+    const box = { places, left: Math.min(...xs), width: Math.max(...xs) - Math.min(...xs), top: Math.min(...ys), height: Math.max(...ys) - Math.min(...ys) };
+    tallest = Math.max(tallest, box.height);
+    return box;
+  });
+  for (const box of laid) {
+    for (const [v, p] of box.places) at.set(v, { x: x + p.x - box.left, y: p.y - box.top + (tallest - box.height) / 2 });
+    x += box.width + 1;
+  }
+  return at;
+}
+
+/** Stretches the cells to the pane within the spacing's bounds, and centres what is smaller. */
+function fit(at: ReadonlyMap<number, Point>, pane: { width: number; height: number }, spacing: Spacing) {
+  const spanX = Math.max(0, ...[...at.values()].map((p) => p.x));
+  const spanY = Math.max(0, ...[...at.values()].map((p) => p.y));
+  const clamp = (n: number, low: number, high: number) => Math.min(high, Math.max(low, n));
+  const sx = clamp((pane.width - EDGE.left - EDGE.right) / Math.max(spanX, 0.01), spacing.min.x, spacing.max.x);
+  const sy = clamp((pane.height - EDGE.top - EDGE.bottom) / Math.max(spanY, 0.01), spacing.min.y, spacing.max.y);
+  const width = Math.max(pane.width, spanX * sx + EDGE.left + EDGE.right);
+  const height = Math.max(pane.height, spanY * sy + EDGE.top + EDGE.bottom);
+  const x0 = EDGE.left + (width - EDGE.left - EDGE.right - spanX * sx) / 2;
+  const y0 = EDGE.top + (height - EDGE.top - EDGE.bottom - spanY * sy) / 2;
+  return { width, height, x0, y0, sx, sy };
+}
+
+function wire(w: GraphWire, from: Point, to: Point, bus: Bus | undefined): Wire {
+  const target = bus ? tap(from, bus) : to;
+  const length = Math.max(1, Math.hypot(target.x - from.x, target.y - from.y));
+  const u = { x: (target.x - from.x) / length, y: (target.y - from.y) / length };
+  const bend = (w.lane - (w.lanes - 1) / 2) * 76;
+  const mid = { x: (from.x + target.x) / 2, y: (from.y + target.y) / 2 };
+  const via = { x: round(mid.x - u.y * bend), y: round(mid.y + u.x * bend) };
+  const middle = { x: round((mid.x + via.x) / 2), y: round((mid.y + via.y) / 2) };
+  const ends = [{ ...w.ends[0], at: label(from, toward(from, via), w.ends[0].interface) }];
+  if (!bus) ends.push({ ...w.ends[1], at: label(to, toward(to, via), w.ends[1].interface) });
+  return { link: w.link, a: from, b: target, via, middle, ends: ends.map((e) => ({ node: e.node, interface: e.interface, at: e.at })) };
+}
+
+function toward(from: Point, to: Point): Point {
+  const d = Math.max(1, Math.hypot(to.x - from.x, to.y - from.y));
+  return { x: (to.x - from.x) / d, y: (to.y - from.y) / d };
+}
+
+/** Where a wire meets the bar: straight above or below where it can, else at its end. */
+function tap(from: Point, bus: Bus): Point {
+  const inset = bus.half - 10;
+  if (Math.abs(from.x - bus.x) <= inset) return { x: from.x, y: bus.y };
+  return { x: round(bus.x + Math.sign(from.x - bus.x) * (Math.abs(from.y - bus.y) < 1 ? bus.half : inset)), y: bus.y };
+}
+
+/** The centre of an interface's name: just outside the body and its text, beside the wire. */
+function label(node: Point, u: Point, text: string): Point {
+  const down = u.y > 0 ? BODY.bottom : BODY.half;
+  const out = Math.min(Math.abs(u.x) > 0.01 ? BODY.half / Math.abs(u.x) : Infinity, Math.abs(u.y) > 0.01 ? down / Math.abs(u.y) : Infinity);
+  const half = text.length * 3.4;
+  const d = out + 7 + half * Math.abs(u.x);
+  // Above a level wire, right of an upright one.
+  const side = Math.abs(u.x) > Math.abs(u.y) ? { x: 0, y: -9 } : { x: half + 6, y: 0 };
+  return { x: round(node.x + u.x * d + side.x), y: round(node.y + u.y * d + side.y) };
+}

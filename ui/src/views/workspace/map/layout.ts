@@ -29,15 +29,23 @@ export interface Wire {
   /** The point the curve is pulled to; the middle of a straight wire. */
   via: Point;
   middle: Point;
-  ends: readonly { node: string; interface: string; at: Point }[];
+  /** `clear`: its name fits without covering anything. */
+  ends: readonly { node: string; interface: string; at: Point; clear: boolean }[];
 }
 
-interface Spacing {
+interface Box extends Point {
+  w: number;
+  h: number;
+}
+
+export interface Spacing {
   min: Point;
   max: Point;
 }
 const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 } };
-const DENSE: Spacing = { min: { x: 84, y: 88 }, max: { x: 180, y: 140 } };
+/** For a still picture with names and subnets only. */
+export const PICTURE: Spacing = { min: { x: 116, y: 92 }, max: { x: 230, y: 150 } };
+const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 } };
 /** Room for a node's body and names around the outermost places. */
 const EDGE = { left: 70, right: 70, top: 42, bottom: 68 };
 /** A node's body, with the two lines of text under it. */
@@ -45,10 +53,10 @@ const BODY = { half: 24, bottom: 62 };
 /** Below this a drawing with all labels is too small to read. */
 const LEGIBLE = 0.78;
 
-export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], pane: { width: number; height: number }): Drawing {
+export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], pane: { width: number; height: number }, spacing: Spacing = ROOMY): Drawing {
   const g = graph(nodes, links);
   const at = cells(g);
-  const roomy = fit(at, pane, ROOMY);
+  const roomy = fit(at, pane, spacing);
   const compact = Math.min(pane.width / roomy.width, pane.height / roomy.height) < LEGIBLE;
   const box = compact ? fit(at, pane, DENSE) : roomy;
   const place = (v: number): Point => {
@@ -65,14 +73,39 @@ export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], p
     const least = compact ? 26 : Math.max(52, 20 + 3.7 * (link.subnet ?? link.id).length);
     buses.set(link.id, { ...p, half: Math.max(least, ...reach.filter((r) => r < box.sx * 3.2).map((r) => r + 14)) });
   }
-  return {
-    width: box.width,
-    height: box.height,
-    compact,
-    nodes: new Map(nodes.map((n, i) => [n.name, place(i)])),
-    buses,
-    wires: g.wires.map((w) => wire(w, place(w.ends[0].vertex), place(w.ends[1].vertex), buses.get(w.link))),
-  };
+  const bodies = nodes.map((_, i) => ({ x: place(i).x, y: place(i).y + 18, w: 60, h: 84 }));
+  const bars = [...buses.values()].map((b) => ({ x: b.x, y: b.y + 8, w: b.half * 2, h: 40 }));
+  const wires = g.wires.map((w) => wire(w, place(w.ends[0].vertex), place(w.ends[1].vertex), buses.get(w.link)));
+  return { width: box.width, height: box.height, compact, nodes: new Map(nodes.map((n, i) => [n.name, place(i)])), buses, wires: unobstructed(wires, [...bodies, ...bars], buses) };
+}
+
+const overlap = (a: Box, b: Box): boolean => Math.abs(a.x - b.x) * 2 < a.w + b.w && Math.abs(a.y - b.y) * 2 < a.h + b.h;
+
+/** Slides each wire's middle label along it to where nothing is covered, then says which interface names still fit. */
+function unobstructed(wires: readonly Wire[], solid: Box[], buses: ReadonlyMap<string, Bus>): Wire[] {
+  const taken = [...solid];
+  const slid = wires.map((w) => {
+    if (buses.has(w.link)) return w;
+    const spots = [0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.72].map((t) => along(w, t));
+    const middle = spots.find((p) => !taken.some((b) => overlap({ ...p, w: 96, h: 34 }, b))) ?? w.middle;
+    taken.push({ ...middle, w: 96, h: 34 });
+    return { ...w, middle };
+  });
+  return slid.map((w) => ({
+    ...w,
+    ends: w.ends.map((e) => {
+      const box = { ...e.at, w: e.interface.length * 6.8, h: 13 };
+      const clear = !taken.some((b) => overlap(box, b));
+      if (clear) taken.push(box);
+      return { ...e, clear };
+    }),
+  }));
+}
+
+/** The point at a share of the way along a wire. */
+export function along(w: Pick<Wire, "a" | "b" | "via">, t: number): Point {
+  const s = 1 - t;
+  return { x: round(s * s * w.a.x + 2 * s * t * w.via.x + t * t * w.b.x), y: round(s * s * w.a.y + 2 * s * t * w.via.y + t * t * w.b.y) };
 }
 
 const round = (n: number): number => Math.round(n * 10) / 10;
@@ -121,7 +154,7 @@ function wire(w: GraphWire, from: Point, to: Point, bus: Bus | undefined): Wire 
   const middle = { x: round((mid.x + via.x) / 2), y: round((mid.y + via.y) / 2) };
   const ends = [{ ...w.ends[0], at: label(from, toward(from, via), w.ends[0].interface) }];
   if (!bus) ends.push({ ...w.ends[1], at: label(to, toward(to, via), w.ends[1].interface) });
-  return { link: w.link, a: from, b: target, via, middle, ends: ends.map((e) => ({ node: e.node, interface: e.interface, at: e.at })) };
+  return { link: w.link, a: from, b: target, via, middle, ends: ends.map((e) => ({ node: e.node, interface: e.interface, at: e.at, clear: true })) };
 }
 
 function toward(from: Point, to: Point): Point {

@@ -1,5 +1,5 @@
 /** Moving about the map with arrow keys: the nearest thing in that direction. */
-import type { Point } from "./shape";
+import type { Point } from "../../../parts/topology/shape";
 
 export interface Stop extends Point {
   id: string;

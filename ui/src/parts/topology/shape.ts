@@ -109,6 +109,7 @@ function ring(g: Graph, core: readonly number[], inside: ReadonlySet<number>): P
     order.push(v);
   }
   const k = order.length;
+  if (k > 8) return loop(g, order, inside);
   const radius = 0.5 / Math.sin(Math.PI / Math.max(3, k));
   // An even ring has a flat top, so that four routers stand in a square; an odd one has its first on top.
   const start = -Math.PI / 2 - (k % 2 === 0 ? Math.PI / k : 0);
@@ -119,16 +120,36 @@ function ring(g: Graph, core: readonly number[], inside: ReadonlySet<number>): P
     at.set(v, p);
     const branches = around(g, v).filter((n) => !inside.has(n));
     branches.forEach((n, j) => {
-      const fan = branches.length === 1 ? snapped(angle, k) : angle + (j / (branches.length - 1) - 0.5) * (branches.length === 2 ? Math.PI / 2 : 2.4);
+      const fan = branches.length === 1 ? snapped(angle) : angle + (j / (branches.length - 1) - 0.5) * (branches.length === 2 ? Math.PI / 2 : 2.4);
       outward(g, n, v, p, fan, at);
     });
   });
   return at;
 }
 
+/** A long ring runs around a rectangle twice as wide as high, which uses a pane better than a circle. */
+function loop(g: Graph, order: readonly number[], inside: ReadonlySet<number>): Places {
+  const k = order.length;
+  const top = Math.round(k / 3);
+  const side = Math.floor((k - 2 * top) / 2);
+  const bottom = k - top - 2 * side;
+  const width = Math.max(top, bottom);
+  const row = (i: number, n: number) => ((i + 0.5) * width) / n;
+  const at: Places = new Map();
+  order.forEach((v, i) => {
+    const [p, angle] =
+      i < top ? [{ x: row(i, top), y: 0 }, -Math.PI / 2]
+      : i < top + side ? [{ x: width, y: i - top + 1 }, 0]
+      : i < top + side + bottom ? [{ x: width - row(i - top - side, bottom), y: side + 1 }, Math.PI / 2]
+      : [{ x: 0, y: k - i }, Math.PI];
+    at.set(v, p);
+    for (const n of around(g, v)) if (!inside.has(n)) outward(g, n, v, p, angle, at);
+  });
+  return at;
+}
+
 /** Around a small ring a branch leaves level or upright, which reads better than askew. */
-function snapped(angle: number, k: number): number {
-  if (k > 8) return angle;
+function snapped(angle: number): number {
   return Math.abs(Math.sin(angle)) > 0.8 ? Math.sign(Math.sin(angle)) * (Math.PI / 2) : Math.cos(angle) < 0 ? Math.PI : 0;
 }
 
@@ -158,7 +179,7 @@ function relaxed(g: Graph, part: readonly number[]): Places {
       if (!pa || !pb || !fa || !fb) continue;
       const dx = pa.x - pb.x, dy = pa.y - pb.y;
       const d = Math.max(0.05, Math.hypot(dx, dy));
-      const force = 1 / d - (around(g, a).includes(b) ? d * d : 0);
+      const force = 1.7 / d - (around(g, a).includes(b) ? d * d : 0);
       fa.x += (dx / d) * force;
       fa.y += (dy / d) * force;
       fb.x -= (dx / d) * force;

@@ -1,5 +1,5 @@
 /** One line glyph per role, drawn by us in a 24 × 24 box. */
-import type { Role } from "../../../gen/api";
+import type { Role } from "../../gen/api";
 
 export const GLYPH: Record<Role, string> = {
   // Four arrows: two in, two out.

@@ -1,5 +1,5 @@
 /** The lab as a graph: nodes, and a hub for each segment, so that a wire always has two ends. */
-import type { LinkInfo, NodeInfo } from "../../../gen/api";
+import type { LinkInfo, NodeInfo } from "../../gen/api";
 
 export interface Graph {
   /** Vertices: the nodes in the template's order, then one per segment. */

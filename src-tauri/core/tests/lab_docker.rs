@@ -6,7 +6,10 @@ use forge_core::api::{NodeState, Role, Step, StepState};
 use forge_core::check::vantage::Vantage;
 use forge_core::engine::{Docker, Engine, ExecSpec, label};
 use forge_core::error::{Code, Error};
+use forge_core::keys::Keys;
 use forge_core::lab::{self, Forwarder, Identity, Images, Keeper, Live, Plan, Progress, Witness};
+use forge_core::spawn::{self, Claims, Expected, SpentToken, TokenLimits};
+use forge_core::store::Store;
 use forge_core::template::scenario::*;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -25,7 +28,7 @@ fn node(name: &str, role: Role) -> Node {
         role,
         image: "host".into(),
         enter: true,
-        caps: vec![],
+        caps: vec!["NET_ADMIN".into()],
         writable: vec!["/srv".into()],
         env: Default::default(),
         files: vec![],
@@ -96,6 +99,42 @@ fn four() -> Scenario {
     scenario
 }
 
+/// A token as a launch needs one: minted, verified and spent for this run, there being no other way.
+async fn spent(run: &str, digest: &str) -> SpentToken {
+    let home = tempfile::tempdir().unwrap();
+    let keys = Keys::open(home.path(), &mut rand::rng()).unwrap();
+    let now = jiff::Timestamp::now();
+    let claims = Claims {
+        jti: run.into(),
+        sub: "local".into(),
+        tenant: "local".into(),
+        request_id: run.into(),
+        lab: "test".into(),
+        template_digest: digest.into(),
+        policy_digest: String::new(),
+        plan: "practice".into(),
+        tier: "test".into(),
+        limits: TokenLimits { cpu_milli: 2000, memory_mb: 256, minutes: 10 },
+        iat: now,
+        exp: now + jiff::SignedDuration::from_millis(spawn::LIFE_MS),
+    };
+    let token = spawn::mint(&keys, &claims).unwrap();
+    let store = Store::memory().unwrap();
+    let run = run.to_owned();
+    store
+        .write(move |tx| {
+            let expected = Expected {
+                lab: &claims.lab,
+                request_id: &claims.request_id,
+                template_digest: &claims.template_digest,
+                policy_digest: &claims.policy_digest,
+            };
+            spawn::spend(tx, &keys, &token, &expected, &run, now.as_millisecond())
+        })
+        .await
+        .unwrap()
+}
+
 /// A run whose objects go when the test ends, however it ends.
 struct Bed {
     engine: Arc<Docker>,
@@ -109,12 +148,13 @@ impl Bed {
         Self { engine: Arc::new(Docker::from_env().unwrap()), identity }
     }
 
-    fn plan(&self, scenario: Scenario) -> Plan {
-        Plan::new((), self.identity.clone(), Arc::new(scenario), &images()).unwrap()
+    async fn plan(&self, scenario: Scenario) -> Plan {
+        let token = spent(&self.identity.run, &scenario.digest).await;
+        Plan::new(token, self.identity.clone(), Arc::new(scenario), &images()).unwrap()
     }
 
     async fn launch(&self, scenario: Scenario) -> Arc<Live> {
-        let plan = self.plan(scenario);
+        let plan = self.plan(scenario).await;
         lab::launch(self.engine.clone(), &plan, &Steps::default(), &CancellationToken::new()).await.unwrap()
     }
 
@@ -175,7 +215,7 @@ async fn pings(live: &Live, from: &str, to: &str) -> bool {
 async fn a_lab_is_what_its_scenario_says() {
     let bed = Bed::new();
     let steps = Steps::default();
-    let plan = bed.plan(four());
+    let plan = bed.plan(four()).await;
     let live = lab::launch(bed.engine.clone(), &plan, &steps, &CancellationToken::new()).await.unwrap();
     let done: Vec<String> =
         steps.seen.lock().unwrap().iter().filter(|s| s.state == StepState::Done).map(|s| s.name.clone()).collect();
@@ -258,7 +298,7 @@ async fn cancelling_at_any_step_leaves_nothing() {
         let bed = Bed::new();
         let cancel = CancellationToken::new();
         let steps = Steps { cancel_at: Some((name.into(), state, cancel.clone())), ..Default::default() };
-        let outcome = lab::launch(bed.engine.clone(), &bed.plan(four()), &steps, &cancel).await;
+        let outcome = lab::launch(bed.engine.clone(), &bed.plan(four()).await, &steps, &cancel).await;
         let error = outcome.err().unwrap_or_else(|| panic!("cancelled at {name} and yet ready"));
         assert_eq!(error, Error::cancelled(), "at {name} {state:?}");
         assert_eq!(bed.left().await, 0, "after cancelling at {name} {state:?}");
@@ -294,7 +334,8 @@ async fn a_failure_says_why_and_leaves_nothing() {
         let mut scenario = ring(2);
         change(&mut scenario);
         let outcome =
-            lab::launch(bed.engine.clone(), &bed.plan(scenario), &Steps::default(), &CancellationToken::new()).await;
+            lab::launch(bed.engine.clone(), &bed.plan(scenario).await, &Steps::default(), &CancellationToken::new())
+                .await;
         let error = outcome.err().unwrap_or_else(|| panic!("{what} did not fail"));
         assert_eq!(error.code, code, "{what}: {error:?}");
         assert!(error.message.contains(word), "{what}: {error:?}");
@@ -531,4 +572,44 @@ async fn sweeping_adopts_what_lives_and_removes_the_rest() {
     assert_eq!(swept.adopt.len(), 1);
     assert_eq!(swept.adopt[0].nodes.len(), 2);
     assert_eq!((bed.left().await, strange.left().await), (3, 3));
+}
+
+/// `cargo test -p forge-core --test lab_docker -- --ignored --nocapture measure`: start and stop against the floor (the same
+/// containers created and started, then removed, with nothing else done to them).
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn measure_start_and_stop_against_the_floor() {
+    use futures_util::future::try_join_all;
+    println!("nodes  floor_ms  ready_ms  ratio  floor_down_ms  stop_ms   steps");
+    for count in [3, 10, 25] {
+        for _ in 0..3 {
+            let bed = Bed::new();
+            let plan = bed.plan(ring(count)).await;
+            let began = Instant::now();
+            let ids: Vec<String> = try_join_all(plan.nodes.iter().map(|n| async {
+                let id = bed.engine.create(&n.spec).await?;
+                bed.engine.start(&id).await?;
+                Ok::<_, Error>(id)
+            }))
+            .await
+            .unwrap();
+            let floor = began.elapsed().as_millis();
+            let began = Instant::now();
+            try_join_all(ids.iter().map(|id| bed.engine.remove(id))).await.unwrap();
+            let floor_down = began.elapsed().as_millis();
+
+            let steps = Steps::default();
+            let began = Instant::now();
+            lab::launch(bed.engine.clone(), &plan, &steps, &CancellationToken::new()).await.unwrap();
+            let ready = began.elapsed().as_millis();
+            let began = Instant::now();
+            lab::stop(bed.engine.as_ref(), &bed.identity).await.unwrap();
+            let stop = began.elapsed().as_millis();
+            let steps = steps.seen.lock().unwrap();
+            let steps: Vec<String> =
+                steps.iter().filter(|s| s.state == StepState::Done).map(|s| format!("{} {}", s.name, s.ms)).collect();
+            let ratio = ready as f64 / floor as f64;
+            println!("{count:>5} {floor:>9} {ready:>9} {ratio:>6.2} {floor_down:>14} {stop:>8}   {}", steps.join(", "));
+        }
+    }
 }

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("template", 2),
     ("audit", 2),
     ("scrub", 2),
+    ("shell", 1),
     ("keys", 1),
     ("store", 1),
     ("shell", 1),

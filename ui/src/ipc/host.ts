@@ -19,8 +19,8 @@ export interface Sink<T> {
 }
 
 export interface TerminalSink {
-  /** Output bytes; `offset` is the offset of the first one. */
-  output(bytes: Uint8Array, offset: number): void;
+  /** Output bytes; `offset` is the offset of the first one. A promise, where given, says when they are drawn (back-pressure). */
+  output(bytes: Uint8Array, offset: number): void | Promise<void>;
   /** Output before `resumesAt` was dropped and cannot be replayed. */
   gap(resumesAt: number): void;
   closed(reason: string): void;

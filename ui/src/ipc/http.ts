@@ -72,7 +72,7 @@ export class HttpHost implements Host {
           const frame = decodeFrame(data);
           if (frame.kind === "output") {
             const fresh = cursor.accept(frame.offset, frame.bytes);
-            if (fresh) sink.output(fresh.bytes, fresh.offset);
+            if (fresh) void sink.output(fresh.bytes, fresh.offset);
           } else if (frame.kind === "gap") {
             cursor.next = Math.max(cursor.next, frame.resumesAt);
             sink.gap(frame.resumesAt);

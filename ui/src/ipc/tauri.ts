@@ -5,6 +5,9 @@ import { decodeFrame, TerminalCursor } from "./frame";
 import { correlation, HostError } from "./host";
 import type { CommandName, Host, Request, Response, Sink, Stream, StreamState, TerminalSink, TerminalStream } from "./host";
 
+/** Terminal bytes that may be under way before the page has drawn them. */
+const WINDOW_BYTES = 512 * 1024;
+
 export class TauriHost implements Host {
   readonly kind = "desktop";
 
@@ -38,15 +41,17 @@ export class TauriHost implements Host {
         const frame = decodeFrame(new Uint8Array(data));
         if (frame.kind === "output") {
           const fresh = cursor.accept(frame.offset, frame.bytes);
-          if (fresh) sink.output(fresh.bytes, fresh.offset);
+          return fresh ? sink.output(fresh.bytes, fresh.offset) : undefined;
         } else if (frame.kind === "gap") {
           cursor.next = Math.max(cursor.next, frame.resumesAt);
           sink.gap(frame.resumesAt);
         } else {
           down(frame.reason);
         }
+        return undefined;
       },
       (state, why) => sink.state?.(state, why),
+      WINDOW_BYTES,
     );
     return {
       close: stream.close,
@@ -62,24 +67,46 @@ export class TauriHost implements Host {
   }
 }
 
-/** Opens a channel; closing before the engine answered closes it as soon as its id is known. */
-function open<T>(request: StreamRequest, item: (value: T) => void, state: (state: StreamState, why?: string) => void): Stream {
+/**
+ * Opens a channel; closing before the engine answered closes it as soon as its id is known. With a `window`, each
+ * frame is acknowledged once `item` (or the promise it returns) is done, and the engine waits for that.
+ */
+function open<T>(
+  request: StreamRequest,
+  item: (value: T) => void | Promise<void>,
+  state: (state: StreamState, why?: string) => void,
+  window: number | null = null,
+): Stream {
   let closed = false;
-  let id: unknown = null;
-  const end = () => {
-    // A stream that the engine has already forgotten needs no closing.
-    invoke("close_stream", { id }).catch(() => undefined);
+  let id: number | null = null;
+  let owed = 0;
+  // Both calls are about a stream the engine may have ended by itself meanwhile; then there is nothing to tell it.
+  const end = () => void invoke("close_stream", { id }).catch(() => undefined);
+  const acknowledge = (bytes: number) => {
+    owed += bytes;
+    if (closed || id === null || owed === 0) return;
+    void invoke("ack_stream", { id, bytes: owed }).catch(() => undefined);
+    owed = 0;
   };
   const channel = new Channel<T>();
   channel.onmessage = (value) => {
-    if (!closed) item(value);
+    if (closed) return;
+    const done = item(value);
+    if (window === null || !(value instanceof ArrayBuffer)) return;
+    const bytes = value.byteLength;
+    if (done) void done.then(() => acknowledge(bytes));
+    else acknowledge(bytes);
   };
   state("connecting");
-  invoke("open_stream", { request, channel }).then(
+  invoke<number>("open_stream", { request, channel, window }).then(
     (opened) => {
       id = opened;
-      if (closed) end();
-      else state("live");
+      if (closed) {
+        end();
+      } else {
+        state("live");
+        acknowledge(0);
+      }
     },
     (error: unknown) => {
       if (closed) return;

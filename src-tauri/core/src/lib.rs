@@ -21,3 +21,4 @@ pub mod spawn;
 pub mod store;
 pub mod template;
 pub mod terminal;
+pub mod verdict;

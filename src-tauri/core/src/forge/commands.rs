@@ -77,7 +77,7 @@ impl Commands for Forge {
         self.submit(caller, &request.run).await
     }
     async fn solve_run(&self, caller: &Caller, request: RunRequest) -> Result<Empty> {
-        self.solve(caller, &request.run, crate::template::Answer::Solution).await
+        self.solve(caller, &request.run, super::solve::Answer::Solution).await
     }
 
     async fn list_results(&self, _: &Caller, _: Empty) -> Result<Vec<ResultSummary>> {

@@ -130,7 +130,7 @@ impl Keys {
     }
 
     pub fn public(&self, name: KeyName) -> Result<PublicKey> {
-        self.with(name, |key| PublicKey::of(key))
+        self.with(name, PublicKey::of)
     }
 
     /// The fingerprint of the key in use; see [`PublicKey::id`].

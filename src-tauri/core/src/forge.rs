@@ -126,7 +126,7 @@ impl Forge {
     }
 
     /// Ends what lives in this process: launches are cancelled and cleaned up, terminals and forwards close, runs go on.
-    pub async fn shutdown(&self) {
+    async fn close(&self) {
         self.shutdown.cancel();
         self.jobs.cancel_all();
         let launches: Vec<CancellationToken> = lock(&self.launches).values().cloned().collect();

@@ -246,7 +246,7 @@ impl Forge {
     ///
     /// # Errors
     /// What the launch failed with; `Cancelled`; `Timeout` after `limit`.
-    pub async fn wait_ready(&self, run: &str, limit: Duration) -> Result<RunDetail> {
+    pub(super) async fn ready_within(&self, run: &str, limit: Duration) -> Result<RunDetail> {
         let until = Instant::now() + limit;
         loop {
             let row = self.run_row(run).await?;

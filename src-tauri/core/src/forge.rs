@@ -75,6 +75,8 @@ pub struct Forge {
     launches: Mutex<HashMap<String, CancellationToken>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
+    /// Wakes the keeper before its next turn: a run has just become ready.
+    kick: tokio::sync::Notify,
     shutdown: CancellationToken,
 }
 
@@ -112,6 +114,7 @@ impl Forge {
             launches: Mutex::default(),
             watches: Mutex::default(),
             forwards: Mutex::default(),
+            kick: tokio::sync::Notify::new(),
             shutdown: CancellationToken::new(),
             store,
             options,

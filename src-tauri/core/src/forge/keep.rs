@@ -93,7 +93,10 @@ impl Forge {
             if until_idle && idle >= LINGER {
                 return KeeperEnd::NoRuns;
             }
-            tokio::time::sleep(TICK).await;
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = self.kick.notified() => {}
+            }
         }
         KeeperEnd::ShutDown
     }

@@ -194,6 +194,7 @@ impl Forge {
             serde_json::json!({"state": RunState::Ready, "ready_ms": ready_ms, "deadline": deadline}),
         )
         .await;
+        self.kick.notify_one();
         self.ensure_keeper();
         Ok(())
     }

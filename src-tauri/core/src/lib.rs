@@ -12,6 +12,7 @@ pub mod engine;
 pub mod error;
 pub mod keys;
 pub mod observe;
+pub mod scrub;
 pub mod store;
 pub mod template;
 pub mod terminal;

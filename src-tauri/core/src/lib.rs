@@ -16,6 +16,7 @@ pub mod lab;
 pub mod observe;
 pub mod policy;
 pub mod report;
+pub mod scrub;
 pub mod shell;
 pub mod spawn;
 pub mod store;

@@ -11,6 +11,7 @@ use forge_core::lab::{self, Forwarder, Identity, Images, Keeper, Live, Plan, Pro
 use forge_core::spawn::{self, Claims, Expected, SpentToken, TokenLimits};
 use forge_core::store::Store;
 use forge_core::template::scenario::*;
+use forge_core::template::{Catalogue, Sources};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -307,7 +308,8 @@ async fn cancelling_at_any_step_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_says_why_and_leaves_nothing() {
-    let cases: [(&str, fn(&mut Scenario), Code, &str); 3] = [
+    type Case = (&'static str, fn(&mut Scenario), Code, &'static str);
+    let cases: [Case; 3] = [
         ("startup", |s| s.nodes[1].startup = "echo no such thing >&2; exit 7".into(), Code::WrongState, "n2"),
         (
             "address",
@@ -650,6 +652,43 @@ async fn impairments_hold_or_are_refused_before_anything_runs() {
             }
         }
     }
+}
+
+/// The catalogue's own labs: ready, solvable with nothing but what their nodes have, and the judge's prefix is learned.
+#[tokio::test(flavor = "multi_thread")]
+async fn four_real_routers_speak_ospf_over_these_links() {
+    let catalogue = Catalogue::load(&Sources::default());
+    let lab = catalogue.get("ccna-ospf-single-area").unwrap();
+    let bed = Bed::new();
+    let scenario = lab.instantiate("seed").unwrap();
+    let announced =
+        |e: &Evidence| matches!(e.after, Some(Disturbance::Announce { .. })).then(|| e.after.clone().unwrap());
+    let hidden = scenario.criteria.iter().flat_map(|c| &c.evidence).find_map(announced).unwrap();
+    let Disturbance::Announce { prefix, .. } = hidden else { unreachable!() };
+    let live = bed.launch(scenario).await;
+    for (node, script) in lab.solution("seed").unwrap() {
+        let (exit, said) = bed.inside(&live, &node, &script).await;
+        assert_eq!(exit, 0, "{node}: {said}");
+    }
+    let r2 = From::Node("r2".into());
+    let full = "vtysh --vty_socket /proc/$NODE_PID/root/run/frr -c 'show ip ospf neighbor' | grep -c Full";
+    eventually("r2 is adjacent to both", || async {
+        live.look(&r2, full, &[], LIMIT).await.unwrap().stdout.trim() == "2"
+    })
+    .await;
+    let route = format!("ip route show {}", prefix.addr());
+    live.disturb(&hidden).await.unwrap();
+    eventually("the prefix is learned", || async {
+        live.look(&r2, &route, &[], LIMIT).await.unwrap().stdout.contains("proto ospf")
+    })
+    .await;
+    live.undo(&hidden).await.unwrap();
+    eventually("and forgotten", || async { live.look(&r2, &route, &[], LIMIT).await.unwrap().stdout.is_empty() }).await;
+    lab::restart_node(&live, "r3", LIMIT).await.unwrap();
+    eventually("r3 has come back with what was written", || async {
+        live.look(&r2, full, &[], LIMIT).await.unwrap().stdout.trim() == "2"
+    })
+    .await;
 }
 
 /// `cargo test -p forge-core --test lab_docker -- --ignored --nocapture measure`: start and stop against the floor (the same

@@ -5,11 +5,13 @@ use super::results::blocking;
 use super::{Forge, now};
 use crate::api::*;
 use crate::audit::{self, Fact};
+use crate::check::evidence::{self, Entry};
 use crate::error::{Error, Result};
 use crate::lab::Live;
+use crate::scrub::Scrubber;
 use crate::store::{intents, results, runs};
 use crate::template::scenario::Scenario;
-use crate::verdict::{self, Entry, Score};
+use crate::verdict::{self, Score};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,14 +64,16 @@ impl Forge {
         let segment = self.store.write(move |tx| audit::segment(tx, &keys, &id, at)).await?;
         let checkpoint = segment.checkpoint.clone();
         let mut given = vec![
-            ("scenario.json".to_owned(), serde_json::to_vec(scenario)?),
-            ("observations.json".to_owned(), serde_json::to_vec(&graded.findings)?),
-            ("telemetry.json".to_owned(), serde_json::to_vec(&telemetry)?),
-            ("isolation.json".to_owned(), serde_json::to_vec(&isolation)?),
-            ("audit.json".to_owned(), serde_json::to_vec(&segment)?),
+            Entry::json("telemetry.json", "telemetry", &telemetry)?,
+            Entry::json("isolation.json", "isolation", &isolation)?,
+            Entry::json("audit.json", "audit", &segment)?,
         ];
-        given.extend(self.transcripts(run).await?.into_iter().map(|(name, bytes)| (format!("terminals/{name}"), bytes)));
-        let evidence = self.evidence(live, scenario, given).await?;
+        let transcripts = self.transcripts(run).await?;
+        given.extend(transcripts.into_iter().map(|(name, bytes)| Entry::new(format!("terminals/{name}"), "terminal", bytes)));
+        let evidence =
+            evidence::collect(live.as_ref(), scenario, &graded.findings, given, evidence::Limits::default()).await?;
+        // Before anything is hashed: what could be synced is what was signed.
+        let evidence = this_laptop(scenario).apply(evidence).into_inner();
         let finished = now();
         let (started, duration_ms) = match &row.started {
             Some(started) => (started.at, super::life::elapsed_ms(started, finished)),
@@ -130,10 +134,6 @@ impl Forge {
         })
     }
 
-    async fn evidence(&self, _live: &Arc<Live>, _scenario: &Scenario, given: Vec<(String, Vec<u8>)>) -> Result<Vec<Entry>> {
-        Ok(given.into_iter().map(|(path, bytes)| Entry { path, kind: "given".into(), bytes }).collect())
-    }
-
     async fn results_folder(&self) -> Result<PathBuf> {
         let (settings, _) = self.store.read(crate::store::settings::get).await?;
         let dir = match settings.results_dir.as_str() {
@@ -166,6 +166,26 @@ impl Forge {
             Ok(found)
         })
         .await
+    }
+}
+
+/// Knows whose machine this is, and which values belong to the lab and not to a person.
+fn this_laptop(scenario: &Scenario) -> Scrubber {
+    let env = |name: &str| std::env::var(name).unwrap_or_default();
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_else(|_| env("HOSTNAME"));
+    let mut kept = Vec::new();
+    for value in scenario.values.values() {
+        strings(value, &mut kept);
+    }
+    Scrubber::new(&env("HOME"), &env("USER"), host.trim()).keep(kept)
+}
+
+fn strings(value: &serde_json::Value, out: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => out.push(text.clone()),
+        serde_json::Value::Array(items) => items.iter().for_each(|v| strings(v, out)),
+        serde_json::Value::Object(members) => members.values().for_each(|v| strings(v, out)),
+        _ => {}
     }
 }
 

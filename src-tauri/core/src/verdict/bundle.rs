@@ -4,6 +4,7 @@
 //! what the writer makes of its entries, so that nothing can hide in headers, padding or after the end.
 
 use super::sha256;
+use crate::check::evidence::{Entry, fits};
 use crate::error::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,19 +14,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const MAX_COMPRESSED: usize = 64 << 20;
 pub const MAX_TAR: usize = 256 << 20;
 pub const MAX_ENTRIES: usize = 4096;
-const MAX_PATH: usize = 200;
-const MAX_DEPTH: usize = 12;
 const LEVEL: i32 = 6;
-
-/// One file of the evidence.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Relative, `/`-separated, of `[A-Za-z0-9._@+=,-]` in each part.
-    pub path: String,
-    /// What it is, for whoever reads the manifest: `observations`, `config`, `kernel`, `terminal`, `audit`, …
-    pub kind: String,
-    pub bytes: Vec<u8>,
-}
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 #[serde(deny_unknown_fields)]
@@ -171,13 +160,11 @@ fn append(builder: &mut tar::Builder<Vec<u8>>, path: &str, bytes: &[u8]) -> Resu
 }
 
 fn check_path(path: &str) -> Result<()> {
-    let part_fine = |p: &str| {
-        !matches!(p, "" | "." | "..") && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@+=,-".contains(&b))
-    };
-    if path.len() <= MAX_PATH && path.split('/').count() <= MAX_DEPTH && path.split('/').all(part_fine) {
+    if fits(path) {
         return Ok(());
     }
-    Err(invalid(format!("holds the path {:?}, which leaves the bundle or is not plain", path.chars().take(80).collect::<String>())))
+    let shown: String = path.chars().take(80).collect();
+    Err(invalid(format!("holds the path {shown:?}, which leaves the bundle or is not plain")))
 }
 
 fn invalid(why: String) -> Error {

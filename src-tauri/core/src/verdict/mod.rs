@@ -13,7 +13,6 @@ mod seal;
 mod tests;
 mod verify;
 
-pub use bundle::Entry;
 pub use score::{Line, Score};
 pub use seal::{About, Sealed, seal};
 pub use verify::verify_dir;
@@ -21,10 +20,6 @@ pub use verify::verify_dir;
 /// The files of a results folder; no other may be in it.
 pub const FILES: [&str; 6] =
     ["evidence.tar.zst", "score.json", "verdict.dsse.json", "verdict.pae", "verdict.pub.pem", "verdict.sig"];
-
-/// Entries of the bundle that the verdict itself depends on.
-pub const SCENARIO: &str = "scenario.json";
-pub const OBSERVATIONS: &str = "observations.json";
 
 /// Lower-case hex of SHA-256.
 pub(crate) fn sha256(bytes: &[u8]) -> String {

@@ -1,9 +1,8 @@
 //! Judging again, from the evidence alone: the same pure judge, the scenario as it was run, the answers as they were recorded.
 
-use super::bundle::Entry;
 use super::score::{Line, Score};
-use super::{OBSERVATIONS, SCENARIO};
-use crate::check::grade::{Finding, grade};
+use crate::check::evidence::{Entry, OBSERVATIONS, Observations, SCENARIO};
+use crate::check::grade::grade;
 use crate::error::{Code, Error, Result};
 use crate::template::scenario::Scenario;
 
@@ -14,8 +13,12 @@ pub(super) fn again(entries: &[Entry], scenario: &Scenario, score: &Score) -> Re
         .iter()
         .find(|e| e.path == OBSERVATIONS)
         .ok_or_else(|| invalid(format!("The evidence has no {OBSERVATIONS}, so nothing can be judged again.")))?;
-    let findings: Vec<Finding> = serde_json::from_slice(&recorded.bytes)
+    let observations: Observations = serde_json::from_slice(&recorded.bytes)
         .map_err(|e| invalid(format!("{OBSERVATIONS} cannot be read: {e}")))?;
+    if observations.version != 1 {
+        return Err(invalid(format!("{OBSERVATIONS} has a version that this program does not know.")));
+    }
+    let findings = observations.findings;
     if let Some(stray) = findings.iter().find(|f| scenario.criteria.iter().all(|c| c.id != f.criterion)) {
         return Err(invalid(format!("{OBSERVATIONS} tells of a criterion “{}” that {SCENARIO} does not have.", stray.criterion)));
     }

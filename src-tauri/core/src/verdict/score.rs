@@ -2,6 +2,8 @@
 //! bytes.
 
 use crate::api::{CheckReport, OutcomeKind};
+use crate::check::evidence::OBSERVATIONS;
+use crate::check::grade::{maximum, points};
 use crate::error::{Code, Error, Result};
 use crate::template::scenario::Scenario;
 use serde::{Deserialize, Serialize};
@@ -97,9 +99,7 @@ impl Score {
 impl Line {
     /// The only rule by which points come about.
     pub fn new(id: &str, weight: u32, outcome: OutcomeKind, hint_cost: u64) -> Self {
-        let max = u64::from(weight) * 1000;
-        let points = if outcome == OutcomeKind::Pass { max.saturating_sub(hint_cost) } else { 0 };
-        let evidence = vec![format!("{}#{id}", super::OBSERVATIONS)];
-        Self { id: id.to_owned(), weight, outcome, points, max, hint_cost, evidence }
+        let evidence = vec![format!("{OBSERVATIONS}#{id}")];
+        Self { id: id.to_owned(), weight, outcome, points: points(outcome, weight, hint_cost), max: maximum(weight), hint_cost, evidence }
     }
 }

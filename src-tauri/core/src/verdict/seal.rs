@@ -1,9 +1,10 @@
 //! Writing a results folder: all of it or nothing, on the disk before it is told.
 
-use super::bundle::{self, Entry};
+use super::bundle;
 use super::dsse::{self, Claims, Envelope, Predicate, Sha256, Statement, Subject};
 use super::score::Score;
 use super::sha256;
+use crate::check::evidence::Entry;
 use crate::api::{OutcomeKind, TrustTier};
 use crate::error::{Code, Error, Result};
 use crate::keys::{KeyName, Keys};

@@ -1,10 +1,11 @@
 //! Reading a results folder as a stranger would: nothing is believed before it is checked, and what is wrong is named.
 
-use super::bundle::{self, Entry};
+use super::bundle;
 use super::dsse::{Envelope, Opened, Statement};
 use super::score::Score;
 use super::seal::seed_commitment;
-use super::{FILES, SCENARIO, regrade, sha256};
+use super::{FILES, regrade, sha256};
+use crate::check::evidence::{Entry, SCENARIO};
 use crate::api::{OutcomeKind, VerifyCheck, VerifyReport};
 use crate::error::{Code, Error, Result};
 use crate::keys::PublicKey;

@@ -31,10 +31,10 @@ use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
 use crate::store::{self, Store, runs};
-use crate::template::scenario::Scenario;
 use crate::template::{Catalogue, Sources};
+use crate::template::scenario::Scenario;
 use crate::terminal::Terminals;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio_util::sync::CancellationToken;
@@ -74,8 +74,9 @@ pub struct Forge {
     live: Mutex<HashMap<String, Arc<Live>>>,
     launches: Mutex<HashMap<String, CancellationToken>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
-    samplers: Mutex<HashSet<String>>,
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
+    /// Wakes the keeper before its next turn: a run has just become ready.
+    kick: tokio::sync::Notify,
     shutdown: CancellationToken,
 }
 
@@ -99,7 +100,7 @@ impl Forge {
             me: me.clone(),
             events: Events::new(store.clone()),
             images: Images::new(docker),
-            terminals: Terminals::new(engine.clone()),
+            terminals: Terminals::new(engine.clone()).owned_by(&presence.id),
             telemetry: Hub::default(),
             keys,
             policy,
@@ -112,8 +113,8 @@ impl Forge {
             live: Mutex::default(),
             launches: Mutex::default(),
             watches: Mutex::default(),
-            samplers: Mutex::default(),
             forwards: Mutex::default(),
+            kick: tokio::sync::Notify::new(),
             shutdown: CancellationToken::new(),
             store,
             options,
@@ -199,15 +200,7 @@ impl Forge {
         Err(Error::new(Code::WrongState, format!("Run {run} is {}.", state.as_str().unwrap_or("not ready"))).hint(hint))
     }
 
-    async fn emit(
-        &self,
-        caller: &Caller,
-        run: Option<&str>,
-        kind: &str,
-        level: Level,
-        text: impl Into<String>,
-        data: serde_json::Value,
-    ) {
+    async fn emit(&self, caller: &Caller, run: Option<&str>, kind: &str, level: Level, text: impl Into<String>, data: serde_json::Value) {
         if let Err(e) = self.events.emit(&caller.correlation, run, kind, level, text, data).await {
             // The stream must never stop the work it tells of; the log still has it.
             tracing::error!(code = ?e.code, "an event could not be recorded: {e}");

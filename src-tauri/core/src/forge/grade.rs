@@ -48,10 +48,40 @@ impl Forge {
         let id = run.to_owned();
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
         let costs = hint_costs(scenario, &revealed);
-        let options = Options { gentle, only: only.to_vec(), hint_costs: costs, cancel: self.shutdown.child_token() };
+        let options = Options {
+            gentle,
+            only: only.iter().cloned().collect(),
+            cancel: self.shutdown.child_token(),
+            on_outcome: if gentle { None } else { Some(self.telling(caller, run)?) },
+            hint_costs: costs,
+        };
         tracing::debug!(correlation = caller.correlation, run, gentle, "checking");
-        let observed = check::run(live.as_ref(), &scenario.criteria, &options).await?;
-        Ok(Graded { report: observed.report(run, now()), observed })
+        let found = check::run(live.clone(), &scenario.criteria, &options).await?;
+        for left in &found.unrestored {
+            let text = format!("A check could not put the lab back as it was ({left}); restart its nodes.");
+            self.emit(caller, Some(run), "log", Level::Error, text, serde_json::Value::Null).await;
+        }
+        let report = CheckReport {
+            run: run.to_owned(),
+            at: now(),
+            score: found.score,
+            max: found.max,
+            criteria: found.outcomes,
+        };
+        Ok(Graded { report, findings: found.findings })
+    }
+
+    /// Each outcome as it comes, for whoever watches a full check; the report that follows is what counts.
+    fn telling(&self, caller: &Caller, run: &str) -> Result<check::run::OnOutcome> {
+        let (forge, caller, run) = (self.arc()?, caller.clone(), run.to_owned());
+        Ok(Arc::new(move |outcome: &CriterionOutcome| {
+            let (forge, caller, run) = (forge.clone(), caller.clone(), run.clone());
+            let text = format!("{}: {:?}", outcome.title, outcome.outcome);
+            let data = serde_json::to_value(outcome).unwrap_or_default();
+            tokio::spawn(async move {
+                forge.emit(&caller, Some(&run), "check.outcome", Level::Debug, text, data).await;
+            });
+        }))
     }
 
     /// Saves a report over what was known before (criteria it left out keep their last outcome), and tells it if it is news.
@@ -60,10 +90,7 @@ impl Forge {
         let merged = merged(row.last_check.as_ref(), report);
         let saved = merged.clone();
         let (run, at) = (merged.run.clone(), now());
-        let news = row
-            .last_check
-            .as_ref()
-            .is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
+        let news = row.last_check.as_ref().is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
         self.store
             .write_relaxed(move |tx| {
                 if news {
@@ -116,8 +143,7 @@ impl Forge {
     pub(super) async fn turn(&self, run: &str, alone: bool) -> Result<Turn> {
         let folder = self.run_folder(run);
         std::fs::create_dir_all(&folder)?;
-        let file =
-            File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
+        let file = File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
         let until = tokio::time::Instant::now() + TURN;
         loop {
             let tried = if alone { file.try_lock() } else { file.try_lock_shared() };
@@ -127,8 +153,7 @@ impl Forge {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.")
-                        .hint("Try again in a moment."));
+                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.").hint("Try again in a moment."));
                 }
                 Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),
             }
@@ -138,10 +163,7 @@ impl Forge {
     pub(super) async fn reveal(&self, caller: &Caller, request: RevealHint) -> Result<HintInfo> {
         let row = self.run_row(&request.run).await?;
         if !runs::alive(row.state) {
-            return Err(Error::new(
-                Code::WrongState,
-                format!("Run {} is over; its hints no longer matter.", request.run),
-            ));
+            return Err(Error::new(Code::WrongState, format!("Run {} is over; its hints no longer matter.", request.run)));
         }
         let scenario = self.scenario(&request.run).await?;
         let Some(hint) = scenario.hints.into_iter().find(|h| h.id == request.hint) else {
@@ -171,7 +193,7 @@ impl Forge {
 /// A report and what it was judged from.
 pub(super) struct Graded {
     pub report: CheckReport,
-    pub observed: check::Observed,
+    pub findings: Vec<check::Finding>,
 }
 
 /// The right to check a run; let go when dropped.
@@ -234,10 +256,7 @@ mod tests {
         let old = report(vec![outcome("a", OutcomeKind::Pass, 1000), outcome("b", OutcomeKind::Pass, 1000)]);
         let new = report(vec![outcome("a", OutcomeKind::Fail, 0), outcome("b", OutcomeKind::NotChecked, 0)]);
         let both = merged(Some(&old), new.clone());
-        assert_eq!(
-            (both.criteria[0].outcome, both.criteria[1].outcome, both.score),
-            (OutcomeKind::Fail, OutcomeKind::Pass, 1000)
-        );
+        assert_eq!((both.criteria[0].outcome, both.criteria[1].outcome, both.score), (OutcomeKind::Fail, OutcomeKind::Pass, 1000));
         assert_eq!(merged(None, new).criteria[1].outcome, OutcomeKind::NotChecked);
     }
 }

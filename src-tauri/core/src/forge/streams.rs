@@ -70,14 +70,7 @@ impl Shellable for Forge {
         self.ready_within(run, limit).await
     }
 
-    async fn exec(
-        &self,
-        caller: &Caller,
-        run: &str,
-        node: &str,
-        argv: Vec<String>,
-        input: Option<Bytes>,
-    ) -> Result<Exec> {
+    async fn exec(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec> {
         self.exec_in(caller, run, node, argv, input).await
     }
 
@@ -87,18 +80,9 @@ impl Shellable for Forge {
 }
 
 impl Forge {
-    async fn exec_in(
-        &self,
-        caller: &Caller,
-        run: &str,
-        node: &str,
-        argv: Vec<String>,
-        input: Option<Bytes>,
-    ) -> Result<Exec> {
+    async fn exec_in(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec> {
         if argv.is_empty() {
-            return Err(
-                Error::new(Code::InvalidInput, "There is no command to run.").hint("forge exec RUN NODE -- COMMAND …")
-            );
+            return Err(Error::new(Code::InvalidInput, "There is no command to run.").hint("forge exec RUN NODE -- COMMAND …"));
         }
         let container = self.enterable(run, node).await?;
         let fact = Fact {
@@ -142,27 +126,35 @@ impl Forge {
     async fn sampled(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
         self.ready_row(run).await?;
         let stream = self.telemetry.subscribe(run);
-        if lock(&self.samplers).insert(run.to_owned()) {
-            let live = self.live(run).await?;
+        if self.telemetry.claim_sampler(run) {
+            let started = async {
+                let live = self.live(run).await?;
+                lab::telemetry(live, super::now).await
+            };
+            let mut samples = match started.await {
+                Ok(samples) => samples,
+                Err(e) => {
+                    self.telemetry.release_sampler(run);
+                    return Err(e);
+                }
+            };
             let (forge, run) = (self.arc()?, run.to_owned());
             tokio::spawn(async move {
-                match lab::telemetry(live, super::now).await {
-                    Ok(mut samples) => {
-                        while let Some(sample) = samples.next().await {
-                            match sample {
-                                Ok(sample) if forge.telemetry.readers(&run) > 0 => forge.telemetry.publish(sample),
-                                // Nobody looks any more: the sampler rests.
-                                Ok(_) => break,
-                                Err(e) => {
-                                    tracing::debug!(run, "telemetry ended: {e}");
-                                    break;
-                                }
+                while let Some(sample) = samples.next().await {
+                    match sample {
+                        // Nobody looks any more: the sampler rests, and has given its claim back already.
+                        Ok(sample) => {
+                            if !forge.telemetry.publish_or_rest(sample) {
+                                return;
                             }
                         }
+                        Err(e) => {
+                            tracing::debug!(run, "telemetry ended: {e}");
+                            break;
+                        }
                     }
-                    Err(e) => tracing::warn!(run, "no telemetry: {e}"),
                 }
-                lock(&forge.samplers).remove(&run);
+                forge.telemetry.release_sampler(&run);
             });
         }
         Ok(stream)
@@ -209,17 +201,11 @@ impl Forge {
             return Ok(same.clone());
         }
         if open.len() >= FORWARDS_PER_RUN {
-            return Err(Error::new(
-                Code::TooLarge,
-                format!("{FORWARDS_PER_RUN} ports of this run are forwarded already."),
-            )
-            .hint("Close one first."));
+            return Err(Error::new(Code::TooLarge, format!("{FORWARDS_PER_RUN} ports of this run are forwarded already."))
+                .hint("Close one first."));
         }
         if !node.enter && !node.ports.contains_key(&request.port) {
-            return Err(Error::new(
-                Code::Denied,
-                format!("Ports of {} are not yours to reach in this lab.", node.name),
-            ));
+            return Err(Error::new(Code::Denied, format!("Ports of {} are not yours to reach in this lab.", node.name)));
         }
         let live = self.live(&request.run).await?;
         let forwarder = Forwarder::open(live, &request.node, request.port).await?;
@@ -233,8 +219,7 @@ impl Forge {
     }
 
     pub(super) fn forwards_of(&self, run: &str) -> Vec<Forward> {
-        let mut open: Vec<Forward> =
-            lock(&self.forwards).values().map(OpenForward::info).filter(|f| f.run == run).collect();
+        let mut open: Vec<Forward> = lock(&self.forwards).values().map(OpenForward::info).filter(|f| f.run == run).collect();
         open.sort_by(|a, b| (&a.node, a.port).cmp(&(&b.node, b.port)));
         open
     }

@@ -180,7 +180,7 @@ fn every_mistake_is_found_at_its_place() {
         let (error, line, column) = refused(from, to);
         let first = &error.details["problems"][0];
         let place = (first["line"].as_u64(), first["column"].as_u64());
-        let said = format!("{}", error.message);
+        let said = &error.message;
         let ok = error.code == Code::TemplateInvalid
             && place == (Some(line), Some(column))
             && said.starts_with(&format!("lab.yaml:{line}:{column}: "))

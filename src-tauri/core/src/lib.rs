@@ -16,3 +16,4 @@ pub mod scrub;
 pub mod store;
 pub mod template;
 pub mod terminal;
+pub mod verdict;

@@ -154,7 +154,7 @@ fn rules() -> Option<&'static [Rule]> {
                 ),
                 (r"(?i)(?P<before>\b(?:authorization|proxy-authorization)\s*:\s*(?:bearer|basic|token)\s+)(?P<secret>[A-Za-z0-9._~+/=-]{6,})", "[token]", never),
                 // user:password@host in URLs.
-                (r"(?P<before>\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:)(?P<secret>[^\s/@]{1,128})(?-u:\b|@)?@", "[password]@", never),
+                (r"(?P<before>\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]{1,64}:)(?P<secret>[^\s/@]{1,128})@", "[password]@", never),
                 // Configuration forms: password = x, secret: x, passwd "x" and FRR's `password x`.
                 (
                     r#"(?im)(?P<before>\b(?:[a-z0-9]+[_-])?(?:password|passwd|passphrase|secret|api[_-]?key|access[_-]?token|auth[_-]?token|psk)["']?\s*[=:]\s*["']?)(?P<secret>[^\s"',;}]{4,})"#,

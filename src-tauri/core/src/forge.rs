@@ -26,7 +26,7 @@ use crate::api::{Caller, Level};
 use crate::engine::{Docker, Engine, Images};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
-use crate::lab::Live;
+use crate::lab::{Identity, Live};
 use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
@@ -34,7 +34,7 @@ use crate::store::{self, Store, runs};
 use crate::template::{Catalogue, Sources};
 use crate::template::scenario::Scenario;
 use crate::terminal::Terminals;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,7 @@ pub struct Forge {
     catalogue: Catalogue,
     events: Events,
     engine: Arc<dyn Engine>,
+    kernel: tokio::sync::OnceCell<Vec<String>>,
     images: Images,
     terminals: Terminals,
     telemetry: Hub,
@@ -73,7 +74,8 @@ pub struct Forge {
     live: Mutex<HashMap<String, Arc<Live>>>,
     launches: Mutex<HashMap<String, CancellationToken>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
-    forwards: Mutex<HashMap<String, crate::lab::forward::Forwarder>>,
+    samplers: Mutex<HashSet<String>>,
+    forwards: Mutex<HashMap<String, streams::OpenForward>>,
     shutdown: CancellationToken,
 }
 
@@ -90,24 +92,27 @@ impl Forge {
         let policy = Policy::load()?;
         let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
         let catalogue = Catalogue::load(&sources);
-        let engine: Arc<dyn Engine> = Arc::new(Docker::from_env()?);
+        let docker = Arc::new(Docker::from_env()?);
+        let engine: Arc<dyn Engine> = docker.clone();
         let presence = presence::Presence::claim(&options.home)?;
         let forge = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             events: Events::new(store.clone()),
-            images: Images::new(engine.clone()),
+            images: Images::new(docker),
             terminals: Terminals::new(engine.clone()),
             telemetry: Hub::default(),
             keys,
             policy,
             catalogue,
             engine,
+            kernel: tokio::sync::OnceCell::new(),
             presence,
             instance,
             jobs: jobs::Jobs::default(),
             live: Mutex::default(),
             launches: Mutex::default(),
             watches: Mutex::default(),
+            samplers: Mutex::default(),
             forwards: Mutex::default(),
             shutdown: CancellationToken::new(),
             store,
@@ -121,7 +126,7 @@ impl Forge {
     }
 
     /// Ends what lives in this process: launches are cancelled and cleaned up, terminals and forwards close, runs go on.
-    pub async fn shutdown(&self) {
+    async fn close(&self) {
         self.shutdown.cancel();
         self.jobs.cancel_all();
         let launches: Vec<CancellationToken> = lock(&self.launches).values().cloned().collect();
@@ -143,6 +148,10 @@ impl Forge {
 
     fn run_folder(&self, run: &str) -> PathBuf {
         self.options.home.join("runs").join(run)
+    }
+
+    fn identity(&self, run: &str) -> Identity {
+        Identity { instance: self.instance.clone(), run: run.to_owned() }
     }
 
     /// This process, as owner of runs it works on.
@@ -171,8 +180,8 @@ impl Forge {
         if let Some(live) = lock(&self.live).get(run) {
             return Ok(live.clone());
         }
-        let scenario = self.scenario(run).await?;
-        let live = Arc::new(Live::adopt(self.engine.clone(), &self.instance, run, scenario).await?);
+        let scenario = Arc::new(self.scenario(run).await?);
+        let live = Live::adopt(self.engine.clone(), self.identity(run), scenario).await?;
         Ok(lock(&self.live).entry(run.to_owned()).or_insert(live).clone())
     }
 

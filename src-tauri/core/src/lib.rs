@@ -10,6 +10,7 @@ pub mod audit;
 pub mod check;
 pub mod engine;
 pub mod error;
+pub mod forge;
 pub mod keys;
 pub mod lab;
 pub mod observe;

@@ -88,7 +88,7 @@ pub fn tier_words(tier: TrustTier) -> (&'static str, &'static str) {
 fn facts(detail: &ResultDetail) -> String {
     let s = &detail.summary;
     let facts = [
-        escape(&s.track),
+        escape(charts::track_name(&s.track)),
         format!("version {}", escape(&s.version)),
         format!("submitted {}", time(s.at)),
         format!("took {}", duration(s.duration_ms)),

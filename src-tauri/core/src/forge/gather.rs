@@ -2,7 +2,8 @@
 
 use super::doctor::Facts;
 use super::{Forge, now};
-use crate::api::{Caller, Job, Level, Settings, Step};
+use crate::api::{Caller, Job, Level, Settings, Step, StepState};
+use crate::engine::images::Progress;
 use crate::audit::{self, Fact};
 use crate::error::{Code, Error, Result};
 use crate::keys::Protection;
@@ -37,8 +38,11 @@ impl Forge {
 
     /// Two throw-away nodes wired by a fabric of their own: whether this engine allows what every lab needs.
     async fn wiring_trial(&self) -> Result<u64> {
-        let images = self.images.resolve_all(&["host".to_owned(), "tools".to_owned()]).await?;
-        lab::trial(self.engine.clone(), &self.instance, &images).await
+        let images = self.resolve_all(&["host".to_owned(), "tools".to_owned()]).await?;
+        let trial = lab::trial(self.engine.clone(), &self.instance, &images).await?;
+        // What the kernel can does not change while we are open; the first finding stays.
+        let _ = self.kernel.set(trial.kernel);
+        Ok(trial.ms)
     }
 
     /// Starts preparing images, or joins the preparation that is under way.
@@ -48,11 +52,12 @@ impl Forge {
             return Ok(Job { job });
         }
         self.engine.info().await?;
-        let known: Vec<String> = self.images.names();
+        let known: Vec<String> = self.images.list().await?.into_iter().map(|i| i.name).collect();
         if let Some(unknown) = names.iter().find(|n| !known.contains(n)) {
             return Err(Error::new(Code::NotFound, format!("There is no image “{unknown}”.")).hint(format!("There are {}.", known.join(", "))));
         }
         let names = if names.is_empty() { known } else { names };
+        let began = std::time::Instant::now();
         let (job, cancel) = self.jobs.begin(KIND);
         let (forge, caller, id) = (self.arc()?, caller.clone(), job.clone());
         tokio::spawn(async move {
@@ -70,7 +75,13 @@ impl Forge {
             };
             let outcome = {
                 // Only a closed channel fails, and the job then has nobody to tell.
-                let progress = move |step: Step| drop(send.send(step));
+                let progress = move |p: Progress| {
+                    let done = p.step == "ready";
+                    let state = if done { StepState::Done } else { StepState::Running };
+                    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let detail = if p.detail.is_empty() { p.step } else { format!("{}: {}", p.step, p.detail) };
+                    drop(send.send(Step { name: p.image, state, ms, detail, percent: Some(p.percent) }));
+                };
                 forge.images.prepare(&names, &progress, &cancel).await
             };
             // Ends with the channel; a panic of the teller would only cost progress lines.

@@ -4,7 +4,6 @@ use super::{Forge, lock, now};
 use crate::api::*;
 use crate::engine::EngineInfo;
 use crate::error::Result;
-use crate::lab;
 use crate::store::{results, runs};
 use crate::template::{Lab, guide};
 use crate::template::scenario::{Criterion, Node, Scenario};
@@ -96,7 +95,7 @@ impl Forge {
             },
             Err(_) => Vec::new(),
         };
-        Machine { engine, ready_images, kernel: lab::kernel_features() }
+        Machine { engine, ready_images, kernel: self.kernel.get().cloned().unwrap_or_default() }
     }
 
     pub(super) async fn image_list(&self) -> Result<Vec<ImageInfo>> {
@@ -167,8 +166,21 @@ impl Forge {
 
     /// node → (container, state). Docker being away is a state of the nodes, not a failure of the view.
     async fn containers(&self, run: &str) -> HashMap<String, (String, NodeState)> {
-        match lab::nodes_of(self.engine.as_ref(), &self.instance, run).await {
-            Ok(found) => found,
+        use crate::engine::{ContainerState, label};
+        let listed = self.engine.list(&[(label::INSTANCE, &self.instance), (label::RUN, run)]).await;
+        match listed {
+            Ok(found) => found
+                .into_iter()
+                .filter_map(|c| {
+                    let state = match c.state {
+                        ContainerState::Created => NodeState::Created,
+                        ContainerState::Running => NodeState::Running,
+                        ContainerState::Paused => NodeState::Paused,
+                        ContainerState::Exited | ContainerState::Dead => NodeState::Exited,
+                    };
+                    Some((c.labels.get(label::NODE)?.clone(), (c.id, state)))
+                })
+                .collect(),
             Err(e) => {
                 tracing::warn!(run, "the nodes' states are unknown: {e}");
                 HashMap::new()

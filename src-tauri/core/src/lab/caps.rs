@@ -1,31 +1,30 @@
-//! Which capabilities a role gets. Everything else has to be asked for by the template and allowed by the gate.
+//! A node's capabilities: its role's (measured, see `engine::caps`) and what its template asks for beyond them.
 
-use crate::api::Role;
 use crate::engine::SeccompProfile;
+use crate::engine::caps::{role_caps, role_seccomp};
+use crate::spawn::NodeRights;
+use crate::api::Role;
+use crate::template::scenario::Scenario;
 use std::collections::BTreeSet;
 
-/// To configure and look at its own network namespace, and nothing beyond it.
-const NETWORK: [&str; 3] = ["NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE"];
-/// For daemons that start as root and give that up: own files, change identity, confine, end their children.
-const DAEMONS: [&str; 6] = ["CHOWN", "FOWNER", "SETUID", "SETGID", "SYS_CHROOT", "KILL"];
-
-/// The capabilities of a node, without the `CAP_` prefix, sorted: its role's and what its template asks for.
+/// Without the `CAP_` prefix, sorted, each once.
 pub fn capabilities(role: Role, asked: &[String]) -> Vec<String> {
-    let role_caps: Vec<&str> = match role {
-        Role::Learner | Role::Client | Role::Aux | Role::Attacker => NETWORK.into(),
-        Role::Server | Role::Defender => [&NETWORK[..], &DAEMONS].concat(),
-        // FRR's daemons refuse to start without SYS_ADMIN in their permitted set; the router's system call filter takes away
-        // what would make it dangerous.
-        Role::Router => [&NETWORK[..], &DAEMONS, &["SYS_ADMIN"]].concat(),
-        // Open vSwitch in user space opens its databases whoever owns them.
-        Role::Switch => [&NETWORK[..], &DAEMONS, &["DAC_OVERRIDE"]].concat(),
-    };
-    let all: BTreeSet<String> = role_caps.into_iter().map(String::from).chain(asked.iter().cloned()).collect();
-    all.into_iter().collect()
+    let all: BTreeSet<&str> = role_caps(role).iter().copied().chain(asked.iter().map(String::as_str)).collect();
+    all.into_iter().map(str::to_owned).collect()
 }
 
-pub(super) fn seccomp(role: Role) -> SeccompProfile {
-    if role == Role::Router { SeccompProfile::Router } else { SeccompProfile::Node }
+/// What the capabilities gate is asked: exactly what the launch would give.
+pub fn rights(scenario: &Scenario) -> Vec<NodeRights> {
+    scenario
+        .nodes
+        .iter()
+        .map(|node| NodeRights {
+            name: node.name.clone(),
+            role: node.role,
+            caps: capabilities(node.role, &node.caps),
+            seccomp: if role_seccomp(node.role) == SeccompProfile::Router { "router" } else { "node" }.to_owned(),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -39,14 +38,14 @@ mod tests {
         for role in [Learner, Router, Server, Switch, Attacker, Defender, Aux, Client] {
             let caps = capabilities(role, &[]);
             assert_eq!(caps.contains(&"SYS_ADMIN".to_string()), role == Router, "{role:?}");
-            assert_eq!(caps.contains(&"DAC_OVERRIDE".to_string()), role == Switch, "{role:?}");
             assert!(!caps.iter().any(|c| c == "MKNOD" || c == "SYS_PTRACE" || c == "SYS_MODULE"), "{role:?}");
         }
     }
 
     #[test]
     fn what_is_asked_for_comes_once() {
-        let caps = capabilities(Role::Client, &["SYS_TIME".into(), "NET_RAW".into()]);
-        assert_eq!(caps, ["NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SYS_TIME"]);
+        let caps = capabilities(Role::Client, &["SYS_TIME".into(), "SYS_TIME".into()]);
+        assert_eq!(caps.iter().filter(|c| *c == "SYS_TIME").count(), 1);
+        assert!(caps.is_sorted());
     }
 }

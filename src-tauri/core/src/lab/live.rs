@@ -172,8 +172,9 @@ impl Live {
         }
     }
 
-    /// Gives a (re)started node its links, addresses, default route and impairments. Nothing happens when it has them.
-    pub async fn rewire(&self, node: &str) -> Result<()> {
+    /// Gives a (re)started node its links, addresses, default route and impairments. False when it has
+    /// them already: it is done once per start of a node, whoever asks.
+    pub async fn rewire(&self, node: &str) -> Result<bool> {
         let ports = ports_of(&self.bridges, node);
         let gateway = plan::gateway_of(&self.scenario, node);
         let wiring = Wiring { ports: &ports, gateway, again: true, owners: &[] };

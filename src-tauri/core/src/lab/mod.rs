@@ -11,9 +11,10 @@ mod live;
 mod plan;
 mod sweep;
 mod telemetry;
+mod trial;
 mod vantage;
 
-pub use caps::capabilities;
+pub use caps::{capabilities, rights};
 pub use forward::Forwarder;
 pub use isolation::Proof;
 pub use keep::{Keeper, Witness};
@@ -23,3 +24,4 @@ pub use live::Live;
 pub use plan::{Identity, Images, NodePlan, Plan, bridges};
 pub use sweep::{Found, Swept, survey, sweep};
 pub use telemetry::telemetry;
+pub use trial::{Trial, trial};

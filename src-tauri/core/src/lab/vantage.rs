@@ -77,7 +77,7 @@ impl Live {
         });
         let ran = ran.await?;
         let seen = String::from_utf8_lossy(&ran.stderr).into_owned();
-        if ran.exit == 0 || (verb == "del" && seen.contains("Cannot assign")) {
+        if ran.exit == 0 || (verb == "del" && (seen.contains("Cannot assign") || seen.contains("not found"))) {
             return Ok(());
         }
         Err(Error::new(Code::DockerFailed, format!("{node} cannot announce {prefix}: {}", seen.trim_end())))
@@ -140,7 +140,7 @@ impl Vantage for Live {
         // The filter is one argument: nothing in it is an option or a command.
         let seconds = format!("{:.3}", wait.as_secs_f64());
         let argv = ["timeout", "--preserve-status", "-k", "0.5", &seconds, "tcpdump", "-i", &bridge];
-        let rest = ["-nn", "-l", "-Z", "root", "-c", "5000", "--immediate-mode", "--", filter];
+        let rest = ["-nn", "-l", "-c", "5000", "--immediate-mode", "--", filter];
         let argv: Vec<&str> = argv.into_iter().chain(rest).collect();
         self.fabric.run(None, &[], &argv, &[], wait + Duration::from_secs(1)).await.map(output)
     }
@@ -161,7 +161,7 @@ impl Vantage for Live {
         match what {
             Disturbance::Cut(link) => self.fabric.cut(self.bridge(link)?, false).await,
             // It has been wired and ready before `disturb` returned; a failure half-way is made good here.
-            Disturbance::Restart { node } => self.rewire(node).await,
+            Disturbance::Restart { node } => self.rewire(node).await.map(drop),
             Disturbance::Announce { node, prefix } => self.announce(node, *prefix, "del").await,
         }
     }

@@ -175,15 +175,20 @@ sub checksum_off {
     ioctl $s, 0x8946, $request or refuse(5, "cannot switch checksum offload of $interface off: $!");
 }
 
-# Wires one node: its ports on this side, then its interfaces inside. Once per network namespace, whoever asks, however often.
+# When a process began, in ticks since boot: with its pid, the one name of a node's life that the kernel never gives twice.
+# (Namespace inodes are: a restarted node often gets its old one.)
+sub began { my $stat = all_of("/proc/$_[0]/stat"); $stat =~ s/^.*\) //s or gone($_[0]); return (split ' ', $stat)[19] }
+
+# Wires one node: its ports on this side, then its interfaces inside. Once per start of the node, whoever asks, however often.
 sub op_wire {
     my ($target, $name, $old, $outside, $shape, $inside, $offload, $owners) = @_;
-    my ($ns, $inode) = netns(@$target);
+    my ($ns) = netns(@$target);
+    my $life = "$target->[0] " . began($target->[0]);
     sysopen my $lock, "/tmp/forge-wire-$name", O_RDWR | O_CREAT, 0600 or refuse(5, "lock: $!");
     flock $lock, LOCK_EX or refuse(5, "lock: $!");
     my $done = '';
-    sysread $lock, $done, 32;
-    if ($done eq $inode) { write_all('already'); return }
+    sysread $lock, $done, 64;
+    if ($done eq $life) { write_all('already'); return }
     if ($old ne '') {
         open my $keep, '>&', \*STDERR;
         open STDERR, '>', '/dev/null';
@@ -200,7 +205,7 @@ sub op_wire {
     batch('ip', $inside) or refuse(1, '');
     truncate $lock, 0;
     sysseek $lock, 0, 0;
-    syswrite $lock, $inode;
+    syswrite $lock, $life;
     write_all('wired');
 }
 

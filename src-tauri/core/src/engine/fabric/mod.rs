@@ -103,8 +103,11 @@ pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
         command: vec!["--now".into(), "sleep".into(), "infinity".into()],
         env: vec![("TINI_SUBREAPER".into(), "1".into())],
         // NET_RAW to capture and ping, DAC_OVERRIDE to read a node's files and talk to its daemons' sockets whoever owns them.
-        // CHOWN to hand a template's files to the users it names.
-        caps: ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "DAC_OVERRIDE", "CHOWN"].map(String::from).into(),
+        // CHOWN to hand a template's files to the users it names, SETUID and SETGID so that tcpdump can give root up.
+        caps: "NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE DAC_OVERRIDE CHOWN SETUID SETGID"
+            .split(' ')
+            .map(String::from)
+            .collect(),
         seccomp: SeccompProfile::Fabric,
         tmpfs: [("/tmp".into(), scratch("128m")), ("/run".into(), scratch("4m"))].into(),
         pids: 1024,
@@ -263,9 +266,9 @@ impl Fabric {
         Ok(netem)
     }
 
-    /// Wires a node: ports, interfaces, addresses, default route, and the mark its init waits for. Once per network
-    /// namespace, whoever asks and however often.
-    pub async fn wire(&self, place: &Place, wiring: &Wiring<'_>) -> Result<()> {
+    /// Wires a node: ports, interfaces, addresses, default route, and the mark its init waits for. Once per
+    /// start of the node, whoever asks and however often: false when somebody had done it already.
+    pub async fn wire(&self, place: &Place, wiring: &Wiring<'_>) -> Result<bool> {
         let Wiring { ports, gateway, again, owners } = *wiring;
         let netem = self.netem_for(ports.iter().map(|p| &p.shape)).await?;
         let shape = ports.iter().fold(String::new(), |all, p| all + &p.shape.tc(&p.name(), netem));
@@ -287,7 +290,8 @@ impl Fabric {
             args: args.into_iter().map(String::into_bytes).collect(),
             ..Request::default()
         };
-        self.demand(&format!("wiring {}", place.node), request).await.map(drop)
+        let answer = self.demand(&format!("wiring {}", place.node), request).await?;
+        Ok(answer.stdout == b"wired")
     }
 
     /// Takes a link's ports down (carrier is lost in the nodes, who cannot undo it) or up again. Survives node restarts.
@@ -358,7 +362,7 @@ impl Fabric {
         };
         let answer = self.demand("looking at the lab's network namespaces", request).await?;
         let list = |field: &str| field.split(',').filter(|s| !s.is_empty()).map(String::from).collect();
-        text(&answer.stdout)
+        String::from_utf8_lossy(&answer.stdout)
             .lines()
             .map(|line| {
                 let mut fields = line.split('\t');

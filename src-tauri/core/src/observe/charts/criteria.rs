@@ -8,7 +8,7 @@ use crate::error::Result;
 
 const ROW: i32 = 32;
 const TOP: i32 = 12;
-const LABEL: i32 = 232;
+const LABEL: i32 = 264;
 /// Room at the right for `2.5 / 10` and the outcome's word.
 const RIGHT: i32 = 178;
 const BAR: i32 = 10;

@@ -53,13 +53,13 @@ pub fn scores(results: &[ResultSummary], palette: &Palette) -> Result<String> {
             c.line(&[(left, y), (right, y)], 1, palette.hairline)?;
             c.text((left - 8, y), Align::Right, SMALL, palette.muted, &format!("{percent} %"))?;
         }
-        let place = |n: usize, result: &ResultSummary| {
-            let steps = (shown.len() - 1).max(1) as i32;
-            let x =
-                if shown.len() == 1 { (left + right) / 2 } else { left + 12 + (right - left - 24) * n as i32 / steps };
-            (x, bottom - (bottom - top) * percent(result.score, result.max) as i32 / 100)
+        let across = |n: usize| match shown.len() {
+            1 => (left + right) / 2,
+            many => left + 12 + (right - left - 24) * n as i32 / (many - 1) as i32,
         };
-        days(c, shown, bottom + 16, right, |n| place(n, shown.get(n).copied().unwrap_or(shown[0])).0)?;
+        let place =
+            |n: usize, r: &ResultSummary| (across(n), bottom - (bottom - top) * percent(r.score, r.max) as i32 / 100);
+        days(c, shown, bottom + 16, right, across)?;
         let mut x = left;
         for (n, (track, attempts)) in tracks.iter().enumerate() {
             let (rgb, mark) = series(palette, n);
@@ -94,7 +94,7 @@ fn days(c: &Canvas<'_>, shown: &[&ResultSummary], y: i32, right: i32, x: impl Fn
 }
 
 /// The tracks that ship go by their exam's own name.
-fn track_name(track: &str) -> &str {
+pub fn track_name(track: &str) -> &str {
     match track {
         "netplus" => "Network+",
         "ccna" => "CCNA",

@@ -12,7 +12,7 @@ mod telemetry;
 mod tests;
 
 pub use criteria::criteria;
-pub use history::{scores, times};
+pub use history::{scores, times, track_name};
 pub use scale::{duration, percent, points};
 pub use telemetry::telemetry;
 

@@ -20,6 +20,13 @@ pub fn schema(_: &Out) -> Result<ExitCode> {
     Err(Error::internal("no engine is linked"))
 }
 
-pub async fn prove(home: PathBuf, _: Option<PathBuf>, _: &Caller, _: &Out, lab: &str, _: Vec<String>) -> Result<ExitCode> {
+pub async fn prove(
+    home: PathBuf,
+    _: Option<PathBuf>,
+    _: &Caller,
+    _: &Out,
+    lab: &str,
+    _: Vec<String>,
+) -> Result<ExitCode> {
     Err(Error::internal(format!("no engine is linked ({}, {lab})", home.display())))
 }

@@ -29,7 +29,12 @@ pub fn of(code: Code) -> u8 {
         Code::Cancelled | Code::Timeout => 7,
         Code::ImageMissing | Code::ImageBuildFailed | Code::MachineLacks | Code::NoMemory | Code::DiskFull => 8,
         Code::WrongState | Code::RequestReused => 9,
-        Code::DockerFailed | Code::PortUnavailable | Code::KeyUnavailable | Code::StoreFailed | Code::Io | Code::Internal => FAILED,
+        Code::DockerFailed
+        | Code::PortUnavailable
+        | Code::KeyUnavailable
+        | Code::StoreFailed
+        | Code::Io
+        | Code::Internal => FAILED,
     }
 }
 

@@ -35,7 +35,11 @@ pub fn cell(text: impl Into<String>) -> Cell {
 impl Out {
     pub fn for_process(json: bool) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { json, colour: wanted && std::io::stdout().is_terminal(), colour_err: wanted && std::io::stderr().is_terminal() }
+        Self {
+            json,
+            colour: wanted && std::io::stdout().is_terminal(),
+            colour_err: wanted && std::io::stderr().is_terminal(),
+        }
     }
 
     #[cfg(test)]
@@ -119,7 +123,9 @@ impl Out {
         } else {
             let mut text = format!("{} {}", paint(self.colour_err, Ink::Bad, "error:"), error.message);
             let reasons = error.details.get("reasons").and_then(|r| r.as_array());
-            for reason in reasons.into_iter().flatten().filter_map(|r| r.as_str()).filter(|r| !error.message.contains(r)) {
+            for reason in
+                reasons.into_iter().flatten().filter_map(|r| r.as_str()).filter(|r| !error.message.contains(r))
+            {
                 text.push_str(&format!("\n  - {reason}"));
             }
             for hint in &error.hints {
@@ -197,7 +203,10 @@ mod tests {
     #[test]
     fn numbers_are_told_with_units() {
         assert_eq!([points(5000), points(2500), points(1)], ["5", "2.5", "0.001"]);
-        assert_eq!([span(999), span(1_234), span(61_000), span(3_660_000)], ["999 ms", "1.2 s", "1 min 01 s", "1 h 01 min"]);
+        assert_eq!(
+            [span(999), span(1_234), span(61_000), span(3_660_000)],
+            ["999 ms", "1.2 s", "1 min 01 s", "1 h 01 min"]
+        );
         assert_eq!([bytes(12), bytes(230_400_000), bytes(1_250_000_000)], ["12 B", "230 MB", "1.2 GB"]);
     }
 }

@@ -4,7 +4,7 @@ use super::{grade, start};
 use crate::Cx;
 use crate::exit;
 use crate::out::{Ink, points, span};
-use forge_core::api::{Caller, CheckReport, CheckRun, Commands, RunRequest, SubmitReport, VerifyReport, VerifyRequest};
+use forge_core::api::{Caller, CheckReport, CheckRun, RunRequest, SubmitReport, VerifyReport, VerifyRequest};
 use forge_core::error::{Code, Error, Result};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,7 +24,13 @@ struct Act {
 struct Play(Vec<Act>);
 
 impl Play {
-    async fn act<T>(&mut self, cx: &Cx, name: &'static str, words: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    async fn act<T>(
+        &mut self,
+        cx: &Cx,
+        name: &'static str,
+        words: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         cx.out.progress(Ink::Bold, format!("\n{}. {words}", self.0.len() + 1));
         let began = Instant::now();
         let done = work.await.map_err(|e| e.context(format!("The demo failed at “{name}”")))?;
@@ -89,15 +95,25 @@ async fn journey(cx: &Cx, play: &mut Play, run: &str) -> Result<Ended> {
     if !cx.out.json {
         grade::check_words(&cx.out, &check)?;
     }
-    let submit = play.act(cx, "submit", "Submitting: evidence, score, signature", cx.engine.submit_run(&cx.caller, request())).await?;
+    let submit = play
+        .act(cx, "submit", "Submitting: evidence, score, signature", cx.engine.submit_run(&cx.caller, request()))
+        .await?;
     cx.out.progress(Ink::Plain, format!("   {} ({} of {})", submit.dir, points(submit.score), points(submit.max)));
     let asked = VerifyRequest { dir: submit.dir.clone(), regrade: true };
-    let verify = play.act(cx, "verify", "Verifying the verdict and re-grading from the evidence", cx.engine.verify_result(&cx.caller, asked)).await?;
+    let verify = play
+        .act(
+            cx,
+            "verify",
+            "Verifying the verdict and re-grading from the evidence",
+            cx.engine.verify_result(&cx.caller, asked),
+        )
+        .await?;
     if !cx.out.json {
         grade::verify_words(&cx.out, &verify)?;
     }
     if !verify.ok {
-        let wrong = verify.checks.iter().find(|c| !c.ok).map_or_else(String::new, |c| format!("{}: {}", c.name, c.detail));
+        let wrong =
+            verify.checks.iter().find(|c| !c.ok).map_or_else(String::new, |c| format!("{}: {}", c.name, c.detail));
         return Err(Error::new(Code::VerdictInvalid, format!("The verdict does not hold: {wrong}")));
     }
     Ok(Ended { check, submit, verify })

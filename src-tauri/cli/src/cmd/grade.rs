@@ -3,7 +3,7 @@
 use crate::Cx;
 use crate::exit;
 use crate::out::{Cell, Ink, Out, cell, points, span};
-use forge_core::api::{CheckReport, CheckRun, Commands, Empty, OutcomeKind, RunRequest, VerifyReport, VerifyRequest};
+use forge_core::api::{CheckReport, CheckRun, Empty, OutcomeKind, RunRequest, VerifyReport, VerifyRequest};
 use forge_core::error::{Code, Result};
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +24,12 @@ pub fn check_words(out: &Out, report: &CheckReport) -> Result<()> {
             OutcomeKind::NotChecked => ("·", Ink::Dim),
         };
         let got = format!("{}/{}", points(c.points), points(c.max));
-        out.line(format!("{} {}  {}", out.ink(ink, mark), c.title, out.ink(Ink::Dim, &format!("{got} · {} · {}", c.id, span(c.ms)))))?;
+        out.line(format!(
+            "{} {}  {}",
+            out.ink(ink, mark),
+            c.title,
+            out.ink(Ink::Dim, &format!("{got} · {} · {}", c.id, span(c.ms)))
+        ))?;
         if matches!(c.outcome, OutcomeKind::Fail | OutcomeKind::Error) {
             out.line(format!("    expected  {}\n    seen      {}", c.expected, c.seen))?;
             if !c.advice.is_empty() {
@@ -38,7 +43,12 @@ pub fn check_words(out: &Out, report: &CheckReport) -> Result<()> {
 pub async fn submit(cx: &Cx, run: String) -> Result<()> {
     let report = cx.engine.submit_run(&cx.caller, RunRequest { run }).await?;
     cx.out.answer(&report, |out, r| {
-        out.line(format!("Score {} of {}, signed with key {}.", out.ink(Ink::Bold, &points(r.score)), points(r.max), r.key_id))?;
+        out.line(format!(
+            "Score {} of {}, signed with key {}.",
+            out.ink(Ink::Bold, &points(r.score)),
+            points(r.max),
+            r.key_id
+        ))?;
         out.line(&r.dir)?;
         out.line(format!("Verify it with `forge verify {}`.", r.dir))
     })
@@ -54,7 +64,14 @@ pub async fn results(cx: &Cx) -> Result<()> {
             .iter()
             .map(|r| {
                 let short: String = r.id.chars().take(12).collect();
-                vec![(short, Ink::Bold), cell(&r.lab), cell(format!("{}/{}", points(r.score), points(r.max))), cell(span(r.duration_ms)), cell(super::start::word(&r.tier)), cell(&r.dir)]
+                vec![
+                    (short, Ink::Bold),
+                    cell(&r.lab),
+                    cell(format!("{}/{}", points(r.score), points(r.max))),
+                    cell(span(r.duration_ms)),
+                    cell(super::start::word(&r.tier)),
+                    cell(&r.dir),
+                ]
             })
             .collect();
         out.table(&["VERDICT", "LAB", "SCORE", "TIME", "TRUST", "FOLDER"], &rows)

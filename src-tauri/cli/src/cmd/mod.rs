@@ -9,7 +9,7 @@ pub mod start;
 
 use crate::Cx;
 use crate::args::{Command, ImagesCommand};
-use forge_core::api::{Commands, Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RevealHint, RunRequest, RunSummary};
+use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RevealHint, RunRequest, RunSummary};
 use forge_core::error::{Error, Result};
 use std::process::ExitCode;
 
@@ -47,7 +47,9 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
                 runs => out.line(format!("Stopped {} in {}.", runs.join(", "), crate::out::span(r.ms))),
             })?;
         }
-        Command::Pause { run } => summary(cx, engine.pause_run(&cx.caller, RunRequest { run }).await?, "is paused; its clock stands still")?,
+        Command::Pause { run } => {
+            summary(cx, engine.pause_run(&cx.caller, RunRequest { run }).await?, "is paused; its clock stands still")?
+        }
         Command::Resume { run } => summary(cx, engine.resume_run(&cx.caller, RunRequest { run }).await?, "goes on")?,
         Command::Extend { run, minutes } => {
             summary(cx, engine.extend_run(&cx.caller, ExtendRun { run, minutes }).await?, "has more time")?;
@@ -81,7 +83,8 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
 
 fn summary(cx: &Cx, run: RunSummary, words: &str) -> Result<()> {
     cx.out.answer(&run, |out, r| {
-        let left = r.remaining_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| format!(" ({} left)", crate::out::span(ms)));
+        let left =
+            r.remaining_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| format!(" ({} left)", crate::out::span(ms)));
         out.line(format!("{} {words}{}.", r.run, left.unwrap_or_default()))
     })
 }

@@ -4,9 +4,8 @@ use crate::Cx;
 use crate::exit;
 use crate::signal;
 use bytes::Bytes;
-use forge_core::api::{Commands, IdRequest, OpenTerminal, ResizeTerminal, TerminalFrame};
+use forge_core::api::{IdRequest, OpenTerminal, ResizeTerminal, TerminalFrame};
 use forge_core::error::{Code, Error, Result};
-use forge_core::shell::Shellable;
 use futures_util::StreamExt;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -60,7 +59,11 @@ pub async fn enter(cx: &Cx, run: String, node: String) -> Result<()> {
     cx.out.answer(&serde_json::json!({"terminal": id, "reason": reason}), |out, _| out.line(format!("\n{reason}")))
 }
 
-async fn talk(cx: &Cx, id: &str, frames: &mut (impl futures_util::Stream<Item = TerminalFrame> + Unpin)) -> Result<String> {
+async fn talk(
+    cx: &Cx,
+    id: &str,
+    frames: &mut (impl futures_util::Stream<Item = TerminalFrame> + Unpin),
+) -> Result<String> {
     let mut keys = keyboard();
     let mut sizes = sizes()?;
     let asked = signal::asked_to_end();

@@ -3,7 +3,7 @@
 use crate::Cx;
 use crate::out::{Cell, Ink, bytes, cell, span};
 use crate::signal;
-use forge_core::api::{Commands, Empty, JobInfo, JobRequest, PrepareImages, StepState};
+use forge_core::api::{Empty, JobInfo, JobRequest, PrepareImages, StepState};
 use forge_core::error::{Code, Error, Result};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,8 +19,15 @@ pub async fn list(cx: &Cx) -> Result<()> {
             .iter()
             .map(|i| {
                 let state = if i.ready { ("ready".to_owned(), Ink::Good) } else { (i.reason.clone(), Ink::Warn) };
-                let digest = i.digest.as_deref().map(|d| d.trim_start_matches("sha256:").chars().take(12).collect::<String>());
-                vec![(i.name.clone(), Ink::Bold), cell(&i.purpose), cell(i.bytes.map_or_else(|| "–".into(), bytes)), cell(digest.unwrap_or_else(|| "–".into())), state]
+                let digest =
+                    i.digest.as_deref().map(|d| d.trim_start_matches("sha256:").chars().take(12).collect::<String>());
+                vec![
+                    (i.name.clone(), Ink::Bold),
+                    cell(&i.purpose),
+                    cell(i.bytes.map_or_else(|| "–".into(), bytes)),
+                    cell(digest.unwrap_or_else(|| "–".into())),
+                    state,
+                ]
             })
             .collect();
         out.table(&["IMAGE", "FOR", "SIZE", "DIGEST", "STATE"], &rows)?;
@@ -69,7 +76,9 @@ impl Told {
     fn tell(&mut self, cx: &Cx, info: &JobInfo) {
         for step in &info.steps {
             let quiet = match self.0.get(&step.name) {
-                Some((state, detail, ms)) => *state == step.state && *detail == step.detail && step.ms < ms + SILENCE_MS,
+                Some((state, detail, ms)) => {
+                    *state == step.state && *detail == step.detail && step.ms < ms + SILENCE_MS
+                }
                 None => false,
             };
             if quiet {
@@ -82,8 +91,15 @@ impl Told {
                 StepState::Failed => ("✗", Ink::Bad),
                 StepState::Skipped => ("–", Ink::Dim),
             };
-            let percent = step.percent.filter(|_| step.state == StepState::Running).map(|p| format!("{p:>3} %  ")).unwrap_or_default();
-            cx.out.progress(ink, format!("  {mark} {:<18} {:>10}  {percent}{}", step.name, span(step.ms), step.detail).trim_end());
+            let percent = step
+                .percent
+                .filter(|_| step.state == StepState::Running)
+                .map(|p| format!("{p:>3} %  "))
+                .unwrap_or_default();
+            cx.out.progress(
+                ink,
+                format!("  {mark} {:<18} {:>10}  {percent}{}", step.name, span(step.ms), step.detail).trim_end(),
+            );
         }
     }
 }

@@ -3,9 +3,8 @@
 use crate::Cx;
 use crate::out::{Ink, cell, span};
 use crate::signal;
-use forge_core::api::{Commands, Event, RunDetail, RunRequest, StartLab, Step, StepState};
+use forge_core::api::{Event, RunDetail, RunRequest, StartLab, Step, StepState};
 use forge_core::error::{Error, Result};
-use forge_core::shell::Shellable;
 use futures_util::StreamExt;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -27,7 +26,7 @@ pub async fn start(cx: &Cx, lab: String, request_id: Option<String>, seed: Optio
     };
     let run = run.run;
     if given_up {
-        return Err(give_up(cx, run).await);
+        return Err(give_up(cx, &run).await);
     }
     let mut told = HashSet::new();
     let mut events = cx.engine.events(Some(run.clone()), 0);
@@ -36,7 +35,7 @@ pub async fn start(cx: &Cx, lab: String, request_id: Option<String>, seed: Optio
     let detail = loop {
         tokio::select! {
             biased;
-            () = &mut asked => return Err(give_up(cx, run).await),
+            () = &mut asked => return Err(give_up(cx, &run).await),
             Some(event) = events.next() => if let Some(step) = step_of(&event) { tell(cx, &mut told, &step) },
             detail = &mut ready => break detail?,
         }
@@ -46,9 +45,9 @@ pub async fn start(cx: &Cx, lab: String, request_id: Option<String>, seed: Optio
 }
 
 /// Cancellation outranks every other outcome; only not being able to clean up is worse, and is said.
-async fn give_up(cx: &Cx, run: String) -> Error {
+async fn give_up(cx: &Cx, run: &str) -> Error {
     cx.out.progress(Ink::Warn, "Giving up and cleaning up…");
-    match cx.engine.stop_run(&cx.caller, RunRequest { run: run.clone() }).await {
+    match cx.engine.stop_run(&cx.caller, RunRequest { run: run.to_owned() }).await {
         Ok(_) => Error::cancelled(),
         Err(e) => {
             let mut cancelled = Error::cancelled();
@@ -97,13 +96,26 @@ pub async fn told(cx: &Cx, lab: String, request_id: Option<String>, seed: Option
     let detail = start(cx, lab, request_id, seed).await?;
     cx.out.answer(&document(&detail), |out, _| {
         let ready = detail.run.ready_ms.map(|ms| format!(" in {}", span(ms))).unwrap_or_default();
-        out.line(format!("{} is ready{ready}: run {}, seed {}\n", detail.run.lab_title, out.ink(Ink::Bold, &detail.run.run), detail.run.seed))?;
+        out.line(format!(
+            "{} is ready{ready}: run {}, seed {}\n",
+            detail.run.lab_title,
+            out.ink(Ink::Bold, &detail.run.run),
+            detail.run.seed
+        ))?;
         let rows: Vec<_> = detail
             .nodes
             .iter()
             .map(|n| {
-                let addresses: Vec<_> = n.interfaces.iter().flat_map(|i| i.addresses.iter().map(move |a| format!("{} {a}", i.name))).collect();
-                let enter = if n.enter { cell(format!("forge enter {} {}", detail.run.run, n.name)) } else { (String::from("–"), Ink::Dim) };
+                let addresses: Vec<_> = n
+                    .interfaces
+                    .iter()
+                    .flat_map(|i| i.addresses.iter().map(move |a| format!("{} {a}", i.name)))
+                    .collect();
+                let enter = if n.enter {
+                    cell(format!("forge enter {} {}", detail.run.run, n.name))
+                } else {
+                    (String::from("–"), Ink::Dim)
+                };
                 vec![cell(&n.name), cell(word(&n.role)), enter, cell(addresses.join(", "))]
             })
             .collect();

@@ -7,7 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use forge_core::api::{Caller, Commands, Empty, StartLab};
+use forge_core::api::{Caller, Empty, StartLab};
 use forge_core::error::{Code, Error, Result};
 use forge_core::shell;
 use std::sync::Arc;
@@ -109,11 +109,17 @@ pub fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidInput => StatusCode::BAD_REQUEST,
         Code::Denied => StatusCode::FORBIDDEN,
-        Code::UnknownCommand | Code::UnknownLab | Code::UnknownRun | Code::UnknownNode | Code::NotFound => StatusCode::NOT_FOUND,
-        Code::RequestReused | Code::WrongState | Code::TokenSpent | Code::TokenInvalid | Code::Cancelled => StatusCode::CONFLICT,
+        Code::UnknownCommand | Code::UnknownLab | Code::UnknownRun | Code::UnknownNode | Code::NotFound => {
+            StatusCode::NOT_FOUND
+        }
+        Code::RequestReused | Code::WrongState | Code::TokenSpent | Code::TokenInvalid | Code::Cancelled => {
+            StatusCode::CONFLICT
+        }
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TemplateInvalid | Code::VerdictInvalid | Code::EvidenceInvalid => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::DockerUnavailable | Code::ImageMissing | Code::MachineLacks | Code::NoMemory => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DockerUnavailable | Code::ImageMissing | Code::MachineLacks | Code::NoMemory => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Code::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::DockerFailed

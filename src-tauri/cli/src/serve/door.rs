@@ -59,7 +59,11 @@ impl Door {
     pub fn url(&self) -> String {
         let mut shown = self.address;
         if shown.ip().is_unspecified() {
-            shown.set_ip(if shown.is_ipv4() { IpAddr::from([127, 0, 0, 1]) } else { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]) });
+            shown.set_ip(if shown.is_ipv4() {
+                IpAddr::from([127, 0, 0, 1])
+            } else {
+                IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16])
+            });
         }
         format!("http://{shown}/?token={}", self.once)
     }
@@ -88,7 +92,8 @@ impl Door {
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
-        let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+        let bearer =
+            headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
         if bearer.is_some_and(|b| digest(b.trim()) == digest(&self.api)) {
             return true;
         }
@@ -116,12 +121,14 @@ impl Door {
 pub async fn guard(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
-    let id = text(CORRELATION).filter(|c| shell::acceptable_correlation(c)).map_or_else(shell::correlation, str::to_owned);
+    let id =
+        text(CORRELATION).filter(|c| shell::acceptable_correlation(c)).map_or_else(shell::correlation, str::to_owned);
     let host = text(header::HOST).unwrap_or_default();
     let foreign = headers.get(header::ORIGIN).is_some_and(|o| o.as_bytes() != format!("http://{host}").as_bytes());
     let cross_site = text(HeaderName::from_static("sec-fetch-site")).is_some_and(|s| s != "same-origin" && s != "none");
     // A link elsewhere may lead here; anything more from elsewhere may not.
-    let navigation = request.method() == Method::GET && text(HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
+    let navigation =
+        request.method() == Method::GET && text(HeaderName::from_static("sec-fetch-mode")) == Some("navigate");
     let mut answer = if !server.door.knows_host(host) {
         let error = Error::new(Code::Denied, "This server does not go by that name.")
             .hint("Open the address that `forge serve` printed; give further names with --host.");
@@ -140,7 +147,10 @@ pub async fn guard(State(server): State<Arc<Server>>, mut request: Request, next
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), clipboard-read=(self), clipboard-write=(self)"),
+        (
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=(), clipboard-read=(self), clipboard-write=(self)",
+        ),
     ] {
         out.insert(name, HeaderValue::from_static(value));
     }
@@ -156,6 +166,7 @@ pub async fn let_in(State(server): State<Arc<Server>>, request: Request, next: N
     if server.door.admits(request.headers()) {
         return next.run(request).await;
     }
-    let error = Error::new(Code::Denied, "This browser has not been let in.").hint("Open the one-time address that `forge serve` printed, or start it again for a new one.");
+    let error = Error::new(Code::Denied, "This browser has not been let in.")
+        .hint("Open the one-time address that `forge serve` printed, or start it again for a new one.");
     (StatusCode::UNAUTHORIZED, axum::Json(error)).into_response()
 }

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use forge_core::api::{Caller, Commands, Empty};
+use forge_core::api::{Caller, Empty};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -20,14 +20,21 @@ fn caller(correlation: &super::calls::Correlation) -> Caller {
     Caller { correlation: correlation.0.clone(), instructor: false }
 }
 
-pub async fn healthz(State(server): State<Arc<Server>>, Extension(id): Extension<super::calls::Correlation>) -> Response {
+pub async fn healthz(
+    State(server): State<Arc<Server>>,
+    Extension(id): Extension<super::calls::Correlation>,
+) -> Response {
     match server.engine.get_settings(&caller(&id), Empty {}).await {
         Ok(_) => Json(serde_json::json!({"healthy": true})).into_response(),
-        Err(e) => (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"healthy": false, "code": e.code}))).into_response(),
+        Err(e) => (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"healthy": false, "code": e.code})))
+            .into_response(),
     }
 }
 
-pub async fn readyz(State(server): State<Arc<Server>>, Extension(id): Extension<super::calls::Correlation>) -> Response {
+pub async fn readyz(
+    State(server): State<Arc<Server>>,
+    Extension(id): Extension<super::calls::Correlation>,
+) -> Response {
     let mut last = server.health.0.lock().await;
     if let Some((at, status, body)) = last.as_ref()
         && at.elapsed() < FRESH
@@ -36,7 +43,8 @@ pub async fn readyz(State(server): State<Arc<Server>>, Extension(id): Extension<
     }
     let (status, body) = match server.engine.doctor(&caller(&id), Empty {}).await {
         Ok(report) => {
-            let parts: Vec<_> = report.rows.iter().map(|r| serde_json::json!({"part": r.id, "state": r.state})).collect();
+            let parts: Vec<_> =
+                report.rows.iter().map(|r| serde_json::json!({"part": r.id, "state": r.state})).collect();
             let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, serde_json::json!({"ready": report.ready, "parts": parts}))
         }

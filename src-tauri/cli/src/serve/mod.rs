@@ -49,10 +49,19 @@ pub async fn run(engine: Arc<dyn Shellable>, options: ServeOptions, instructor: 
     }
     let door = Door::new(address, &options.hosts);
     let (url, token) = (door.url(), door.api_token().to_owned());
-    let server = Arc::new(Server { engine, instructor, door, health: health::Health::default(), closing: CancellationToken::new() });
+    let server = Arc::new(Server {
+        engine,
+        instructor,
+        door,
+        health: health::Health::default(),
+        closing: CancellationToken::new(),
+    });
     out.answer(&serde_json::json!({"url": url, "token": token}), |out, _| {
         out.line(&url)?;
-        out.progress(Ink::Dim, "Open this address in a browser; it lets one browser in. Ctrl-C ends the server, labs go on.");
+        out.progress(
+            Ink::Dim,
+            "Open this address in a browser; it lets one browser in. Ctrl-C ends the server, labs go on.",
+        );
         Ok(())
     })?;
     let closing = server.closing.clone();
@@ -63,7 +72,11 @@ pub async fn run(engine: Arc<dyn Shellable>, options: ServeOptions, instructor: 
     serve(listener, server, asked).await
 }
 
-async fn serve(listener: TcpListener, server: Arc<Server>, asked: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+async fn serve(
+    listener: TcpListener,
+    server: Arc<Server>,
+    asked: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
     let closing = server.closing.clone();
     let serving = axum::serve(listener, router(server)).with_graceful_shutdown(asked);
     let late = async {

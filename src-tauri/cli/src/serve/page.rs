@@ -19,7 +19,10 @@ pub async fn page(State(server): State<Arc<Server>>, uri: Uri, Query(asked): Que
         return match server.door.exchange(&token) {
             // Out of the address bar and the history with it.
             Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
-            None => plain(StatusCode::FORBIDDEN, "This address was used already, or belongs to an earlier server.\n\nIf it was not you, stop `forge serve`. Start it again for a new address.\n"),
+            None => plain(
+                StatusCode::FORBIDDEN,
+                "This address was used already, or belongs to an earlier server.\n\nIf it was not you, stop `forge serve`. Start it again for a new address.\n",
+            ),
         };
     }
     let path = uri.path().trim_start_matches('/');
@@ -39,7 +42,9 @@ fn file(path: &str) -> Option<Response> {
     let mut answer = ([(header::CONTENT_TYPE, kind(path))], file.contents()).into_response();
     if path.starts_with("assets/") {
         // Vite puts a digest in these names.
-        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        answer
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
     }
     Some(answer)
 }

@@ -25,7 +25,11 @@ pub struct Asked {
     request: String,
 }
 
-pub async fn upgrade(State(server): State<Arc<Server>>, Query(asked): Query<Asked>, upgrade: WebSocketUpgrade) -> Response {
+pub async fn upgrade(
+    State(server): State<Arc<Server>>,
+    Query(asked): Query<Asked>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let request: StreamRequest = match serde_json::from_str(&asked.request) {
         Ok(request) => request,
         Err(e) => return super::calls::refuse(StatusCode::BAD_REQUEST, &Error::from(e)),

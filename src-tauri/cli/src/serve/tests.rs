@@ -76,7 +76,16 @@ small! {
 #[async_trait::async_trait]
 impl Shellable for Small {
     fn events(&self, run: Option<String>, since: i64) -> BoxStream<'static, Event> {
-        let event = move |seq| Event { seq, at: 0, correlation: "c".into(), run: run.clone(), kind: "log".into(), level: Level::Info, text: String::new(), data: serde_json::Value::Null };
+        let event = move |seq| Event {
+            seq,
+            at: 0,
+            correlation: "c".into(),
+            run: run.clone(),
+            kind: "log".into(),
+            level: Level::Info,
+            text: String::new(),
+            data: serde_json::Value::Null,
+        };
         stream::iter((since + 1..=since + 3).map(event).collect::<Vec<_>>()).boxed()
     }
     async fn telemetry(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
@@ -112,7 +121,13 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let engine = Arc::new(Small { ready, ..Small::default() });
         let closing = CancellationToken::new();
-        let server = Arc::new(Server { engine: engine.clone(), instructor: false, door: Door::new(address, &["lab.example".into()]), health: Default::default(), closing: closing.clone() });
+        let server = Arc::new(Server {
+            engine: engine.clone(),
+            instructor: false,
+            door: Door::new(address, &["lab.example".into()]),
+            health: Default::default(),
+            closing: closing.clone(),
+        });
         let ended = tokio::spawn(serve(listener, server.clone(), async move { closing.cancelled().await }));
         Self { engine, server, address, ended }
     }
@@ -147,7 +162,12 @@ impl Site {
         self.ask(&format!("POST /api/call/{name}"), &headers, body).await
     }
 
-    async fn socket(&self, request: &str, cookie: Option<&str>, origin: Option<&str>) -> Result<tokio_tungstenite::WebSocketStream<TcpStream>, tungstenite::Error> {
+    async fn socket(
+        &self,
+        request: &str,
+        cookie: Option<&str>,
+        origin: Option<&str>,
+    ) -> Result<tokio_tungstenite::WebSocketStream<TcpStream>, tungstenite::Error> {
         let encoded: String = request.bytes().map(|b| format!("%{b:02x}")).collect();
         let mut ask = format!("ws://{}/api/stream?request={encoded}", self.address).into_client_request().unwrap();
         match cookie {
@@ -178,7 +198,8 @@ async fn the_one_time_address_lets_one_browser_in() {
     let cookie = head.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap();
     assert!(cookie.contains("httponly") && cookie.contains("samesite=strict"), "{cookie}");
     let pair = cookie.split(';').next().unwrap();
-    let (status, _, body) = site.ask("POST /api/call/get_settings", &[("Cookie", pair), ("Content-Type", "application/json")], "{}").await;
+    let (status, _, body) =
+        site.ask("POST /api/call/get_settings", &[("Cookie", pair), ("Content-Type", "application/json")], "{}").await;
     assert_eq!((status, serde_json::from_str::<Settings>(&body).unwrap()), (200, Settings::default()));
     let (status, head, _) = site.ask(&format!("GET {path}"), &[], "").await;
     assert_eq!(status, 403, "a second use lets nobody in");
@@ -194,7 +215,8 @@ async fn foreign_names_and_origins_are_refused() {
     for host in ["evil.example", &format!("evil.example:{port}"), "127.0.0.1:1", "", "127.0.0.1.evil.example"] {
         assert_eq!(site.call("get_settings", &[("Host", host)], "{}").await.0, 403, "{host:?}");
     }
-    for host in [format!("localhost:{port}"), format!("[::1]:{port}"), "lab.example".into(), "LAB.example:8443".into()] {
+    for host in [format!("localhost:{port}"), format!("[::1]:{port}"), "lab.example".into(), "LAB.example:8443".into()]
+    {
         assert_eq!(site.call("get_settings", &[("Host", &host)], "{}").await.0, 200, "{host:?}");
     }
     for origin in ["https://evil.example", "null", "http://localhost:1", &format!("https://{}", site.address)] {
@@ -215,7 +237,11 @@ async fn every_answer_keeps_pages_to_themselves_and_carries_its_correlation() {
     assert!(!CSP.contains("unsafe"));
     let (_, head, _) = site.call("get_settings", &[("X-Correlation-Id", "click-7")], "{}").await;
     assert!(head.contains(&format!("content-security-policy: {}", CSP.to_ascii_lowercase())), "{head}");
-    assert!(head.contains("x-correlation-id: click-7") && head.contains("x-frame-options: deny") && head.contains("cache-control: no-store"));
+    assert!(
+        head.contains("x-correlation-id: click-7")
+            && head.contains("x-frame-options: deny")
+            && head.contains("cache-control: no-store")
+    );
     assert_eq!(site.engine.callers.lock().unwrap()[0].correlation, "click-7");
     let (_, head, _) = site.call("get_settings", &[("X-Correlation-Id", "not one\tof ours")], "{}").await;
     assert!(head.contains("x-correlation-id: ") && !head.contains("not one"));
@@ -245,7 +271,9 @@ async fn calls_answer_with_the_contracts_own_errors() {
         let (status, _, answer) = site.call(name, &[], body).await;
         assert_eq!((status, code(&answer)), (want, what), "{name} {body}");
     }
-    let form = site.ask("POST /api/call/get_settings", &[("Authorization", &site.bearer()), ("Content-Type", "text/plain")], "{}").await;
+    let form = site
+        .ask("POST /api/call/get_settings", &[("Authorization", &site.bearer()), ("Content-Type", "text/plain")], "{}")
+        .await;
     assert_eq!((form.0, code(&form.2)), (400, Code::InvalidInput));
     let large = format!("\"{}\"", "x".repeat(super::BODY_LIMIT));
     assert_eq!(site.call("get_settings", &[], &large).await.0, 413);
@@ -259,11 +287,17 @@ async fn spawn_takes_a_lab_or_a_track_at_both_addresses() {
     let bearer = site.bearer();
     let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
     for path in ["/api/spawn", "/v1/spawn"] {
-        let (status, _, body) = site.ask(&format!("POST {path}"), &headers, r#"{"track":"ccna","request_id":"q"}"#).await;
+        let (status, _, body) =
+            site.ask(&format!("POST {path}"), &headers, r#"{"track":"ccna","request_id":"q"}"#).await;
         let run: RunSummary = serde_json::from_str(&body).unwrap();
         assert_eq!((status, run.lab.as_str(), run.request_id.as_str()), (202, "ccna-a", "q"));
     }
-    for (body, want) in [("{}", 400), (r#"{"track":"none"}"#, 404), (r#"{"lab":"a","track":"ccna"}"#, 400), (r#"{"lab":"a","x":1}"#, 400)] {
+    for (body, want) in [
+        ("{}", 400),
+        (r#"{"track":"none"}"#, 404),
+        (r#"{"lab":"a","track":"ccna"}"#, 400),
+        (r#"{"lab":"a","x":1}"#, 400),
+    ] {
         assert_eq!(site.ask("POST /api/spawn", &headers, body).await.0, want, "{body}");
     }
     assert_eq!(site.ask("POST /v1/spawn", &headers[1..], r#"{"lab":"a"}"#).await.0, 401);
@@ -314,7 +348,10 @@ async fn streams_carry_events_as_text_and_terminals_as_bytes_both_ways() {
     let Some(Ok(Message::Close(Some(frame)))) = refused.next().await else { panic!("the refusal is said") };
     assert_eq!(u16::from(frame.code), 4001);
     assert!(frame.reason.contains("zz"));
-    assert!(site.socket(r#"{"stream":"events","since":0}"#, Some("forge_session=00"), None).await.is_err(), "no session, no stream");
+    assert!(
+        site.socket(r#"{"stream":"events","since":0}"#, Some("forge_session=00"), None).await.is_err(),
+        "no session, no stream"
+    );
 }
 
 #[tokio::test]

@@ -5,14 +5,11 @@ use super::results::blocking;
 use super::{Forge, now};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::check;
 use crate::error::{Error, Result};
-use crate::keys::KeyName;
 use crate::lab::Live;
-use crate::scrub;
 use crate::store::{intents, results, runs};
 use crate::template::scenario::Scenario;
-use crate::verdict;
+use crate::verdict::{self, Entry, Score};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,24 +60,22 @@ impl Forge {
         telemetry.drain(..telemetry.len().saturating_sub(TELEMETRY));
         let (id, keys, at) = (run.to_owned(), self.keys.clone(), now());
         let segment = self.store.write(move |tx| audit::segment(tx, &keys, &id, at)).await?;
-        let extra = check::Extra {
-            transcripts: self.transcripts(run).await?,
-            telemetry: serde_json::to_vec(&telemetry)?,
-            isolation: serde_json::to_vec(&isolation)?,
-            audit: serde_json::to_vec(&segment)?,
-            scenario: serde_json::to_vec(scenario)?,
-        };
-        let evidence = check::collect(live.as_ref(), scenario, &graded.observed, extra).await?;
-        let evidence = scrub::evidence(evidence, &scrub::Laptop::of_this_machine(&self.options.home));
+        let checkpoint = segment.checkpoint.clone();
+        let mut given = vec![
+            ("scenario.json".to_owned(), serde_json::to_vec(scenario)?),
+            ("observations.json".to_owned(), serde_json::to_vec(&graded.findings)?),
+            ("telemetry.json".to_owned(), serde_json::to_vec(&telemetry)?),
+            ("isolation.json".to_owned(), serde_json::to_vec(&isolation)?),
+            ("audit.json".to_owned(), serde_json::to_vec(&segment)?),
+        ];
+        given.extend(self.transcripts(run).await?.into_iter().map(|(name, bytes)| (format!("terminals/{name}"), bytes)));
+        let evidence = self.evidence(live, scenario, given).await?;
         let finished = now();
         let (started, duration_ms) = match &row.started {
             Some(started) => (started.at, super::life::elapsed_ms(started, finished)),
             None => (row.created, u64::try_from(finished - row.created).unwrap_or(0)),
         };
         let about = verdict::About {
-            run: row.run.clone(),
-            lab: row.lab.clone(),
-            version: row.version.clone(),
             template_digest: row.digest.clone(),
             policy_digest: self.policy.digest().to_owned(),
             images: self.resolve_all(&images_of(scenario)).await?,
@@ -88,12 +83,13 @@ impl Forge {
             started,
             finished,
             duration_ms,
-            hint_costs: costs,
+            audit_checkpoint: checkpoint,
         };
+        let score = Score::of(&graded.report, scenario, &costs)?;
         let dir = self.results_folder().await?.join(format!("{}-{}-{finished}", row.lab, row.run));
-        let (keys, report) = (self.keys.clone(), graded.report.clone());
+        let keys = self.keys.clone();
         let target = dir.clone();
-        let sealed = blocking(move || verdict::seal(&target, &report, evidence, &about, &keys)).await?;
+        let sealed = blocking(move || verdict::seal(&target, &score, evidence, &about, &keys)).await?;
         let summary = ResultSummary {
             id: sealed.id,
             run: row.run.clone(),
@@ -106,7 +102,7 @@ impl Forge {
             max: graded.report.max,
             duration_ms,
             tier: TrustTier::SelfAttested,
-            key_id: self.keys.id(KeyName::Learner)?,
+            key_id: sealed.key_id,
             dir: dir.display().to_string(),
         };
         Ok((summary, Kept { criteria: graded.report.criteria, isolation, telemetry }))
@@ -132,6 +128,10 @@ impl Forge {
             key_id: summary.key_id.clone(),
             result: summary,
         })
+    }
+
+    async fn evidence(&self, _live: &Arc<Live>, _scenario: &Scenario, given: Vec<(String, Vec<u8>)>) -> Result<Vec<Entry>> {
+        Ok(given.into_iter().map(|(path, bytes)| Entry { path, kind: "given".into(), bytes }).collect())
     }
 
     async fn results_folder(&self) -> Result<PathBuf> {

@@ -11,7 +11,7 @@ use crate::lab::Live;
 use crate::scrub::Scrubber;
 use crate::store::{intents, results, runs};
 use crate::template::scenario::Scenario;
-use crate::verdict::{self, Score};
+use crate::verdict::{self, Checkpoint, Sealing};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,7 +62,6 @@ impl Forge {
         telemetry.drain(..telemetry.len().saturating_sub(TELEMETRY));
         let (id, keys, at) = (run.to_owned(), self.keys.clone(), now());
         let segment = self.store.write(move |tx| audit::segment(tx, &keys, &id, at)).await?;
-        let checkpoint = segment.checkpoint.clone();
         let mut given = vec![
             Entry::json("telemetry.json", "telemetry", &telemetry)?,
             Entry::json("isolation.json", "isolation", &isolation)?,
@@ -73,27 +72,28 @@ impl Forge {
         let evidence =
             evidence::collect(live.as_ref(), scenario, &graded.findings, given, evidence::Limits::default()).await?;
         // Before anything is hashed: what could be synced is what was signed.
-        let evidence = this_laptop(scenario).apply(evidence).into_inner();
+        let evidence = verdict::seal::scrub(evidence, &this_laptop(scenario))?;
         let finished = now();
         let (started, duration_ms) = match &row.started {
             Some(started) => (started.at, super::life::elapsed_ms(started, finished)),
             None => (row.created, u64::try_from(finished - row.created).unwrap_or(0)),
         };
-        let about = verdict::About {
-            template_digest: row.digest.clone(),
+        let sealing = Sealing {
+            run: row.run.clone(),
             policy_digest: self.policy.digest().to_owned(),
             images: self.resolve_all(&images_of(scenario)).await?,
-            seed: row.seed.clone(),
             started,
             finished,
             duration_ms,
-            audit_checkpoint: checkpoint,
+            challenge: None,
+            audit: Some(Checkpoint { note: segment.checkpoint }),
+            isolation: isolation.detail.clone(),
+            hint_costs: costs,
         };
-        let score = Score::of(&graded.report, scenario, &costs)?;
         let dir = self.results_folder().await?.join(format!("{}-{}-{finished}", row.lab, row.run));
         let keys = self.keys.clone();
         let target = dir.clone();
-        let sealed = blocking(move || verdict::seal(&target, &score, evidence, &about, &keys)).await?;
+        let sealed = blocking(move || verdict::seal(&evidence, &sealing, &keys, &target)).await?;
         let summary = ResultSummary {
             id: sealed.id,
             run: row.run.clone(),

@@ -2,7 +2,7 @@
 //! progress and errors for people on stderr.
 
 use crate::exit;
-use forge_core::error::{Error, Result};
+use forge_core::error::{Code, Error, Result};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -56,16 +56,15 @@ impl Out {
     /// # Errors
     /// `Io` when stdout is closed.
     pub fn document(&self, value: &impl Serialize) -> Result<()> {
-        let mut stdout = std::io::stdout().lock();
-        serde_json::to_writer(&mut stdout, value)?;
-        stdout.write_all(b"\n")?;
-        Ok(stdout.flush()?)
+        let mut text = serde_json::to_string(value)?;
+        text.push('\n');
+        written(&text)
     }
 
     /// # Errors
     /// `Io` when stdout is closed.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
-        Ok(writeln!(std::io::stdout().lock(), "{}", text.as_ref())?)
+        written(&format!("{}\n", text.as_ref()))
     }
 
     /// A line of progress, for people only.
@@ -87,8 +86,7 @@ impl Out {
     /// # Errors
     /// `Io` when stdout is closed.
     pub fn table(&self, heads: &[&str], rows: &[Vec<Cell>]) -> Result<()> {
-        let text = self.table_text(heads, rows);
-        Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+        written(&self.table_text(heads, rows))
     }
 
     /// Columns as wide as their widest cell, two spaces apart; the last one is not padded.
@@ -134,6 +132,17 @@ impl Out {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
         ExitCode::from(exit::of(error.code))
+    }
+}
+
+/// A reader that has read enough (`forge labs | head -1`) is no failure: the process ends as if it had been told to.
+fn written(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {
+            Err(Error::new(Code::Cancelled, "Nobody reads the answer any more."))
+        }
+        written => Ok(written?),
     }
 }
 

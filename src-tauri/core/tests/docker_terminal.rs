@@ -151,6 +151,29 @@ async fn closing_hangs_up_the_shell_and_leaves_what_was_put_in_the_background() 
 }
 
 #[tokio::test]
+async fn shells_of_a_process_that_was_killed_are_hung_up_and_others_are_not() {
+    let mut lab = Lab::start().await;
+    lab.terminals = Terminals::new(lab.docker.clone()).owned_by("gone");
+    let (id, mut screen) = lab.open().await;
+    // What it started carries the mark as well, and stays.
+    lab.type_in(&id, "setsid sleep 4713 & disown; echo re''ady\n").await;
+    screen.shows("ready").await;
+    // Killed: nothing is hung up, the connection only goes.
+    drop(screen);
+    lab.terminals = Terminals::new(lab.docker.clone()).owned_by("here");
+    let (other, mut other_screen) = lab.open().await;
+    lab.type_in(&other, "echo st''ill\n").await;
+    other_screen.shows("still").await;
+    assert_eq!(lab.terminals.sweep(&lab.container, |_| true).await.unwrap(), 0);
+    assert_eq!(lab.terminals.sweep(&lab.container, |process| process == "here").await.unwrap(), 1);
+    assert_eq!(lab.terminals.sweep(&lab.container, |process| process == "here").await.unwrap(), 0);
+    lab.type_in(&other, "echo al''ive\n").await;
+    other_screen.shows("alive").await;
+    let left = lab.inside("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -o 'sleep 471[3]' | wc -l").await;
+    assert_eq!(left, "1");
+}
+
+#[tokio::test]
 async fn a_node_that_stops_or_restarts_ends_its_terminals_and_they_say_so() {
     let lab = Lab::start().await;
     let (_id, mut screen) = lab.open().await;

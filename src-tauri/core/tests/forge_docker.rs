@@ -6,6 +6,7 @@ use forge_core::api::*;
 use forge_core::engine::{Docker, Engine, label};
 use forge_core::error::Code;
 use forge_core::forge::{Forge, Options};
+use forge_core::shell::Shellable;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,14 +61,21 @@ async fn the_main_job_from_start_to_a_verdict_that_verifies() {
     let started = b.start("journey").await;
     let run = started.run.run.clone();
     assert_eq!(started.run.state, RunState::Ready);
-    assert!(started.nodes.iter().all(|n| !n.container.is_empty() && n.state == NodeState::Running), "{:?}", started.nodes);
+    assert!(
+        started.nodes.iter().all(|n| !n.container.is_empty() && n.state == NodeState::Running),
+        "{:?}",
+        started.nodes
+    );
     assert!(started.steps.iter().all(|s| s.state != StepState::Running), "{:?}", started.steps);
     assert_eq!(started.isolation.state, IsolationState::Isolated);
 
     let check = CheckRun { run: run.clone(), criteria: vec![], gentle: false };
     let untouched = f.check_run(&me(), check.clone()).await.unwrap();
     assert_eq!(untouched.score, 0, "{untouched:?}");
-    assert!(untouched.criteria.iter().all(|c| c.outcome == OutcomeKind::Fail && !c.expected.is_empty()), "{untouched:?}");
+    assert!(
+        untouched.criteria.iter().all(|c| c.outcome == OutcomeKind::Fail && !c.expected.is_empty()),
+        "{untouched:?}"
+    );
 
     f.solve_run(&me(), RunRequest { run: run.clone() }).await.unwrap();
     let solved = f.check_run(&me(), check).await.unwrap();
@@ -80,13 +88,25 @@ async fn the_main_job_from_start_to_a_verdict_that_verifies() {
     assert_eq!(verified.key_id, submitted.key_id);
 
     let openssl = std::process::Command::new("openssl")
-        .args(["pkeyutl", "-verify", "-pubin", "-inkey", "verdict.pub.pem", "-rawin", "-in", "verdict.pae", "-sigfile", "verdict.sig"])
+        .args([
+            "pkeyutl",
+            "-verify",
+            "-pubin",
+            "-inkey",
+            "verdict.pub.pem",
+            "-rawin",
+            "-in",
+            "verdict.pae",
+            "-sigfile",
+            "verdict.sig",
+        ])
         .current_dir(&submitted.dir)
         .output()
         .unwrap();
     assert!(openssl.status.success(), "{openssl:?}");
 
-    for file in ["score.json", "evidence.tar.zst", "verdict.dsse.json", "verdict.sig", "verdict.pae", "verdict.pub.pem"] {
+    for file in ["score.json", "evidence.tar.zst", "verdict.dsse.json", "verdict.sig", "verdict.pae", "verdict.pub.pem"]
+    {
         let path = std::path::Path::new(&submitted.dir).join(file);
         let good = std::fs::read(&path).unwrap();
         let mut bad = good.clone();
@@ -116,7 +136,8 @@ async fn the_same_request_is_the_same_run_and_another_lab_is_refused() {
     assert_eq!(first.run, again.run);
     let other = b.forge.start_lab(&me(), ask("cissp-ssh-hardening")).await.unwrap_err();
     assert_eq!(other.code, Code::RequestReused);
-    let unknown = b.forge.start_lab(&me(), StartLab { lab: "no-such".into(), request_id: None, seed: None }).await.unwrap_err();
+    let unknown =
+        b.forge.start_lab(&me(), StartLab { lab: "no-such".into(), request_id: None, seed: None }).await.unwrap_err();
     assert_eq!(unknown.code, Code::UnknownLab);
     let seed = StartLab { lab: LAB.into(), request_id: None, seed: Some("two words".into()) };
     assert_eq!(b.forge.start_lab(&me(), seed).await.unwrap_err().code, Code::InvalidInput);
@@ -129,7 +150,8 @@ async fn the_same_request_is_the_same_run_and_another_lab_is_refused() {
 async fn a_start_cancelled_at_any_moment_leaves_nothing() {
     let b = bench().await;
     for wait in [0, 60, 150, 300, 450, 600, 900] {
-        let run = b.forge.start_lab(&me(), StartLab { lab: LAB.into(), request_id: None, seed: None }).await.unwrap().run;
+        let run =
+            b.forge.start_lab(&me(), StartLab { lab: LAB.into(), request_id: None, seed: None }).await.unwrap().run;
         tokio::time::sleep(Duration::from_millis(wait)).await;
         b.forge.stop_run(&me(), RunRequest { run: run.clone() }).await.unwrap();
         assert_eq!(b.ours().await, 0, "cancelled after {wait} ms");
@@ -149,7 +171,8 @@ async fn pause_resume_extend_and_a_node_restart_that_rewires_by_itself() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let left = b.forge.get_run(&me(), ask()).await.unwrap().run.remaining_ms;
     assert_eq!(left, paused.remaining_ms, "the clock stands still");
-    let refused = b.forge.check_run(&me(), CheckRun { run: run.clone(), criteria: vec![], gentle: true }).await.unwrap_err();
+    let refused =
+        b.forge.check_run(&me(), CheckRun { run: run.clone(), criteria: vec![], gentle: true }).await.unwrap_err();
     assert_eq!(refused.code, Code::WrongState);
     b.forge.resume_run(&me(), ask()).await.unwrap();
     let more = b.forge.extend_run(&me(), ExtendRun { run: run.clone(), minutes: 30 }).await.unwrap();
@@ -166,21 +189,33 @@ async fn pause_resume_extend_and_a_node_restart_that_rewires_by_itself() {
         if addresses(&node.container).await == before {
             break;
         }
-        assert!(Instant::now() < until, "links did not come back: {}", addresses(&node.container).await);
+        if Instant::now() >= until {
+            let told = b.forge.list_events(&me(), ListEvents { run: Some(run.clone()), since: 0, limit: None }).await.unwrap();
+            let told: Vec<String> = told.into_iter().map(|e| e.text).collect();
+            panic!("links did not come back: {}\n{}", addresses(&node.container).await, told.join("\n"));
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     b.end().await;
 }
 
 async fn addresses(container: &str) -> String {
-    let spec = forge_core::engine::ExecSpec {
-        argv: ["ip", "-br", "addr"].map(String::from).to_vec(),
-        ..Default::default()
-    };
+    let spec =
+        forge_core::engine::ExecSpec { argv: ["ip", "-br", "addr"].map(String::from).to_vec(), ..Default::default() };
     let docker = Docker::from_env().unwrap();
     match docker.exec(container, &spec, None, Duration::from_secs(10)).await {
-        Ok(out) => String::from_utf8_lossy(&out.stdout).split_whitespace().filter(|w| !w.contains('@')).collect::<Vec<_>>().join(" ")
-            + &String::from_utf8_lossy(&out.stdout).lines().filter_map(|l| l.split('@').next()).collect::<Vec<_>>().join(","),
+        Ok(out) => {
+            String::from_utf8_lossy(&out.stdout)
+                .split_whitespace()
+                .filter(|w| !w.contains('@'))
+                .collect::<Vec<_>>()
+                .join(" ")
+                + &String::from_utf8_lossy(&out.stdout)
+                    .lines()
+                    .filter_map(|l| l.split('@').next())
+                    .collect::<Vec<_>>()
+                    .join(",")
+        }
         Err(e) => e.to_string(),
     }
 }
@@ -204,7 +239,8 @@ async fn a_terminal_survives_its_reader_and_events_replay_without_a_gap() {
     }
     assert_eq!(b.forge.open_terminal(&me(), open("nope".into())).await.unwrap_err().code, Code::UnknownNode);
 
-    let listed = b.forge.list_events(&me(), ListEvents { run: Some(run.clone()), since: 0, limit: None }).await.unwrap();
+    let listed =
+        b.forge.list_events(&me(), ListEvents { run: Some(run.clone()), since: 0, limit: None }).await.unwrap();
     let streamed: Vec<Event> = b.forge.events(Some(run.clone()), 0).take(listed.len()).collect().await;
     assert_eq!(listed, streamed);
     assert!(listed.windows(2).all(|w| w[0].seq < w[1].seq));
@@ -212,7 +248,7 @@ async fn a_terminal_survives_its_reader_and_events_replay_without_a_gap() {
 }
 
 async fn read_until(forge: &Forge, id: &str, text: &str) -> String {
-    let mut frames = forge.terminal(id, 0).unwrap();
+    let mut frames = forge.terminal(id, 0).await.unwrap();
     let mut seen = Vec::new();
     let read = async {
         while let Some(frame) = frames.next().await {

@@ -11,8 +11,7 @@ use crate::api::Role;
 /// - KILL: root stops and restarts the daemons of user frr.
 ///
 /// SYS_ADMIN comes with [`SeccompProfile::Router`], which denies what makes it dangerous.
-const ROUTER: &[&str] =
-    &["CHOWN", "KILL", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN"];
+const ROUTER: &[&str] = &["CHOWN", "KILL", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN"];
 
 /// - SETUID, SETGID: named, nginx and sshd give up root. SYS_CHROOT: sshd's unprivileged half.
 /// - CHOWN: sshd hands a terminal to its user, nginx its directories. KILL: root stops what runs as bind or www-data.
@@ -22,19 +21,21 @@ const SERVER: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "
 /// - NET_ADMIN: bridges, veth pairs, addresses, tc, nft, and moving interfaces. SYS_ADMIN: setns and unshare.
 /// - SYS_PTRACE: /proc/<pid>/ns and /proc/<pid>/root of processes with capabilities that the fabric lacks.
 /// - NET_RAW: tcpdump. DAC_OVERRIDE: files and sockets of other owners in a node (frr's, a user's ~/.ssh).
-/// - SETUID, SETGID, SETPCAP are not among them: the probes run as root.
-pub const FABRIC: &[&str] = &["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"];
+/// - SETGID: tcpdump sets its groups, even to root's.
+pub const FABRIC: &[&str] = &["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SETGID", "SYS_ADMIN", "SYS_PTRACE"];
 
 /// For a node of this role, without the `CAP_` prefix, sorted.
 pub fn role_caps(role: Role) -> &'static [&'static str] {
     match role {
         Role::Router => ROUTER,
         Role::Server => SERVER,
-        // Scans and captures; forging packets stays within the lab's own links.
-        Role::Attacker | Role::Defender => &["NET_RAW"],
+        // Scans and captures, which stay within the lab's own links; SETGID as for the learner.
+        Role::Attacker | Role::Defender => &["NET_RAW", "SETGID"],
         // A switch bridges its interfaces.
-        Role::Switch => &["NET_ADMIN", "NET_RAW"],
-        Role::Learner | Role::Client | Role::Aux => &[],
+        Role::Switch => &["NET_ADMIN", "NET_RAW", "SETGID"],
+        // tcpdump sets its groups, even to root's; so a template need only add NET_RAW.
+        Role::Learner => &["SETGID"],
+        Role::Client | Role::Aux => &[],
     }
 }
 
@@ -58,7 +59,9 @@ mod tests {
             let caps = role_caps(role);
             assert!(caps.is_sorted(), "{role:?}");
             assert_eq!(caps.contains(&"SYS_ADMIN"), role_seccomp(role) == SeccompProfile::Router, "{role:?}");
-            for never in ["SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "SYS_TIME", "MKNOD", "DAC_READ_SEARCH", "BPF"] {
+            for never in
+                ["SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "SYS_TIME", "MKNOD", "DAC_READ_SEARCH", "BPF"]
+            {
                 assert!(!caps.contains(&never), "{role:?} has {never}");
             }
         }

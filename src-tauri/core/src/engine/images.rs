@@ -180,7 +180,8 @@ impl Images {
         let found = bounded("Listing images", CALL, client.list_images(Some(options))).await?;
         for old in found.into_iter().filter(|i| i.labels.get(RECIPE) != Some(&recipe.digest())) {
             // By name where it has one: an image with several names cannot be removed by its id.
-            let names = if old.repo_tags.is_empty() { vec![old.id] } else { old.repo_tags };
+            let names: Vec<_> = old.repo_tags.into_iter().filter(|tag| !tag.starts_with("<none>")).collect();
+            let names = if names.is_empty() { vec![old.id] } else { names };
             for name in names {
                 let options = RemoveImageOptionsBuilder::new().force(false).noprune(false).build();
                 let removal = client.remove_image(&name, Some(options), None);

@@ -119,7 +119,7 @@ impl Forge {
         let request = StartLab { lab: lab.to_owned(), request_id: None, seed: Some(seed.to_owned()) };
         let run = self.start(caller, request).await?.run;
         let scored = async {
-            self.wait_ready(&run, READY_LIMIT).await?;
+            self.ready_within(&run, READY_LIMIT).await?;
             if let Some(answer) = answer {
                 self.solve(caller, &run, answer).await?;
             }

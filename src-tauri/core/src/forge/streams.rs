@@ -2,13 +2,21 @@
 //! what they are about.
 
 use super::{Forge, lock};
-use crate::api::{Caller, Empty, Event, Forward, ForwardPort, Level, OpenTerminal, Telemetry, TerminalFrame, TerminalInfo};
+use crate::api::{
+    Caller, Empty, Event, Forward, ForwardPort, Level, OpenTerminal, RunDetail, Telemetry, TerminalFrame, TerminalInfo,
+};
+use crate::audit::{self, Fact};
+use crate::engine::{ExecSpec, ExecStream};
 use crate::error::{Code, Error, Result};
 use crate::lab::{self, Forwarder};
+use crate::shell::{Exec, Shellable};
 use crate::terminal::Open;
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 /// A forward with the name it is shown and closed by.
 pub(super) struct OpenForward {
@@ -37,66 +45,136 @@ impl OpenForward {
 /// Ports forwarded at once per run: enough for any lab, few enough to show.
 const FORWARDS_PER_RUN: usize = 16;
 
-impl Forge {
-    /// Persisted events after `since`, then live ones, without a gap. Ends with the engine only.
-    pub fn events(&self, run: Option<String>, since: i64) -> BoxStream<'static, Event> {
+/// A program run from the command line may take this long to tell its exit code after its output ended.
+const EXIT: Duration = Duration::from_secs(5);
+
+#[async_trait]
+impl Shellable for Forge {
+    fn events(&self, run: Option<String>, since: i64) -> BoxStream<'static, Event> {
         self.events.stream(run.as_deref(), since)
+    }
+
+    async fn telemetry(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
+        self.sampled(run).await
+    }
+
+    async fn terminal(&self, id: &str, from: u64) -> Result<BoxStream<'static, TerminalFrame>> {
+        self.terminals.stream(id, from)
+    }
+
+    async fn terminal_write(&self, id: &str, bytes: Bytes) -> Result<()> {
+        self.terminals.write(id, bytes).await
+    }
+
+    async fn wait_ready(&self, run: &str, limit: Duration) -> Result<RunDetail> {
+        self.ready_within(run, limit).await
+    }
+
+    async fn exec(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec> {
+        self.exec_in(caller, run, node, argv, input).await
+    }
+
+    async fn shutdown(&self) {
+        self.close().await;
+    }
+}
+
+impl Forge {
+    async fn exec_in(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec> {
+        if argv.is_empty() {
+            return Err(Error::new(Code::InvalidInput, "There is no command to run.").hint("forge exec RUN NODE -- COMMAND …"));
+        }
+        let container = self.enterable(run, node).await?;
+        let fact = Fact {
+            at: super::now(),
+            run: Some(run.to_owned()),
+            kind: "exec".into(),
+            data: serde_json::json!({"node": node, "program": argv.first(), "correlation": caller.correlation}),
+        };
+        self.store.write(move |tx| audit::append(tx, fact)).await?;
+        let spec = ExecSpec { argv, stdin: input.is_some(), ..ExecSpec::default() };
+        let stream = self.engine.attach(&container, &spec).await?;
+        let (engine, id) = (self.engine.clone(), stream.id.clone());
+        let ExecStream { input: mut stdin, output, .. } = stream;
+        if let Some(bytes) = input {
+            tokio::spawn(async move {
+                // A program that does not read its input is free to close it.
+                if stdin.write_all(&bytes).await.is_ok() {
+                    let _ = stdin.shutdown().await;
+                }
+            });
+        }
+        let exit = async move {
+            let until = tokio::time::Instant::now() + EXIT;
+            loop {
+                if let Some(code) = engine.exec_exit(&id).await? {
+                    return Ok(code);
+                }
+                if tokio::time::Instant::now() >= until {
+                    return Err(Error::new(Code::Timeout, "Docker did not tell how the program ended."));
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        Ok(Exec { output, exit: exit.boxed() })
     }
 
     /// One sample a second while somebody reads; the last two minutes first.
     ///
     /// # Errors
     /// `WrongState` unless the run is ready.
-    pub async fn telemetry(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
+    async fn sampled(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
         self.ready_row(run).await?;
         let stream = self.telemetry.subscribe(run);
-        if lock(&self.samplers).insert(run.to_owned()) {
-            let live = self.live(run).await?;
+        if self.telemetry.claim_sampler(run) {
+            let started = async {
+                let live = self.live(run).await?;
+                lab::telemetry(live, super::now).await
+            };
+            let mut samples = match started.await {
+                Ok(samples) => samples,
+                Err(e) => {
+                    self.telemetry.release_sampler(run);
+                    return Err(e);
+                }
+            };
             let (forge, run) = (self.arc()?, run.to_owned());
             tokio::spawn(async move {
-                match lab::telemetry(live, super::now).await {
-                    Ok(mut samples) => {
-                        while let Some(sample) = samples.next().await {
-                            match sample {
-                                Ok(sample) if forge.telemetry.readers(&run) > 0 => forge.telemetry.publish(sample),
-                                // Nobody looks any more: the sampler rests.
-                                Ok(_) => break,
-                                Err(e) => {
-                                    tracing::debug!(run, "telemetry ended: {e}");
-                                    break;
-                                }
+                while let Some(sample) = samples.next().await {
+                    match sample {
+                        // Nobody looks any more: the sampler rests, and has given its claim back already.
+                        Ok(sample) => {
+                            if !forge.telemetry.publish_or_rest(sample) {
+                                return;
                             }
                         }
+                        Err(e) => {
+                            tracing::debug!(run, "telemetry ended: {e}");
+                            break;
+                        }
                     }
-                    Err(e) => tracing::warn!(run, "no telemetry: {e}"),
                 }
-                lock(&forge.samplers).remove(&run);
+                forge.telemetry.release_sampler(&run);
             });
         }
         Ok(stream)
     }
 
-    /// A terminal's output from byte `from` on.
-    pub fn terminal(&self, id: &str, from: u64) -> Result<BoxStream<'static, TerminalFrame>> {
-        self.terminals.stream(id, from)
-    }
-
-    /// Keyboard input.
-    pub async fn terminal_write(&self, id: &str, bytes: Bytes) -> Result<()> {
-        self.terminals.write(id, bytes).await
+    /// The container of a node that the learner may enter, of a run that is ready.
+    async fn enterable(&self, run: &str, node: &str) -> Result<String> {
+        self.ready_row(run).await?;
+        let scenario = self.scenario(run).await?;
+        let found = self.node_of(&scenario, run, node)?;
+        if !found.enter {
+            return Err(Error::new(Code::Denied, format!("{node} is not yours to enter in this lab."))
+                .hint("It plays a part that the checks rely on."));
+        }
+        self.live(run).await?.container(node)
     }
 
     pub(super) async fn terminal_open(&self, caller: &Caller, request: OpenTerminal) -> Result<TerminalInfo> {
-        self.ready_row(&request.run).await?;
-        let scenario = self.scenario(&request.run).await?;
-        let node = self.node_of(&scenario, &request.run, &request.node)?;
-        if !node.enter {
-            return Err(Error::new(Code::Denied, format!("{} is not yours to enter in this lab.", node.name))
-                .hint("It plays a part that the checks rely on."));
-        }
-        let live = self.live(&request.run).await?;
         let open = Open {
-            container: live.container(&request.node)?,
+            container: self.enterable(&request.run, &request.node).await?,
             record: Some(self.run_folder(&request.run).join("terminals")),
             run: request.run.clone(),
             node: request.node.clone(),

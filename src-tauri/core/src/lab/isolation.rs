@@ -97,3 +97,71 @@ fn address(text: &str) -> Option<IpAddr> {
     }
     text.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+    use super::super::plan::{self, fixture};
+    use super::*;
+
+    fn seen(node: &str, inode: &str, devices: &str, routes: &str) -> Surveyed {
+        let list = |text: &str| text.split_whitespace().map(String::from).collect();
+        Surveyed { node: node.into(), inode: inode.into(), devices: list(devices), default_routes: list(routes) }
+    }
+
+    /// Two nodes on one link, as a sound lab shows itself.
+    fn sound() -> Vec<Surveyed> {
+        vec![
+            seen("a", "1", "lo eth1 tunl0 sit0", ""),
+            seen("b", "2", "lo eth1", "eth1/10.0.0.1"),
+            seen("", "3", "lo b0 p0.0 p0.1", ""),
+        ]
+    }
+
+    fn judged(found: &[Surveyed]) -> Result<Proof> {
+        let scenario = fixture();
+        judge(found, &scenario, &plan::bridges("run", &scenario))
+    }
+
+    #[test]
+    fn a_sound_lab_is_proven() {
+        assert_eq!(judged(&sound()).unwrap(), Proof { namespaces: 3, interfaces: 2 });
+    }
+
+    #[test]
+    fn every_way_out_is_named() {
+        let cases: [(&str, fn(&mut Vec<Surveyed>), &str); 9] = [
+            ("a Docker interface", |s| s[0].devices.push("eth0".into()), "a has eth0"),
+            ("a missing interface", |s| s[0].devices.retain(|d| d != "eth1"), "a lacks eth1"),
+            ("a route out of the lab", |s| s[1].default_routes.push("eth1/172.17.0.1".into()), "172.17.0.1"),
+            (
+                "an IPv6 route out",
+                |s| s[1].default_routes.push(format!("eth1/{:032x}", 0xfe80_u128 << 112 | 1)),
+                "fe80",
+            ),
+            ("a route without a gateway", |s| s[0].default_routes.push("eth1".into()), "default route by eth1"),
+            ("a device in the fabric", |s| s[2].devices.push("eth0".into()), "the fabric has eth0"),
+            (
+                "a route in the fabric",
+                |s| s[2].default_routes.push("b0/10.0.0.1".into()),
+                "the fabric has a default route",
+            ),
+            ("a shared namespace", |s| s[0].inode = "2".into(), "2 namespaces"),
+            ("a node not looked at", |s| drop(s.remove(0)), "a was not looked at"),
+        ];
+        for (what, change, word) in cases {
+            let mut found = sound();
+            change(&mut found);
+            let error = judged(&found).expect_err(what);
+            assert!(error.message.contains(word), "{what}: {}", error.message);
+        }
+        assert!(judged(&[]).unwrap_err().message.contains("the fabric was not looked at"));
+    }
+
+    #[test]
+    fn ipv6_gateways_of_the_lab_are_recognised() {
+        assert_eq!(address("fd000000000000000000000000000001"), Some("fd00::1".parse().unwrap()));
+        assert_eq!(address("10.0.0.1"), Some("10.0.0.1".parse().unwrap()));
+        assert_eq!(address("nonsense"), None);
+    }
+}

@@ -137,6 +137,13 @@ impl Live {
         }
     }
 
+    /// The same, unless somebody knows better by now.
+    pub(super) fn stale_at(&self, place: &Place) {
+        if let Some(handle) = self.lock().get_mut(&place.node).filter(|h| h.pid == Some(place.pid)) {
+            handle.pid = None;
+        }
+    }
+
     /// Where a node is now; Docker is asked unless its pid is known. `Code::WrongState` when it does not run.
     pub(super) async fn place(&self, node: &str) -> Result<Place> {
         let handle = self.lock().get(node).cloned().ok_or_else(|| self.unknown(node))?;
@@ -172,8 +179,9 @@ impl Live {
         }
     }
 
-    /// Gives a (re)started node its links, addresses, default route and impairments. Nothing happens when it has them.
-    pub async fn rewire(&self, node: &str) -> Result<()> {
+    /// Gives a (re)started node its links, addresses, default route and impairments. False when it has
+    /// them already: it is done once per start of a node, whoever asks.
+    pub async fn rewire(&self, node: &str) -> Result<bool> {
         let ports = ports_of(&self.bridges, node);
         let gateway = plan::gateway_of(&self.scenario, node);
         let wiring = Wiring { ports: &ports, gateway, again: true, owners: &[] };

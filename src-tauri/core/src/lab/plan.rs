@@ -2,8 +2,8 @@
 
 use super::caps;
 use crate::api::Role;
-use crate::engine::fabric::wiring::{Bridge, Port, Shape};
 use crate::engine::caps::role_seccomp;
+use crate::engine::fabric::wiring::{Bridge, Port, Shape};
 use crate::engine::fabric::{self, Condition};
 use crate::engine::{ContainerSpec, Labels, label};
 use crate::error::{Code, Error, Result};
@@ -282,4 +282,144 @@ pub(super) fn conditions_of(node: &Node) -> Vec<Condition> {
         Ready::Path { path } => Condition::Path(path.clone()),
     };
     node.ready.iter().map(condition).collect()
+}
+
+/// Two nodes on one link, for the tests of this room: `b` is a trusted server with a file, and has a gateway.
+#[cfg(test)]
+pub(super) fn fixture() -> Scenario {
+    let json = serde_json::json!({
+        "lab": "t", "title": "T", "track": "t", "tier": "t", "version": "1", "digest": "d", "seed": "s", "values": {},
+        "limits": {"cpu": 2.0, "memory_mb": 512, "timeout_minutes": 5, "attacker_max_exploits": 0},
+        "egress": {"mode": "deny"},
+        "nodes": [
+            {"name": "a", "role": "client", "image": "host", "enter": true, "caps": ["NET_ADMIN"], "writable": [], "env": {},
+             "files": [], "startup": "", "ready": [], "hosts": {"b": "10.0.0.2"}, "gateway": null, "forwarding": false, "ports": {}},
+            {"name": "b", "role": "server", "image": "server", "enter": false, "caps": [], "writable": ["/etc/x", "/etc/x/deep"],
+             "env": {"K": "v"},
+             "files": [
+                {"path": "/etc/x/deep/in/er", "mode": 416, "owner": "bind:bind", "content": "aGk="},
+                {"path": "/etc/x/top", "mode": 384, "owner": "7:8", "content": "aGk="}
+             ],
+             "startup": "true", "ready": [{"kind": "listen", "proto": "udp", "port": 53}], "hosts": {},
+             "gateway": "10.0.0.1", "forwarding": true, "ports": {}}
+        ],
+        "links": [{"id": "a-b", "segment": false, "subnet": null, "mtu": 1400,
+            "impairment": {"rate_kbit": 64, "delay_ms": null, "jitter_ms": null, "loss_percent": null},
+            "endpoints": [
+                {"node": "a", "interface": "eth1", "addresses": ["10.0.0.1/24"], "mac": null},
+                {"node": "b", "interface": "eth1", "addresses": ["10.0.0.2/24"], "mac": "02:00:00:00:00:42"}
+            ]}],
+        "criteria": [], "hints": [], "guide": ""
+    });
+    serde_json::from_value(json).unwrap_or_else(|e| unreachable!("{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+    use super::*;
+    use crate::engine::SeccompProfile;
+    use std::io::Read;
+
+    fn images() -> Images {
+        ["host", "server", "tools"].map(|i| (i.to_string(), format!("{i}@sha256:0"))).into()
+    }
+
+    fn plan(scenario: Scenario) -> Result<Plan> {
+        let identity = Identity { instance: "inst".into(), run: "abcdefghij".into() };
+        Plan::of(identity, Arc::new(scenario), &images())
+    }
+
+    #[test]
+    fn names_labels_and_rights() {
+        let plan = plan(fixture()).unwrap();
+        let (a, b) = (&plan.nodes[0].spec, &plan.nodes[1].spec);
+        assert_eq!((a.name.as_str(), plan.fabric.name.as_str()), ("forge-abcdefghij-a", "forge-abcdefghij-fabric"));
+        for (spec, kind, node) in [(a, "node", Some("a")), (b, "node", Some("b")), (&plan.fabric, "fabric", None)] {
+            assert_eq!(spec.labels[label::INSTANCE], "inst");
+            assert_eq!(spec.labels[label::RUN], "abcdefghij");
+            assert_eq!(spec.labels[label::KIND], kind);
+            assert_eq!(spec.labels.get(label::NODE).map(String::as_str), node);
+        }
+        assert_eq!(a.caps, ["NET_ADMIN"]);
+        assert!(!a.host_pid && !b.host_pid && plan.fabric.host_pid);
+        assert_eq!(plan.fabric.seccomp, SeccompProfile::Fabric);
+        assert_eq!((a.sysctls["net.ipv4.ip_forward"].as_str(), b.sysctls["net.ipv4.ip_forward"].as_str()), ("0", "1"));
+        assert_eq!(a.sysctls["net.ipv6.conf.default.accept_ra"], "0");
+        assert_eq!(a.hosts, [("b".to_string(), "10.0.0.2".to_string())]);
+        assert!(a.command.is_empty());
+        assert_eq!(b.command, ["true"]);
+        assert_eq!(a.memory_bytes, Some(256 << 20));
+        assert_eq!(a.nano_cpus, Some(2_000_000_000));
+        assert!(a.pids > 0 && a.nofile > 0);
+    }
+
+    #[test]
+    fn limits_are_shared_out_with_a_floor() {
+        let mut scenario = fixture();
+        let node = scenario.nodes[0].clone();
+        scenario.nodes = (0..16).map(|i| Node { name: format!("n{i}"), ..node.clone() }).collect();
+        scenario.links.clear();
+        let plan = plan(scenario).unwrap();
+        assert_eq!(plan.nodes[3].spec.memory_bytes, Some(64 << 20));
+        assert_eq!(plan.nodes[3].spec.nano_cpus, Some(500_000_000));
+    }
+
+    #[test]
+    fn files_go_into_the_deepest_volume_as_one_tar_each() {
+        let plan = plan(fixture()).unwrap();
+        let node = &plan.nodes[1];
+        let listing: Vec<(String, Vec<(String, u32, u64, u64)>)> = node
+            .files
+            .iter()
+            .map(|(volume, tar)| {
+                let mut archive = tar::Archive::new(&tar[..]);
+                let entries = archive.entries().unwrap().map(|entry| {
+                    let mut entry = entry.unwrap();
+                    let mut text = String::new();
+                    entry.read_to_string(&mut text).unwrap();
+                    let header = entry.header();
+                    assert_eq!(text, if header.entry_type().is_dir() { "" } else { "hi" });
+                    let path = entry.path().unwrap().display().to_string();
+                    (path, header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap())
+                });
+                (volume.clone(), entries.collect())
+            })
+            .collect();
+        assert_eq!(
+            listing,
+            [
+                ("/etc/x".to_string(), vec![("top".to_string(), 0o600, 7, 8)]),
+                ("/etc/x/deep".to_string(), vec![("in/".to_string(), 0o755, 0, 0), ("in/er".to_string(), 0o640, 0, 0)]),
+            ]
+        );
+        assert_eq!(node.owners, [("bind:bind".to_string(), "/etc/x/deep/in/er".to_string())]);
+    }
+
+    #[test]
+    fn a_file_outside_the_writable_directories_and_a_missing_image_are_refused() {
+        for path in ["/etc/passwd", "/etc/xylophone", "/etc/x"] {
+            let mut scenario = fixture();
+            scenario.nodes[1].files[0].path = path.into();
+            assert_eq!(plan(scenario).unwrap_err().code, Code::TemplateInvalid, "{path}");
+        }
+        let mut scenario = fixture();
+        scenario.nodes[0].image = "router".into();
+        assert_eq!(plan(scenario).unwrap_err().code, Code::ImageMissing);
+    }
+
+    #[test]
+    fn links_are_the_same_whoever_derives_them() {
+        let all = bridges("abcdefghij", &fixture());
+        assert_eq!(all, bridges("abcdefghij", &fixture()));
+        let (a, b) = (&all[0].ports[0], &all[0].ports[1]);
+        assert_eq!(b.mac, "02:00:00:00:00:42");
+        assert!(a.mac.starts_with("02:") && a.mac.len() == 17, "{}", a.mac);
+        assert_ne!(a.mac, bridges("anotherrun", &fixture())[0].ports[0].mac);
+        assert_eq!((a.name(), a.mtu, a.shape.rate_kbit), ("p0.0".to_string(), Some(1400), Some(64)));
+        let mut switched = fixture();
+        switched.nodes[0].role = Role::Switch;
+        assert!(bridges("r", &switched)[0].ports.iter().all(|p| p.checksum_off));
+        assert_eq!(conditions_of(&fixture().nodes[1]), [Condition::Udp(53)]);
+    }
 }

@@ -161,7 +161,7 @@ impl Vantage for Live {
         match what {
             Disturbance::Cut(link) => self.fabric.cut(self.bridge(link)?, false).await,
             // It has been wired and ready before `disturb` returned; a failure half-way is made good here.
-            Disturbance::Restart { node } => self.rewire(node).await,
+            Disturbance::Restart { node } => self.rewire(node).await.map(drop),
             Disturbance::Announce { node, prefix } => self.announce(node, *prefix, "del").await,
         }
     }

@@ -1,11 +1,12 @@
 //! Labs: from a folder with lab.yaml to a concrete [`scenario::Scenario`].
 //!
 //! [`tree`] YAML with places · [`scope`] `{{…}}` · [`typed`] types with places · [`model`], [`probes`] the language ·
-//! [`params`] drawing from the seed · [`network`], [`nodes`], [`criteria`] from written to concrete ·
+//! [`guide`] Markdown to safe HTML · [`schema`] JSON Schema · [`params`] drawing from the seed · [`network`], [`nodes`], [`criteria`] from written to concrete ·
 //! [`instantiate`] the order of it · [`catalogue`] all labs.
 pub mod catalogue;
 mod criteria;
 pub mod folder;
+pub mod guide;
 pub mod instantiate;
 mod model;
 mod network;
@@ -15,6 +16,7 @@ pub mod params;
 mod probes;
 pub mod problem;
 pub mod scenario;
+pub mod schema;
 pub mod scope;
 mod shape;
 mod ssh_key;

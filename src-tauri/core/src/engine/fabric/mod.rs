@@ -157,7 +157,11 @@ impl Fabric {
     /// Sends once; a second time over a new channel when the first one broke and the operation may be repeated.
     async fn call(&self, request: &Request, repeat: bool) -> Result<Answer> {
         let answer = match self.channel().await?.call(request).await {
-            Err(error) if repeat && channel::is_lost(&error) => self.channel().await?.call(request).await?,
+            // Opening a new one says better what is wrong, if it still is.
+            Err(error) if channel::is_lost(&error) => {
+                let channel = self.channel().await?;
+                if repeat { channel.call(request).await? } else { return Err(error) }
+            }
             other => other?,
         };
         match answer.status {
@@ -266,9 +270,9 @@ impl Fabric {
         Ok(netem)
     }
 
-    /// Wires a node: ports, interfaces, addresses, default route, and the mark its init waits for. Once per network
-    /// namespace, whoever asks and however often.
-    pub async fn wire(&self, place: &Place, wiring: &Wiring<'_>) -> Result<()> {
+    /// Wires a node: ports, interfaces, addresses, default route, and the mark its init waits for. Once per
+    /// start of the node, whoever asks and however often: false when somebody had done it already.
+    pub async fn wire(&self, place: &Place, wiring: &Wiring<'_>) -> Result<bool> {
         let Wiring { ports, gateway, again, owners } = *wiring;
         let netem = self.netem_for(ports.iter().map(|p| &p.shape)).await?;
         let shape = ports.iter().fold(String::new(), |all, p| all + &p.shape.tc(&p.name(), netem));
@@ -290,7 +294,8 @@ impl Fabric {
             args: args.into_iter().map(String::into_bytes).collect(),
             ..Request::default()
         };
-        self.demand(&format!("wiring {}", place.node), request).await.map(drop)
+        let answer = self.demand(&format!("wiring {}", place.node), request).await?;
+        Ok(answer.stdout == b"wired")
     }
 
     /// Takes a link's ports down (carrier is lost in the nodes, who cannot undo it) or up again. Survives node restarts.

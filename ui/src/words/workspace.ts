@@ -205,6 +205,7 @@ export const WORDS = {
   map: { none: "The map appears here once the lab has nodes." },
 
   forwards: {
+    tab: "Ports",
     title: "Ports on this machine",
     text: "A node’s TCP port, reachable on 127.0.0.1 by programs on this machine alone.",
     none: "No port is open.",

@@ -120,9 +120,9 @@ export class Terminals {
   }
 
   #add(node: string, group: Group, info: TerminalInfo | null): Tab {
-    const used = new Set(this.tabs.filter((t) => t.node === node).map((t) => t.ordinal));
+    const used = this.tabs.filter((t) => t.node === node).map((t) => t.ordinal);
     let ordinal = 1;
-    while (used.has(ordinal)) ordinal += 1;
+    while (used.includes(ordinal)) ordinal += 1;
     const tab = new Tab(node, ordinal, group, info);
     this.tabs = [...this.tabs, tab];
     return tab;

@@ -56,6 +56,8 @@ reasons contains sprintf("The run's budget of %v points is used up: %v spent, th
 }
 
 reasons contains sprintf("The command %v.", [what]) if {
+	# Most actions have no command, and the patterns need not be compiled for those.
+	input.action.command != ""
 	some pattern, what in dangerous
 	regex.match(pattern, input.action.command)
 }

@@ -44,16 +44,28 @@ reasons contains sprintf("Labs of tier %v are not part of the %v plan.", [input.
 }
 
 reasons contains "The lab's template has no digest, so nobody could say later which lab this was." if {
-	not regex.match(`^[0-9a-f]{64}$`, input.template.digest)
+	not is_digest(input.template.digest)
 }
 
 reasons contains "The lab's files are not those that were pinned for this version; a changed lab needs a new version." if {
-	regex.match(`^[0-9a-f]{64}$`, input.template.digest)
+	is_digest(input.template.digest)
 	not input.template.digest == input.template.pin
 }
 
 reasons contains "The lab's version is not of the form 1.2.3." if {
-	not regex.match(`^\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$`, input.template.version)
+	not semver.is_valid(input.template.version)
 }
 
-named(word) if regex.match(`^[A-Za-z0-9][A-Za-z0-9._@:-]{0,63}$`, word)
+# Trimming takes off only what is in the set, so nothing is left exactly when all of it is. (A regular expression
+# would have to be compiled for each decision.)
+is_digest(text) if {
+	count(text) == 64
+	trim(text, "0123456789abcdef") == ""
+}
+
+named(word) if {
+	is_string(word)
+	count(word) > 0
+	count(word) <= 64
+	trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-") == ""
+}

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use forge_core::api::Caller;
 use forge_core::error::{Code, Error, Result};
 use forge_core::shell;
-use tauri::ipc::{InvokeBody, Request};
 use tauri::State;
+use tauri::ipc::{InvokeBody, Request};
 
 /// The header that names a terminal beside its raw bytes.
 const TERMINAL: &str = "x-terminal";
@@ -29,7 +29,10 @@ pub async fn call(
 pub async fn terminal_write(opening: State<'_, Opening>, request: Request<'_>) -> Result<()> {
     let id = request.headers().get(TERMINAL).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let (Some(id), InvokeBody::Raw(bytes)) = (id, request.body()) else {
-        return Err(Error::new(Code::InvalidInput, "Keyboard input needs raw bytes and the terminal's id in the x-terminal header."));
+        return Err(Error::new(
+            Code::InvalidInput,
+            "Keyboard input needs raw bytes and the terminal's id in the x-terminal header.",
+        ));
     };
     let bytes = Bytes::copy_from_slice(bytes);
     opening.engine().await?.terminal_write(&id, bytes).await

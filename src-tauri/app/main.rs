@@ -33,7 +33,9 @@ fn main() -> ExitCode {
         Ok(app) => app,
         // No window can be made (no display, no web view): the terminal is the only place left to say so.
         Err(e) => {
-            eprintln!("FrostGate Forge could not open its window: {e}\nWithout a display, use `forge serve` and a browser.");
+            eprintln!(
+                "FrostGate Forge could not open its window: {e}\nWithout a display, use `forge serve` and a browser."
+            );
             return ExitCode::FAILURE;
         }
     };

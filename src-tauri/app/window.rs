@@ -35,12 +35,18 @@ fn ours(url: &Url) -> bool {
 
 /// Only what a forward can be: a TCP port of this machine's loopback address, by HTTP.
 fn forwarded(url: &Url) -> bool {
-    matches!(url.scheme(), "http" | "https") && url.host_str() == Some("127.0.0.1") && url.port().is_some() && url.username().is_empty()
+    matches!(url.scheme(), "http" | "https")
+        && url.host_str() == Some("127.0.0.1")
+        && url.port().is_some()
+        && url.username().is_empty()
 }
 
 fn open_in_browser(url: &Url) {
     if !forwarded(url) {
-        tracing::warn!("a link to {} was not followed: only forwarded ports open in the browser", url.host_str().unwrap_or("nowhere"));
+        tracing::warn!(
+            "a link to {} was not followed: only forwarded ports open in the browser",
+            url.host_str().unwrap_or("nowhere")
+        );
         return;
     }
     let mut command = if cfg!(target_os = "macos") {
@@ -69,11 +75,15 @@ mod tests {
     fn only_our_pages_are_shown_and_only_forwards_leave_the_window() {
         let url = |s: &str| Url::parse(s).unwrap();
         assert!(ours(&url("tauri://localhost/index.html")));
-        for elsewhere in ["https://example.org/", "http://127.0.0.1:8080/", "file:///etc/passwd", "http://tauri.localhost.evil/"] {
+        for elsewhere in
+            ["https://example.org/", "http://127.0.0.1:8080/", "file:///etc/passwd", "http://tauri.localhost.evil/"]
+        {
             assert!(!ours(&url(elsewhere)), "{elsewhere}");
         }
         assert!(forwarded(&url("http://127.0.0.1:40123/")));
-        for refused in ["http://127.0.0.1/", "http://localhost:1/", "http://u@127.0.0.1:9/", "file:///x", "https://example.org:1/"] {
+        for refused in
+            ["http://127.0.0.1/", "http://localhost:1/", "http://u@127.0.0.1:9/", "file:///x", "https://example.org:1/"]
+        {
             assert!(!forwarded(&url(refused)), "{refused}");
         }
     }

@@ -34,7 +34,7 @@ use crate::store::{self, Store, runs};
 use crate::template::{Catalogue, Sources};
 use crate::template::scenario::Scenario;
 use crate::terminal::Terminals;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio_util::sync::CancellationToken;
@@ -74,8 +74,9 @@ pub struct Forge {
     live: Mutex<HashMap<String, Arc<Live>>>,
     launches: Mutex<HashMap<String, CancellationToken>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
-    samplers: Mutex<HashSet<String>>,
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
+    /// Wakes the keeper before its next turn: a run has just become ready.
+    kick: tokio::sync::Notify,
     shutdown: CancellationToken,
 }
 
@@ -99,7 +100,7 @@ impl Forge {
             me: me.clone(),
             events: Events::new(store.clone()),
             images: Images::new(docker),
-            terminals: Terminals::new(engine.clone()),
+            terminals: Terminals::new(engine.clone()).owned_by(&presence.id),
             telemetry: Hub::default(),
             keys,
             policy,
@@ -112,8 +113,8 @@ impl Forge {
             live: Mutex::default(),
             launches: Mutex::default(),
             watches: Mutex::default(),
-            samplers: Mutex::default(),
             forwards: Mutex::default(),
+            kick: tokio::sync::Notify::new(),
             shutdown: CancellationToken::new(),
             store,
             options,

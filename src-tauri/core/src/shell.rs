@@ -33,7 +33,14 @@ pub trait Shellable: Commands {
     /// Waits until a start has ended, one way or the other: what it failed with, `Cancelled`, or `Timeout`.
     async fn wait_ready(&self, run: &str, limit: Duration) -> Result<RunDetail>;
     /// Runs a program in a node that the learner may enter; gated, audited and recorded like a terminal.
-    async fn exec(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec>;
+    async fn exec(
+        &self,
+        caller: &Caller,
+        run: &str,
+        node: &str,
+        argv: Vec<String>,
+        input: Option<Bytes>,
+    ) -> Result<Exec>;
     async fn shutdown(&self);
 }
 
@@ -49,7 +56,12 @@ pub enum Frame {
 ///
 /// # Errors
 /// What the command failed with; `UnknownCommand`, `InvalidInput`, `Denied` before it ran.
-pub async fn call(engine: &dyn Shellable, caller: &Caller, name: &str, args: serde_json::Value) -> Result<serde_json::Value> {
+pub async fn call(
+    engine: &dyn Shellable,
+    caller: &Caller,
+    name: &str,
+    args: serde_json::Value,
+) -> Result<serde_json::Value> {
     let span = tracing::info_span!("request", correlation = %caller.correlation, command = name);
     async {
         let began = Instant::now();
@@ -141,7 +153,10 @@ mod tests {
         assert_eq!(data_home(env(&all)).unwrap(), PathBuf::from("/f"));
         assert_eq!(data_home(env(&all[1..])).unwrap(), PathBuf::from("/x/frostgate-forge"));
         assert_eq!(data_home(env(&all[2..])).unwrap(), PathBuf::from("/h/.local/share/frostgate-forge"));
-        assert_eq!(data_home(env(&[("XDG_DATA_HOME", "rel"), ("HOME", "/h")])).unwrap(), PathBuf::from("/h/.local/share/frostgate-forge"));
+        assert_eq!(
+            data_home(env(&[("XDG_DATA_HOME", "rel"), ("HOME", "/h")])).unwrap(),
+            PathBuf::from("/h/.local/share/frostgate-forge")
+        );
         assert_eq!(data_home(env(&[("FORGE_HOME", "")])).unwrap_err().code, Code::Io);
     }
 

@@ -6,6 +6,7 @@ use forge_core::api::*;
 use forge_core::engine::{Docker, Engine, label};
 use forge_core::error::Code;
 use forge_core::forge::{Forge, Options};
+use forge_core::shell::Shellable;
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -188,7 +189,11 @@ async fn pause_resume_extend_and_a_node_restart_that_rewires_by_itself() {
         if addresses(&node.container).await == before {
             break;
         }
-        assert!(Instant::now() < until, "links did not come back: {}", addresses(&node.container).await);
+        if Instant::now() >= until {
+            let told = b.forge.list_events(&me(), ListEvents { run: Some(run.clone()), since: 0, limit: None }).await.unwrap();
+            let told: Vec<String> = told.into_iter().map(|e| e.text).collect();
+            panic!("links did not come back: {}\n{}", addresses(&node.container).await, told.join("\n"));
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     b.end().await;
@@ -243,7 +248,7 @@ async fn a_terminal_survives_its_reader_and_events_replay_without_a_gap() {
 }
 
 async fn read_until(forge: &Forge, id: &str, text: &str) -> String {
-    let mut frames = forge.terminal(id, 0).unwrap();
+    let mut frames = forge.terminal(id, 0).await.unwrap();
     let mut seen = Vec::new();
     let read = async {
         while let Some(frame) = frames.next().await {

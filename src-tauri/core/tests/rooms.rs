@@ -42,7 +42,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("regorus", &["policy"]),
-    ("ed25519_dalek", &["keys"]),
+    // template: a lab's own SSH keys are drawn from its seed.
+    ("ed25519_dalek", &["keys", "template"]),
     ("pasetors", &["spawn"]),
     ("serde_saphyr", &["template", "policy"]),
     ("schemars", &["template"]),

@@ -21,20 +21,20 @@ const SERVER: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "
 /// - NET_ADMIN: bridges, veth pairs, addresses, tc, nft, and moving interfaces. SYS_ADMIN: setns and unshare.
 /// - SYS_PTRACE: /proc/<pid>/ns and /proc/<pid>/root of processes with capabilities that the fabric lacks.
 /// - NET_RAW: tcpdump. DAC_OVERRIDE: files and sockets of other owners in a node (frr's, a user's ~/.ssh).
-/// - SETUID, SETGID: tcpdump sets its user, even to root.
-pub const FABRIC: &[&str] = &["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN", "SYS_PTRACE"];
+/// - SETGID: tcpdump sets its groups, even to root's.
+pub const FABRIC: &[&str] = &["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SETGID", "SYS_ADMIN", "SYS_PTRACE"];
 
 /// For a node of this role, without the `CAP_` prefix, sorted.
 pub fn role_caps(role: Role) -> &'static [&'static str] {
     match role {
         Role::Router => ROUTER,
         Role::Server => SERVER,
-        // Scans and captures, which stay within the lab's own links; the other two as for the learner.
-        Role::Attacker | Role::Defender => &["NET_RAW", "SETGID", "SETUID"],
+        // Scans and captures, which stay within the lab's own links; SETGID as for the learner.
+        Role::Attacker | Role::Defender => &["NET_RAW", "SETGID"],
         // A switch bridges its interfaces.
-        Role::Switch => &["NET_ADMIN", "NET_RAW", "SETGID", "SETUID"],
-        // `su`; and tcpdump sets its user whichever that is, so that a template need only add NET_RAW.
-        Role::Learner => &["SETGID", "SETUID"],
+        Role::Switch => &["NET_ADMIN", "NET_RAW", "SETGID"],
+        // tcpdump sets its groups, even to root's; so a template need only add NET_RAW.
+        Role::Learner => &["SETGID"],
         Role::Client | Role::Aux => &[],
     }
 }

@@ -48,10 +48,40 @@ impl Forge {
         let id = run.to_owned();
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
         let costs = hint_costs(scenario, &revealed);
-        let options = Options { gentle, only: only.to_vec(), hint_costs: costs, cancel: self.shutdown.child_token() };
+        let options = Options {
+            gentle,
+            only: only.iter().cloned().collect(),
+            cancel: self.shutdown.child_token(),
+            on_outcome: if gentle { None } else { Some(self.telling(caller, run)?) },
+            hint_costs: costs,
+        };
         tracing::debug!(correlation = caller.correlation, run, gentle, "checking");
-        let observed = check::run(live.as_ref(), &scenario.criteria, &options).await?;
-        Ok(Graded { report: observed.report(run, now()), observed })
+        let found = check::run(live.clone(), &scenario.criteria, &options).await?;
+        for left in &found.unrestored {
+            let text = format!("A check could not put the lab back as it was ({left}); restart its nodes.");
+            self.emit(caller, Some(run), "log", Level::Error, text, serde_json::Value::Null).await;
+        }
+        let report = CheckReport {
+            run: run.to_owned(),
+            at: now(),
+            score: found.score,
+            max: found.max,
+            criteria: found.outcomes,
+        };
+        Ok(Graded { report, findings: found.findings })
+    }
+
+    /// Each outcome as it comes, for whoever watches a full check; the report that follows is what counts.
+    fn telling(&self, caller: &Caller, run: &str) -> Result<check::run::OnOutcome> {
+        let (forge, caller, run) = (self.arc()?, caller.clone(), run.to_owned());
+        Ok(Arc::new(move |outcome: &CriterionOutcome| {
+            let (forge, caller, run) = (forge.clone(), caller.clone(), run.clone());
+            let text = format!("{}: {:?}", outcome.title, outcome.outcome);
+            let data = serde_json::to_value(outcome).unwrap_or_default();
+            tokio::spawn(async move {
+                forge.emit(&caller, Some(&run), "check.outcome", Level::Debug, text, data).await;
+            });
+        }))
     }
 
     /// Saves a report over what was known before (criteria it left out keep their last outcome), and tells it if it is news.
@@ -163,7 +193,7 @@ impl Forge {
 /// A report and what it was judged from.
 pub(super) struct Graded {
     pub report: CheckReport,
-    pub observed: check::Observed,
+    pub findings: Vec<check::Finding>,
 }
 
 /// The right to check a run; let go when dropped.

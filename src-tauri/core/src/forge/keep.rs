@@ -4,7 +4,7 @@
 //! taken over and swept, and objects of ours that belong to no run that is alive are removed. It never touches an
 //! object without this installation's label.
 
-use super::presence::KeeperLock;
+use super::presence::{KeeperLock, Presence};
 use super::{Forge, engine_caller, lock, now};
 use crate::api::{Caller, Level, NodeState, RunState};
 use crate::engine::ContainerState;
@@ -93,7 +93,10 @@ impl Forge {
             if until_idle && idle >= LINGER {
                 return KeeperEnd::NoRuns;
             }
-            tokio::time::sleep(TICK).await;
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = self.kick.notified() => {}
+            }
         }
         KeeperEnd::ShutDown
     }
@@ -133,9 +136,22 @@ impl Forge {
             }
             match (self.live(&row.run).await, self.arc()) {
                 (Ok(live), Ok(forge)) => {
+                    self.end_orphaned_shells(&live).await;
                     keepers.insert(row.run.clone(), Keeper::start(live, Arc::new(Teller(forge))));
                 }
                 (Err(e), _) | (_, Err(e)) => tracing::debug!(run = row.run, "its nodes cannot be watched yet: {e}"),
+            }
+        }
+    }
+
+    /// Docker leaves shells running whose window was killed; nobody can reach them any more.
+    async fn end_orphaned_shells(&self, live: &lab::Live) {
+        for (node, container) in live.containers() {
+            let alive = |process: &str| Presence::alive(&self.options.home, process);
+            match self.terminals.sweep(&container, alive).await {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(run = live.run(), node, ended, "ended shells of a process that is gone"),
+                Err(e) => tracing::debug!(run = live.run(), node, "its shells could not be looked at: {e}"),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Starting a lab: intake here, the launch itself in a task of its own that survives the caller, not the process.
 
-use super::{Forge, engine_caller, jobs, lock, now};
+use super::{Forge, jobs, lock, now};
 use crate::api::{Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState};
 use crate::error::{Code, Error, Result};
 use crate::lab::{self, Live, Plan, Progress};
@@ -194,6 +194,7 @@ impl Forge {
             serde_json::json!({"state": RunState::Ready, "ready_ms": ready_ms, "deadline": deadline}),
         )
         .await;
+        self.kick.notify_one();
         self.ensure_keeper();
         Ok(())
     }
@@ -359,10 +360,6 @@ fn checked_seed(seed: &str) -> Result<String> {
 /// 128 random bits as hex.
 fn fresh_seed() -> String {
     uuid::Uuid::new_v4().simple().to_string()
-}
-
-pub(super) fn recovered() -> Caller {
-    engine_caller("recover")
 }
 
 #[cfg(test)]

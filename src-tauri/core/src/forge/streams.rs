@@ -126,27 +126,35 @@ impl Forge {
     async fn sampled(&self, run: &str) -> Result<BoxStream<'static, Telemetry>> {
         self.ready_row(run).await?;
         let stream = self.telemetry.subscribe(run);
-        if lock(&self.samplers).insert(run.to_owned()) {
-            let live = self.live(run).await?;
+        if self.telemetry.claim_sampler(run) {
+            let started = async {
+                let live = self.live(run).await?;
+                lab::telemetry(live, super::now).await
+            };
+            let mut samples = match started.await {
+                Ok(samples) => samples,
+                Err(e) => {
+                    self.telemetry.release_sampler(run);
+                    return Err(e);
+                }
+            };
             let (forge, run) = (self.arc()?, run.to_owned());
             tokio::spawn(async move {
-                match lab::telemetry(live, super::now).await {
-                    Ok(mut samples) => {
-                        while let Some(sample) = samples.next().await {
-                            match sample {
-                                Ok(sample) if forge.telemetry.readers(&run) > 0 => forge.telemetry.publish(sample),
-                                // Nobody looks any more: the sampler rests.
-                                Ok(_) => break,
-                                Err(e) => {
-                                    tracing::debug!(run, "telemetry ended: {e}");
-                                    break;
-                                }
+                while let Some(sample) = samples.next().await {
+                    match sample {
+                        // Nobody looks any more: the sampler rests, and has given its claim back already.
+                        Ok(sample) => {
+                            if !forge.telemetry.publish_or_rest(sample) {
+                                return;
                             }
                         }
+                        Err(e) => {
+                            tracing::debug!(run, "telemetry ended: {e}");
+                            break;
+                        }
                     }
-                    Err(e) => tracing::warn!(run, "no telemetry: {e}"),
                 }
-                lock(&forge.samplers).remove(&run);
+                forge.telemetry.release_sampler(&run);
             });
         }
         Ok(stream)

@@ -5,14 +5,13 @@ use super::results::blocking;
 use super::{Forge, now};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::check;
+use crate::check::evidence::{self, Entry};
 use crate::error::{Error, Result};
-use crate::keys::KeyName;
 use crate::lab::Live;
-use crate::scrub;
+use crate::scrub::Scrubber;
 use crate::store::{intents, results, runs};
 use crate::template::scenario::Scenario;
-use crate::verdict;
+use crate::verdict::{self, Checkpoint, Sealing};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,37 +62,38 @@ impl Forge {
         telemetry.drain(..telemetry.len().saturating_sub(TELEMETRY));
         let (id, keys, at) = (run.to_owned(), self.keys.clone(), now());
         let segment = self.store.write(move |tx| audit::segment(tx, &keys, &id, at)).await?;
-        let extra = check::Extra {
-            transcripts: self.transcripts(run).await?,
-            telemetry: serde_json::to_vec(&telemetry)?,
-            isolation: serde_json::to_vec(&isolation)?,
-            audit: serde_json::to_vec(&segment)?,
-            scenario: serde_json::to_vec(scenario)?,
-        };
-        let evidence = check::collect(live.as_ref(), scenario, &graded.observed, extra).await?;
-        let evidence = scrub::evidence(evidence, &scrub::Laptop::of_this_machine(&self.options.home));
+        let mut given = vec![
+            Entry::json("telemetry.json", "telemetry", &telemetry)?,
+            Entry::json("isolation.json", "isolation", &isolation)?,
+            Entry::json("audit.json", "audit", &segment)?,
+        ];
+        let transcripts = self.transcripts(run).await?;
+        given.extend(transcripts.into_iter().map(|(name, bytes)| Entry::new(format!("terminals/{name}"), "terminal", bytes)));
+        let evidence =
+            evidence::collect(live.as_ref(), scenario, &graded.findings, given, evidence::Limits::default()).await?;
+        // Before anything is hashed: what could be synced is what was signed.
+        let evidence = verdict::seal::scrub(evidence, &this_laptop(scenario))?;
         let finished = now();
         let (started, duration_ms) = match &row.started {
             Some(started) => (started.at, super::life::elapsed_ms(started, finished)),
             None => (row.created, u64::try_from(finished - row.created).unwrap_or(0)),
         };
-        let about = verdict::About {
+        let sealing = Sealing {
             run: row.run.clone(),
-            lab: row.lab.clone(),
-            version: row.version.clone(),
-            template_digest: row.digest.clone(),
             policy_digest: self.policy.digest().to_owned(),
             images: self.resolve_all(&images_of(scenario)).await?,
-            seed: row.seed.clone(),
             started,
             finished,
             duration_ms,
+            challenge: None,
+            audit: Some(Checkpoint { note: segment.checkpoint }),
+            isolation: isolation.detail.clone(),
             hint_costs: costs,
         };
         let dir = self.results_folder().await?.join(format!("{}-{}-{finished}", row.lab, row.run));
-        let (keys, report) = (self.keys.clone(), graded.report.clone());
+        let keys = self.keys.clone();
         let target = dir.clone();
-        let sealed = blocking(move || verdict::seal(&target, &report, evidence, &about, &keys)).await?;
+        let sealed = blocking(move || verdict::seal(&evidence, &sealing, &keys, &target)).await?;
         let summary = ResultSummary {
             id: sealed.id,
             run: row.run.clone(),
@@ -106,7 +106,7 @@ impl Forge {
             max: graded.report.max,
             duration_ms,
             tier: TrustTier::SelfAttested,
-            key_id: self.keys.id(KeyName::Learner)?,
+            key_id: sealed.key_id,
             dir: dir.display().to_string(),
         };
         Ok((summary, Kept { criteria: graded.report.criteria, isolation, telemetry }))
@@ -166,6 +166,26 @@ impl Forge {
             Ok(found)
         })
         .await
+    }
+}
+
+/// Knows whose machine this is, and which values belong to the lab and not to a person.
+fn this_laptop(scenario: &Scenario) -> Scrubber {
+    let env = |name: &str| std::env::var(name).unwrap_or_default();
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_else(|_| env("HOSTNAME"));
+    let mut kept = Vec::new();
+    for value in scenario.values.values() {
+        strings(value, &mut kept);
+    }
+    Scrubber::new(&env("HOME"), &env("USER"), host.trim()).keep(kept)
+}
+
+fn strings(value: &serde_json::Value, out: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => out.push(text.clone()),
+        serde_json::Value::Array(items) => items.iter().for_each(|v| strings(v, out)),
+        serde_json::Value::Object(members) => members.values().for_each(|v| strings(v, out)),
+        _ => {}
     }
 }
 

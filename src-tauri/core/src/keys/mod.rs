@@ -1,9 +1,11 @@
 //! Key pairs: made on first use, rotated with the old key vouching for the new, used through domains that keep one
 //! kind of signature from passing as another. This room knows nothing of what it signs.
 
+mod derived;
 mod public;
 mod vault;
 
+pub use derived::ed25519_public;
 pub use public::{DSSE_PREFIX, Domain, NOTE_PREFIX, PublicKey};
 pub use vault::Protection;
 

@@ -1,9 +1,9 @@
 //! A node's capabilities: its role's (measured, see `engine::caps`) and what its template asks for beyond them.
 
+use crate::api::Role;
 use crate::engine::SeccompProfile;
 use crate::engine::caps::{role_caps, role_seccomp};
 use crate::spawn::NodeRights;
-use crate::api::Role;
 use crate::template::scenario::Scenario;
 use std::collections::BTreeSet;
 

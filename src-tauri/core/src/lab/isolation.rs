@@ -134,10 +134,18 @@ mod tests {
             ("a Docker interface", |s| s[0].devices.push("eth0".into()), "a has eth0"),
             ("a missing interface", |s| s[0].devices.retain(|d| d != "eth1"), "a lacks eth1"),
             ("a route out of the lab", |s| s[1].default_routes.push("eth1/172.17.0.1".into()), "172.17.0.1"),
-            ("an IPv6 route out", |s| s[1].default_routes.push(format!("eth1/{:032x}", 0xfe80_u128 << 112 | 1)), "fe80"),
+            (
+                "an IPv6 route out",
+                |s| s[1].default_routes.push(format!("eth1/{:032x}", 0xfe80_u128 << 112 | 1)),
+                "fe80",
+            ),
             ("a route without a gateway", |s| s[0].default_routes.push("eth1".into()), "default route by eth1"),
             ("a device in the fabric", |s| s[2].devices.push("eth0".into()), "the fabric has eth0"),
-            ("a route in the fabric", |s| s[2].default_routes.push("b0/10.0.0.1".into()), "the fabric has a default route"),
+            (
+                "a route in the fabric",
+                |s| s[2].default_routes.push("b0/10.0.0.1".into()),
+                "the fabric has a default route",
+            ),
             ("a shared namespace", |s| s[0].inode = "2".into(), "2 namespaces"),
             ("a node not looked at", |s| drop(s.remove(0)), "a was not looked at"),
         ];

@@ -5,7 +5,7 @@ use super::life;
 use super::live::Live;
 use crate::api::NodeState;
 use crate::engine::{ContainerState, EngineEvent, label};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +66,9 @@ async fn watch(live: &Arc<Live>, witness: &Arc<dyn Witness>, pause: &mut Duratio
     let mut work = JoinSet::new();
     if *lost {
         witness.run(live.run(), "Docker is back.");
-        reconcile(live, witness, &mut work).await?;
     }
+    // Also at first: a node may have been restarted before anybody watched.
+    reconcile(live, witness, &mut work).await?;
     (*pause, *lost) = (FIRST_PAUSE, false);
     while let Some(event) = events.next().await {
         handle(live, witness, event?, &mut work);
@@ -88,7 +89,7 @@ async fn reconcile(live: &Arc<Live>, witness: &Arc<dyn Witness>, work: &mut Join
         };
         live.stale(node);
         match container.state {
-            ContainerState::Running => mend(live, witness, node, work),
+            ContainerState::Running => mend(live, witness, node, false, work),
             ContainerState::Paused => witness.node(live.run(), node, NodeState::Paused, &format!("{node} is paused")),
             _ => witness.node(live.run(), node, NodeState::Exited, &format!("{node} has ended")),
         }
@@ -107,7 +108,7 @@ fn handle(live: &Arc<Live>, witness: &Arc<dyn Witness>, event: EngineEvent, work
     match event.action.as_str() {
         "start" => {
             live.stale(&node);
-            mend(live, witness, &node, work);
+            mend(live, witness, &node, true, work);
         }
         "die" => {
             live.stale(&node);
@@ -122,17 +123,22 @@ fn handle(live: &Arc<Live>, witness: &Arc<dyn Witness>, event: EngineEvent, work
     }
 }
 
-/// Rewires a node that came back, beside the others.
-fn mend(live: &Arc<Live>, witness: &Arc<dyn Witness>, node: &str, work: &mut JoinSet<()>) {
-    witness.node(live.run(), node, NodeState::Rewiring, &format!("{node} came back; its links are being restored"));
+/// Rewires a node beside the others. One that was `seen` to come back is told of at once; of the others only those that
+/// had lost their links.
+fn mend(live: &Arc<Live>, witness: &Arc<dyn Witness>, node: &str, seen: bool, work: &mut JoinSet<()>) {
+    if seen {
+        witness.node(live.run(), node, NodeState::Rewiring, &format!("{node} came back; its links are being restored"));
+    }
     let (live, witness, node) = (live.clone(), witness.clone(), node.to_string());
     work.spawn(async move {
         let mended = async {
-            live.rewire(&node).await?;
-            life::wait_ready(&live, &node, READY).await
+            let needed = live.rewire(&node).await?;
+            life::wait_ready(&live, &node, READY).await?;
+            Ok::<bool, Error>(needed || seen)
         };
         match mended.await {
-            Ok(()) => witness.node(live.run(), &node, NodeState::Running, &format!("{node} is back, wired and ready")),
+            Ok(false) => {}
+            Ok(true) => witness.node(live.run(), &node, NodeState::Running, &format!("{node} is back, wired and ready")),
             Err(error) => {
                 tracing::warn!(run = live.run(), node, %error, "a node that came back is not as it was");
                 witness.run(live.run(), &format!("{node} came back but is not ready: {}", error.message));

@@ -137,6 +137,13 @@ impl Live {
         }
     }
 
+    /// The same, unless somebody knows better by now.
+    pub(super) fn stale_at(&self, place: &Place) {
+        if let Some(handle) = self.lock().get_mut(&place.node).filter(|h| h.pid == Some(place.pid)) {
+            handle.pid = None;
+        }
+    }
+
     /// Where a node is now; Docker is asked unless its pid is known. `Code::WrongState` when it does not run.
     pub(super) async fn place(&self, node: &str) -> Result<Place> {
         let handle = self.lock().get(node).cloned().ok_or_else(|| self.unknown(node))?;

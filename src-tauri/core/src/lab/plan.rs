@@ -2,8 +2,8 @@
 
 use super::caps;
 use crate::api::Role;
-use crate::engine::fabric::wiring::{Bridge, Port, Shape};
 use crate::engine::caps::role_seccomp;
+use crate::engine::fabric::wiring::{Bridge, Port, Shape};
 use crate::engine::fabric::{self, Condition};
 use crate::engine::{ContainerSpec, Labels, label};
 use crate::error::{Code, Error, Result};

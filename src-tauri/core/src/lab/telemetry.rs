@@ -11,8 +11,12 @@ use futures_util::stream::{BoxStream, StreamExt};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+
+/// A sampler that says nothing for so long has ended, though Docker has not told.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Counters at one moment, as `sampler.pl` prints them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +77,7 @@ async fn pump(
         }
         let chunk = tokio::select! {
             () = sender.closed() => return Ok(()),
-            chunk = output.next() => chunk,
+            chunk = tokio::time::timeout(SILENCE, output.next()) => chunk.unwrap_or(None),
         };
         match chunk {
             Some(Ok((1, bytes))) => parser.feed(&bytes),
@@ -82,15 +86,13 @@ async fn pump(
             None => return Err(Error::new(Code::WrongState, "The lab's fabric has ended.")),
         }
         while let Some(sample) = parser.next() {
-            // A node without counters has ended or been restarted: its pid has to be asked for again.
+            // A node without counters has ended or been restarted: its pid has to be asked for again, once a second.
             for missing in told.iter().filter(|p| !sample.nodes.contains_key(&p.node)) {
-                live.stale(&missing.node);
+                live.stale_at(missing);
             }
-            if sample.ms % 3000 < 1000 {
-                for node in live.scenario.nodes.iter().filter(|n| !sample.nodes.contains_key(&n.name)) {
-                    // It may still be down; then the next turn asks again.
-                    let _ = live.place(&node.name).await;
-                }
+            for node in live.scenario.nodes.iter().filter(|n| !sample.nodes.contains_key(&n.name)) {
+                // It may still be down; then the next sample asks again.
+                let _ = live.place(&node.name).await;
             }
             let load = rates(live.run(), now(), before.as_ref(), &sample, &live.bridges);
             if sender.send(Ok(load)).await.is_err() {

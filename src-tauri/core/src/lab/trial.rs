@@ -27,7 +27,10 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Feature → what makes it in a scratch namespace; the exit status says whether the kernel can.
 const FEATURES: [(&str, &str); 9] = [
     ("netem", "tc qdisc add dev lo root netem limit 1"),
-    ("vlan", "ip link add f0 type dummy 2>/dev/null || ip link add f0 type veth peer name f1; ip link add link f0 name f2 type vlan id 2"),
+    (
+        "vlan",
+        "ip link add f0 type dummy 2>/dev/null || ip link add f0 type veth peer name f1; ip link add link f0 name f2 type vlan id 2",
+    ),
     ("bridge_vlan", "ip link add f3 type bridge vlan_filtering 1"),
     ("macvlan", "ip link add f4 type veth peer name f5; ip link add link f4 name f6 type macvlan"),
     ("bonding", "ip link add f7 type bond"),
@@ -48,15 +51,19 @@ pub async fn trial(engine: Arc<dyn Engine>, instance: &str, images: &Images) -> 
     let began = Instant::now();
     let drawn = uuid::Uuid::new_v4().simple().to_string();
     // Labelled like a run that no row knows: whatever a crash leaves of it, the next repair sweeps.
-    let identity = Identity { instance: instance.to_owned(), run: format!("trial{}", drawn.get(..5).unwrap_or_default()) };
+    let identity =
+        Identity { instance: instance.to_owned(), run: format!("trial{}", drawn.get(..5).unwrap_or_default()) };
     let plan = Plan::of(identity.clone(), Arc::new(scenario()?), images)?;
     let live = launch(engine.clone(), &plan, &Silent, &CancellationToken::new()).await?;
     let looked = async {
         let left = From::Node("left".into());
         let ping = live.look(&left, "ping -n -c 1 -W 2 192.0.2.2", &[], LIMIT).await?;
         if ping.exit != 0 {
-            return Err(Error::new(Code::MachineLacks, format!("Two wired nodes did not reach each other: {}", ping.stdout.trim()))
-                .hint("Look for a security module that confines containers, and at the log."));
+            return Err(Error::new(
+                Code::MachineLacks,
+                format!("Two wired nodes did not reach each other: {}", ping.stdout.trim()),
+            )
+            .hint("Look for a security module that confines containers, and at the log."));
         }
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let scripts: Vec<String> =

@@ -144,7 +144,9 @@ impl Template {
             for e in plan.links.iter().flat_map(|l| &l.endpoints).filter(|e| e.node == name.1) {
                 interfaces.insert(e.interface.clone(), e.addresses.first().map(|a| a.addr().to_string()).into());
             }
-            if scope.contains(name.1) || RESERVED.contains(&name.1) {
+            if nodes.iter().filter(|o| o.get("name").and_then(Tree::as_text) == Some(name.1)).count() > 1 {
+                problems.push(Problem::new(LAB_FILE, name.0, format!("there are two nodes named “{}”", name.1)));
+            } else if scope.contains(name.1) || RESERVED.contains(&name.1) {
                 problems.push(
                     Problem::new(LAB_FILE, name.0, format!("“{}” is the name of something else in this lab", name.1))
                         .hint("Parameters, nodes and links share one set of names."),

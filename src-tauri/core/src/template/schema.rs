@@ -1,33 +1,39 @@
 //! The language's JSON Schema (draft 2020-12), made from the types of [`super::model`], so that editors can help authors.
 
 use super::model::LabFile;
-use schemars::transform::{RecursiveTransform, Transform};
-use schemars::{Schema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 /// As `forge labs schema` prints it.
 pub fn schema() -> Value {
-    let mut schema = SchemaGenerator::new(SchemaSettings::draft2020_12()).into_root_schema_for::<LabFile>();
-    RecursiveTransform(or_reference).transform(&mut schema);
-    let mut schema = schema.to_value();
+    let generator = SchemaGenerator::new(SchemaSettings::draft2020_12());
+    let mut schema = generator.into_root_schema_for::<LabFile>().to_value();
+    or_reference(&mut schema);
     shorthands(&mut schema);
     flat_form(&mut schema);
     schema
 }
 
-/// Wherever a number or a boolean stands, a text that is one `{{…}}` may stand too.
-fn or_reference(schema: &mut Schema) {
-    let scalar = |t: &Value| matches!(t.as_str(), Some("integer" | "number" | "boolean"));
-    let Some(object) = schema.as_object_mut() else { return };
-    let is_scalar = match object.get("type") {
-        Some(Value::Array(types)) => types.iter().any(scalar),
-        Some(one) => scalar(one),
-        None => false,
-    };
-    if is_scalar {
-        let strict = Value::Object(std::mem::take(object));
-        let reference = json!({"type": "string", "pattern": "^\\{\\{[^{}]+\\}\\}$"});
-        object.insert("anyOf".into(), json!([strict, reference]));
+/// Wherever a number or a boolean stands, a text that is one `{{…}}` may stand too. Parts first, so that what is wrapped is
+/// not looked at again.
+fn or_reference(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(or_reference),
+        Value::Object(object) => {
+            object.values_mut().for_each(or_reference);
+            let scalar = |t: &Value| matches!(t.as_str(), Some("integer" | "number" | "boolean"));
+            let is_scalar = match object.get("type") {
+                Some(Value::Array(types)) => types.iter().any(scalar),
+                Some(one) => scalar(one),
+                None => false,
+            };
+            if is_scalar {
+                let strict = Value::Object(std::mem::take(object));
+                let reference = json!({"type": "string", "pattern": "^\\{\\{[^{}]+\\}\\}$"});
+                object.insert("anyOf".into(), json!([strict, reference]));
+            }
+        }
+        _ => {}
     }
 }
 

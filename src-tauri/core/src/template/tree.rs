@@ -185,7 +185,11 @@ fn pos(line: u64, column: u64) -> Pos {
 fn yaml_error(file: &str, e: &serde_saphyr::Error) -> Error {
     use serde_saphyr::Error as Y;
     let at = e.location().map_or(Pos::START, |l| pos(l.line().max(1), l.column().max(1)));
-    let e = e.without_snippet();
+    // An error inside an alias's expansion comes wrapped.
+    let e = match e.without_snippet() {
+        Y::AliasError { error, .. } => error.without_snippet(),
+        plain => plain,
+    };
     let problem = match e {
         Y::DuplicateMappingKey { key, .. } => Problem::new(
             file,

@@ -41,23 +41,23 @@ interface Box extends Point {
 export interface Spacing {
   min: Point;
   max: Point;
+  /** The least scale at which all labels can still be read; below it the drawing goes compact. */
+  legible: number;
 }
-const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 } };
+const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, legible: 0.78 };
 /** For a still picture with names and subnets only. */
-export const PICTURE: Spacing = { min: { x: 116, y: 92 }, max: { x: 230, y: 150 } };
-const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 } };
+export const PICTURE: Spacing = { min: { x: 116, y: 92 }, max: { x: 230, y: 150 }, legible: 0.64 };
+const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 }, legible: 0 };
 /** Room for a node's body and names around the outermost places. */
 const EDGE = { left: 70, right: 70, top: 42, bottom: 68 };
 /** A node's body, with the two lines of text under it. */
 const BODY = { half: 24, bottom: 62 };
-/** Below this a drawing with all labels is too small to read. */
-const LEGIBLE = 0.78;
 
 export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], pane: { width: number; height: number }, spacing: Spacing = ROOMY): Drawing {
   const g = graph(nodes, links);
   const at = cells(g);
   const roomy = fit(at, pane, spacing);
-  const compact = Math.min(pane.width / roomy.width, pane.height / roomy.height) < LEGIBLE;
+  const compact = Math.min(pane.width / roomy.width, pane.height / roomy.height) < spacing.legible;
   const box = compact ? fit(at, pane, DENSE) : roomy;
   const place = (v: number): Point => {
     const p = at.get(v) ?? { x: 0, y: 0 };

@@ -366,6 +366,7 @@ sub take {
     while (length $input >= 4 && length $input >= 4 + unpack 'N', $input) {
         my ($id, $op, $limit, $cap, $target, $handles, $stdin, @args) = unpack '(N/a*)*', unpack 'N/a*', $input;
         substr $input, 0, 4 + unpack('N', $input), '';
+        if ($op eq 'ping') { answer($id, 'done', 0, 0, '', ''); next }
         if ($op eq 'cancel') {
             @queue = grep { $_->{id} ne $args[0] } @queue;
             finish($job{ $args[0] }, 'timeout') if $job{ $args[0] };

@@ -6,13 +6,17 @@ use crate::error::{Code, Error, Result};
 use bytes::{Buf, BytesMut};
 use futures_util::StreamExt;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 
 const BROKER: &str = include_str!("broker.pl");
+
+/// After so long without an answer the broker is asked whether it is there, and has so long to say yes.
+const QUIET: Duration = Duration::from_secs(2);
+const PONG: Duration = Duration::from_secs(4);
 
 /// What the broker is asked to do; see the head of `broker.pl`.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +58,7 @@ pub struct Channel {
     requests: mpsc::Sender<Vec<u8>>,
     pending: Pending,
     next: AtomicU64,
+    given_up: AtomicBool,
 }
 
 impl Channel {
@@ -65,12 +70,12 @@ impl Channel {
         let ExecStream { input, output, .. } = stream;
         tokio::spawn(write_all(input, inbox));
         tokio::spawn(read_answers(output, pending.clone()));
-        Ok(Self { requests, pending, next: AtomicU64::new(1) })
+        Ok(Self { requests, pending, next: AtomicU64::new(1), given_up: AtomicBool::new(false) })
     }
 
     /// False once the connection was found broken.
     pub fn alive(&self) -> bool {
-        !self.requests.is_closed() && !lock(&self.pending).contains_key(&0)
+        !self.requests.is_closed() && !self.given_up.load(Ordering::Relaxed) && !lock(&self.pending).contains_key(&0)
     }
 
     /// Sends and waits. `Code::Timeout` one second after the request's own limit at the latest. Dropping the future
@@ -87,15 +92,50 @@ impl Channel {
         }
         let mut abandoned = Abandoned { channel: self, id, armed: true };
         self.requests.send(encode(id, request)).await.map_err(|_| lost())?;
-        let answer = tokio::time::timeout(request.limit + Duration::from_secs(1), receiver).await;
-        match answer {
-            Ok(Ok(answer)) => {
-                abandoned.armed = false;
-                Ok(answer)
+        let deadline = Instant::now() + request.limit + Duration::from_secs(1);
+        let mut receiver = receiver;
+        loop {
+            let patience = deadline.saturating_duration_since(Instant::now()).min(QUIET);
+            match tokio::time::timeout(patience, &mut receiver).await {
+                Ok(Ok(answer)) => {
+                    abandoned.armed = false;
+                    return Ok(answer);
+                }
+                Ok(Err(_)) => return Err(lost()),
+                Err(_) if Instant::now() >= deadline => {
+                    // The broker keeps time itself; when it does not, the next call shall not rely on it.
+                    self.give_up();
+                    return Err(Error::new(Code::Timeout, "The lab's fabric did not answer in time."));
+                }
+                Err(_) => self.ping().await?,
             }
-            Ok(Err(_)) => Err(lost()),
-            Err(_) => Err(Error::new(Code::Timeout, "The lab's fabric did not answer in time.")),
         }
+    }
+
+    /// Docker does not always end an exec's stream with its container, so silence has to be questioned.
+    async fn ping(&self) -> Result<()> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.pending).insert(id, sender);
+        let ping = encode(id, &Request { op: "ping", ..Request::default() });
+        let asked = async {
+            self.requests.send(ping).await.map_err(|_| lost())?;
+            receiver.await.map_err(|_| lost())
+        };
+        match tokio::time::timeout(PONG, asked).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                lock(&self.pending).remove(&id);
+                self.give_up();
+                Err(lost())
+            }
+        }
+    }
+
+    /// No further call goes this way; those under way end as they may.
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
     }
 }
 

@@ -157,7 +157,11 @@ impl Fabric {
     /// Sends once; a second time over a new channel when the first one broke and the operation may be repeated.
     async fn call(&self, request: &Request, repeat: bool) -> Result<Answer> {
         let answer = match self.channel().await?.call(request).await {
-            Err(error) if repeat && channel::is_lost(&error) => self.channel().await?.call(request).await?,
+            // Opening a new one says better what is wrong, if it still is.
+            Err(error) if channel::is_lost(&error) => {
+                let channel = self.channel().await?;
+                if repeat { channel.call(request).await? } else { return Err(error) }
+            }
             other => other?,
         };
         match answer.status {

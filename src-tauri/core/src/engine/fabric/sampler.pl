@@ -10,8 +10,8 @@ use warnings;
 use POSIX ();
 
 $| = 1;
-my (@nodes, @next, $input);
-$input = '';
+my (@nodes, @next);
+my ($input, $told) = ('', 0);
 
 sub value { open my $fh, '<', $_[0] or return; local $/; my $v = <$fh>; return $v }
 sub first { for my $path (@_) { my $v = value($path); return $v if defined $v } return }
@@ -54,10 +54,10 @@ while (1) {
     if (select($read, undef, undef, $left) > 0) {
         sysread(STDIN, $input, 4096, length $input) or exit;
         while ($input =~ s/^(.*)\n//) {
-            if ($1 eq '') { @nodes = @next; @next = () } else { push @next, [split / /, $1] }
+            if ($1 eq '') { @nodes = @next; @next = (); $told = 1 } else { push @next, [split / /, $1] }
         }
         next;
     }
-    sample() if @nodes;
+    sample() if $told;
     $due = (POSIX::times())[0] / 100 + 1 if $due == 0 || $left == 0;
 }

@@ -70,6 +70,19 @@ impl Tracker {
     }
 }
 
+/// How apt and its methods say that they got no connection, in lower case.
+const NETWORK: &[&str] = &[
+    "temporary failure resolving",
+    "could not resolve",
+    "could not connect",
+    "unable to connect",
+    "connection timed out",
+    "network is unreachable",
+    "no route to host",
+    "connection refused",
+    "failed to fetch",
+];
+
 /// Names the cause of a failed build or base from its last lines of output.
 pub(super) fn explain(place: String, tail: &[String], error: &Error) -> Error {
     let all = format!("{}\n{}", tail.join("\n"), error.message).to_lowercase();
@@ -82,23 +95,16 @@ pub(super) fn explain(place: String, tail: &[String], error: &Error) -> Error {
         .or(tail.last())
         .map(|l| format!(" {l}"))
         .unwrap_or_default();
+    // Later complaints ("unable to locate package") only follow from the first one that names the network.
+    let network = |l: &&String| NETWORK.iter().any(|w| l.to_lowercase().contains(w));
+    let unreached = tail.iter().find(network).map(|l| format!(" {l}")).unwrap_or_default();
     let made = if error.code == Code::DiskFull || has(&["no space left on device", "not enough free space"]) {
         Error::new(Code::DiskFull, format!("{place}: the disk is full.{said}"))
             .hint("Free some space (`docker system df` shows what Docker takes), then prepare again.")
     } else if matches!(error.code, Code::DockerUnavailable | Code::Timeout | Code::Cancelled) {
         error.clone().context(place)
-    } else if has(&[
-        "temporary failure resolving",
-        "could not resolve",
-        "could not connect",
-        "unable to connect",
-        "connection timed out",
-        "network is unreachable",
-        "no route to host",
-        "failed to fetch",
-        "connection refused",
-    ]) {
-        Error::new(Code::ImageBuildFailed, format!("{place}: Debian's packages could not be reached.{said}"))
+    } else if has(NETWORK) {
+        Error::new(Code::ImageBuildFailed, format!("{place}: Debian's packages could not be reached.{unreached}"))
             .hint("Check the network connection (and the proxy, if you use one: http_proxy), then prepare again.")
     } else {
         Error::new(Code::ImageBuildFailed, format!("{place}: {}{said}", error.message))

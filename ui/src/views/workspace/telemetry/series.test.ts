@@ -24,7 +24,7 @@ describe("series", () => {
   it("counts on a link what was sent, and at an endpoint both", () => {
     expect(carried([at(10, [])], [link]).columns).toEqual([[10], [30]]);
     const t = endpoints([at(10, [])], link);
-    expect(t.labels).toEqual(["r1 eth1 sent", "r1 eth1 received", "r2 eth2 sent", "r2 eth2 received"]);
+    expect(t.labels).toEqual(["r1:eth1 tx", "r1:eth1 rx", "r2:eth2 tx", "r2:eth2 rx"]);
     expect(t.columns.slice(1)).toEqual([[10], [20], [20], [10]]);
   });
   it("is empty without telemetry", () => {

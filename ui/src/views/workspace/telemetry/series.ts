@@ -35,10 +35,10 @@ export function carried(seconds: readonly Telemetry[], links: readonly LinkInfo[
   });
 }
 
-/** Bits per second at each endpoint of one link: sent upward, received below the line. */
+/** Bits per second at each endpoint of one link: tx is what its node sends. */
 export function endpoints(seconds: readonly Telemetry[], link: LinkInfo): Table {
   const ends = link.endpoints;
-  const labels = ends.flatMap((e) => [`${e.node} ${e.interface} sent`, `${e.node} ${e.interface} received`]);
+  const labels = ends.flatMap((e) => [`${e.node}:${e.interface} tx`, `${e.node}:${e.interface} rx`]);
   return table(seconds, labels, (t, i) => {
     const end = ends[Math.floor(i / 2)];
     const load = t.links.find((l) => l.link === link.id && l.node === end?.node && l.interface === end.interface);

@@ -1,0 +1,19 @@
+//! Verdicts: what was scored, on which evidence, signed so that a stranger can verify it without us.
+//!
+//! [`score`] canonical score.json · [`bundle`] deterministic evidence.tar.zst · [`statement`] in-toto ·
+//! [`dsse`] envelope · [`seal`](mod@seal) writes the results folder · [`verify`] reads one and believes nothing ·
+//! [`regrade`] judges again from the evidence alone. Never here: Docker, HTTP, the meaning of a probe.
+pub mod bundle;
+mod canonical;
+pub mod dsse;
+pub mod regrade;
+pub mod score;
+pub mod seal;
+pub mod statement;
+#[cfg(test)]
+mod tests;
+pub mod verify;
+
+pub use seal::{Sealed, Sealing, Signer, seal};
+pub use statement::{Checkpoint, Claims};
+pub use verify::verify_dir;

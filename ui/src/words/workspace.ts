@@ -15,6 +15,9 @@ const STEPS: Record<string, string> = {
   isolation: "Prove the isolation",
 };
 
+/** The order in which a launch goes through them. */
+export const STEP_ORDER: readonly string[] = Object.keys(STEPS);
+
 export const STATE: Record<RunState, string> = { starting: "Starting", ready: "Running", paused: "Paused", stopping: "Stopping", stopped: "Stopped", failed: "Failed" };
 
 export const NODE_STATE: Record<NodeState, string> = { absent: "not there yet", created: "created", running: "running", paused: "paused", rewiring: "being rewired", exited: "ended" };
@@ -201,7 +204,7 @@ export const WORDS = {
     copy: "Copy the log",
     line: "Log lines",
   },
-  telemetry: { title: "Telemetry", none: "No measurements yet", noneText: "Load of nodes and links appears here once the lab runs." },
+  telemetry: { title: "Telemetry" },
   map: { none: "The map appears here once the lab has nodes." },
 
   forwards: {

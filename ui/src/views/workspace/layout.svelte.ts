@@ -4,7 +4,7 @@ export type Pane = "guide" | "map" | "terminals" | "right";
 const KEY = "workspace.layout";
 export const LIMITS = { guide: [220, 720], right: [240, 720], map: [90, 900] } as const;
 export type Sized = keyof typeof LIMITS;
-const DEFAULTS: Record<Sized, number> = { guide: 330, right: 320, map: 230 };
+const DEFAULTS: Record<Sized, number> = { guide: 326, right: 330, map: 230 };
 
 interface Stored {
   sizes: Record<Sized, number>;

@@ -20,18 +20,18 @@ mod streams;
 mod submit;
 
 pub use keep::KeeperEnd;
+pub use solve::{Answer, Proof};
 
 use crate::api::{Caller, Level};
-use crate::audit::Audit;
 use crate::engine::{Docker, Engine, Images};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
-use crate::lab::Live;
+use crate::lab::{Identity, Live};
 use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
 use crate::store::{self, Store, runs};
-use crate::template::Catalogue;
+use crate::template::{Catalogue, Sources};
 use crate::template::scenario::Scenario;
 use crate::terminal::Terminals;
 use std::collections::HashMap;
@@ -63,10 +63,10 @@ pub struct Forge {
     catalogue: Catalogue,
     events: Events,
     engine: Arc<dyn Engine>,
+    kernel: tokio::sync::OnceCell<Vec<String>>,
     images: Images,
     terminals: Terminals,
     telemetry: Hub,
-    audit: Audit,
     presence: presence::Presence,
     /// Identifies this installation in Docker's labels.
     instance: String,
@@ -74,7 +74,9 @@ pub struct Forge {
     live: Mutex<HashMap<String, Arc<Live>>>,
     launches: Mutex<HashMap<String, CancellationToken>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
-    forwards: Mutex<HashMap<String, crate::lab::forward::Forwarder>>,
+    forwards: Mutex<HashMap<String, streams::OpenForward>>,
+    /// Wakes the keeper before its next turn: a run has just become ready.
+    kick: tokio::sync::Notify,
     shutdown: CancellationToken,
 }
 
@@ -87,22 +89,24 @@ impl Forge {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let store = Store::open(&options.home.join("forge.db"))?;
         let instance = instance_of(&options.home)?;
-        let keys = Keys::open(&options.home.join("keys"))?;
+        let keys = Keys::open(&options.home, &mut rand::rng())?;
         let policy = Policy::load()?;
-        let catalogue = Catalogue::load(options.labs.as_deref(), Some(&options.home.join("labs")))?;
-        let engine: Arc<dyn Engine> = Arc::new(Docker::connect()?);
+        let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
+        let catalogue = Catalogue::load(&sources);
+        let docker = Arc::new(Docker::from_env()?);
+        let engine: Arc<dyn Engine> = docker.clone();
         let presence = presence::Presence::claim(&options.home)?;
         let forge = Arc::new_cyclic(|me| Self {
             me: me.clone(),
             events: Events::new(store.clone()),
-            images: Images::new(engine.clone()),
-            terminals: Terminals::new(engine.clone()),
+            images: Images::new(docker),
+            terminals: Terminals::new(engine.clone()).owned_by(&presence.id),
             telemetry: Hub::default(),
-            audit: Audit::new(store.clone(), keys.clone()),
             keys,
             policy,
             catalogue,
             engine,
+            kernel: tokio::sync::OnceCell::new(),
             presence,
             instance,
             jobs: jobs::Jobs::default(),
@@ -110,6 +114,7 @@ impl Forge {
             launches: Mutex::default(),
             watches: Mutex::default(),
             forwards: Mutex::default(),
+            kick: tokio::sync::Notify::new(),
             shutdown: CancellationToken::new(),
             store,
             options,
@@ -122,7 +127,7 @@ impl Forge {
     }
 
     /// Ends what lives in this process: launches are cancelled and cleaned up, terminals and forwards close, runs go on.
-    pub async fn shutdown(&self) {
+    async fn close(&self) {
         self.shutdown.cancel();
         self.jobs.cancel_all();
         let launches: Vec<CancellationToken> = lock(&self.launches).values().cloned().collect();
@@ -135,7 +140,7 @@ impl Forge {
         // Cleaning up a half-made lab is bounded by Docker's own limits; what is left then, the next start sweeps.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), gone).await;
         lock(&self.forwards).clear();
-        self.terminals.close_all().await;
+        self.terminals.shutdown().await;
     }
 
     pub fn home(&self) -> &Path {
@@ -144,6 +149,10 @@ impl Forge {
 
     fn run_folder(&self, run: &str) -> PathBuf {
         self.options.home.join("runs").join(run)
+    }
+
+    fn identity(&self, run: &str) -> Identity {
+        Identity { instance: self.instance.clone(), run: run.to_owned() }
     }
 
     /// This process, as owner of runs it works on.
@@ -172,8 +181,8 @@ impl Forge {
         if let Some(live) = lock(&self.live).get(run) {
             return Ok(live.clone());
         }
-        let scenario = self.scenario(run).await?;
-        let live = Arc::new(Live::adopt(self.engine.clone(), &self.instance, run, scenario).await?);
+        let scenario = Arc::new(self.scenario(run).await?);
+        let live = Live::adopt(self.engine.clone(), self.identity(run), scenario).await?;
         Ok(lock(&self.live).entry(run.to_owned()).or_insert(live).clone())
     }
 
@@ -192,7 +201,7 @@ impl Forge {
     }
 
     async fn emit(&self, caller: &Caller, run: Option<&str>, kind: &str, level: Level, text: impl Into<String>, data: serde_json::Value) {
-        if let Err(e) = self.events.emit(now(), &caller.correlation, run, kind, level, text, data).await {
+        if let Err(e) = self.events.emit(&caller.correlation, run, kind, level, text, data).await {
             // The stream must never stop the work it tells of; the log still has it.
             tracing::error!(code = ?e.code, "an event could not be recorded: {e}");
         }

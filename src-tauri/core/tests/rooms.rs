@@ -20,8 +20,10 @@ const ROOMS: &[(&str, u8)] = &[
     ("template", 2),
     ("audit", 2),
     ("scrub", 2),
+    ("shell", 1),
     ("keys", 1),
     ("store", 1),
+    ("shell", 1),
     ("api", 0),
     ("error", 0),
 ];
@@ -40,9 +42,10 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("regorus", &["policy"]),
-    ("ed25519_dalek", &["keys"]),
+    // template: a lab's own SSH keys are drawn from its seed.
+    ("ed25519_dalek", &["keys", "template"]),
     ("pasetors", &["spawn"]),
-    ("serde_saphyr", &["template"]),
+    ("serde_saphyr", &["template", "policy"]),
     ("schemars", &["template"]),
     ("pulldown_cmark", &["template"]),
     ("plotters", &["observe"]),

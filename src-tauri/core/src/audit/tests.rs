@@ -13,6 +13,10 @@ impl Bench {
     /// A log of `n` entries that alternate between two runs, with a checkpoint after half of them.
     async fn with(n: u32) -> Self {
         let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("keys")).unwrap();
+        // The test key of RFC 8032, section 7.1, test 1: the golden file must not depend on a generator.
+        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+        std::fs::write(home.path().join("keys/learner.pem"), pem).unwrap();
         let keys = Keys::open(home.path(), &mut rand::rngs::StdRng::seed_from_u64(1)).unwrap();
         let store = Store::memory().unwrap();
         let mine = keys.clone();

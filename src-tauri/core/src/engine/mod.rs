@@ -1,10 +1,14 @@
 //! The only door to Docker: plain data in, plain data out. What it refuses to hold: policy, SQL, templates, and
 //! any memory of what it made. Whoever wants to know asks Docker by label.
 
+pub mod caps;
 mod docker;
+pub mod fabric;
+pub mod images;
 pub mod seccomp;
 
 pub use docker::Docker;
+pub use images::Images;
 
 use crate::error::Result;
 use async_trait::async_trait;

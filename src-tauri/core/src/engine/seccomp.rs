@@ -46,9 +46,16 @@ const TALKING: &str = "accept accept4 bind connect getpeername getsockname getso
     sendmsg sendto setsockopt shutdown socketpair mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl \
     msgget msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget";
 
-/// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET. Not AF_VSOCK (a way to the hypervisor's host), nor AF_ALG, AF_XDP and the
+/// AF_UNIX, AF_INET, AF_INET6, AF_PACKET; of AF_NETLINK only [`NETLINK`]. Not AF_VSOCK (a way to the hypervisor's host), nor AF_ALG, AF_XDP and the
 /// rarely used ones in which kernel bugs live.
-const FAMILIES: [u64; 5] = [1, 2, 10, 16, 17];
+const FAMILIES: [u64; 4] = [1, 2, 10, 17];
+const AF_NETLINK: u64 = 16;
+/// NETLINK_ROUTE, SOCK_DIAG, XFRM, NETFILTER, GENERIC.
+const NETLINK: [u64; 5] = [0, 4, 6, 12, 16];
+/// The host's audit log is not a node's to write. sshd ends a terminal session when it may not (EPERM), but goes on when the
+/// kernel knows no such family.
+const NETLINK_AUDIT: u64 = 9;
+const EAFNOSUPPORT: u32 = 97;
 
 /// `personality` values that change nothing but what uname says, plus the query.
 const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
@@ -68,6 +75,12 @@ fn profile_value(profile: SeccompProfile) -> Value {
         [FILES, MEMORY, PROCESSES, WAITING, TALKING].iter().flat_map(|group| group.split_whitespace()).collect();
     let mut rules = vec![json!({"names": names, "action": "SCMP_ACT_ALLOW"})];
     rules.extend(FAMILIES.iter().map(|family| allow_if("socket", 0, *family)));
+    rules.extend(NETLINK.iter().map(|protocol| netlink("SCMP_ACT_ALLOW", *protocol)));
+    let mut audit = netlink("SCMP_ACT_ERRNO", NETLINK_AUDIT);
+    if let Some(rule) = audit.as_object_mut() {
+        rule.insert("errnoRet".to_owned(), json!(EAFNOSUPPORT));
+    }
+    rules.push(audit);
     rules.extend(PERSONALITIES.iter().map(|value| allow_if("personality", 0, *value)));
     rules.push(json!({"names": ["clone"], "action": "SCMP_ACT_ALLOW",
         "args": [{"index": 0, "value": NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]}));
@@ -96,6 +109,13 @@ fn profile_value(profile: SeccompProfile) -> Value {
 
 fn allow_if(name: &str, index: u32, value: u64) -> Value {
     json!({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [{"index": index, "value": value, "op": "SCMP_CMP_EQ"}]})
+}
+
+fn netlink(action: &str, protocol: u64) -> Value {
+    json!({"names": ["socket"], "action": action, "args": [
+        {"index": 0, "value": AF_NETLINK, "op": "SCMP_CMP_EQ"},
+        {"index": 2, "value": protocol, "op": "SCMP_CMP_EQ"},
+    ]})
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Commands for Forge {
         self.submit(caller, &request.run).await
     }
     async fn solve_run(&self, caller: &Caller, request: RunRequest) -> Result<Empty> {
-        self.solve(caller, &request.run, crate::template::Answer::Solution).await
+        self.solve(caller, &request.run, super::solve::Answer::Solution).await
     }
 
     async fn list_results(&self, _: &Caller, _: Empty) -> Result<Vec<ResultSummary>> {
@@ -119,7 +119,7 @@ impl Commands for Forge {
     }
 
     async fn list_events(&self, _: &Caller, request: ListEvents) -> Result<Vec<Event>> {
-        self.events.list(&request).await
+        self.events.list(request).await
     }
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)

@@ -4,13 +4,15 @@
 //! taken over and swept, and objects of ours that belong to no run that is alive are removed. It never touches an
 //! object without this installation's label.
 
-use super::presence::KeeperLock;
-use super::{Forge, engine_caller, now};
-use crate::api::{Level, RunState};
+use super::presence::{KeeperLock, Presence};
+use super::{Forge, engine_caller, lock, now};
+use crate::api::{Caller, Level, NodeState, RunState};
+use crate::engine::ContainerState;
 use crate::error::{Code, Result};
-use crate::lab;
-use crate::store::{events, intents, runs};
-use std::collections::HashSet;
+use crate::lab::{self, Keeper, Witness};
+use crate::store::{intents, runs};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -18,11 +20,7 @@ const TICK: Duration = Duration::from_secs(1);
 const STAND_BY: Duration = Duration::from_secs(2);
 /// Minutes left at which the learner is warned.
 const WARN_AT: [i64; 2] = [10, 2];
-/// Events are kept this long, and this many.
-const EVENTS_DAYS: i64 = 30;
-const EVENTS_KEPT: u32 = 100_000;
-/// Ticks between prunings and full repairs.
-const HOURLY: u64 = 3600;
+/// Ticks between repairs.
 const REPAIR_EVERY: u64 = 15;
 /// A keeper of its own process stays this many ticks after the last run.
 const LINGER: u64 = 3;
@@ -61,17 +59,15 @@ impl Forge {
     }
 
     async fn keep_with(&self, _held: &KeeperLock, until_idle: bool) -> KeeperEnd {
-        let rewiring = self.rewire_forever();
-        let ticking = self.tick_forever(until_idle);
         tokio::select! {
-            end = ticking => end,
-            () = rewiring => KeeperEnd::ShutDown,
+            end = self.tick_forever(until_idle) => end,
             () = self.shutdown.cancelled() => KeeperEnd::ShutDown,
         }
     }
 
     async fn tick_forever(&self, until_idle: bool) -> KeeperEnd {
         let mut warned: HashSet<(String, i64)> = HashSet::new();
+        let mut keepers: HashMap<String, Keeper> = HashMap::new();
         let mut idle = 0;
         for tick in 0_u64.. {
             if tick % REPAIR_EVERY == 0
@@ -80,17 +76,12 @@ impl Forge {
             {
                 tracing::warn!(code = ?e.code, "repair is not complete: {e}");
             }
-            if tick % HOURLY == 0 {
-                let pruned = self.store.write_relaxed(|tx| events::prune(tx, now() - EVENTS_DAYS * 86_400_000, EVENTS_KEPT)).await;
-                if let Err(e) = pruned {
-                    tracing::warn!("old events could not be dropped: {e}");
-                }
-            }
             let alive = match self.store.read(|c| runs::list(c, false)).await {
                 Ok(rows) => {
                     for row in &rows {
                         self.watch_clock(row, &mut warned).await;
                     }
+                    self.watch_nodes(&rows, &mut keepers).await;
                     !rows.is_empty()
                 }
                 Err(e) => {
@@ -102,7 +93,10 @@ impl Forge {
             if until_idle && idle >= LINGER {
                 return KeeperEnd::NoRuns;
             }
-            tokio::time::sleep(TICK).await;
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = self.kick.notified() => {}
+            }
         }
         KeeperEnd::ShutDown
     }
@@ -131,17 +125,50 @@ impl Forge {
         }
     }
 
+    /// Each run that is ready or paused has its nodes watched: Docker says which one came back, and its links do not come
+    /// back by themselves.
+    async fn watch_nodes(&self, rows: &[runs::Run], keepers: &mut HashMap<String, Keeper>) {
+        let watched = |row: &&runs::Run| matches!(row.state, RunState::Ready | RunState::Paused);
+        keepers.retain(|run, _| rows.iter().filter(watched).any(|r| r.run == *run));
+        for row in rows.iter().filter(watched) {
+            if keepers.contains_key(&row.run) {
+                continue;
+            }
+            match (self.live(&row.run).await, self.arc()) {
+                (Ok(live), Ok(forge)) => {
+                    self.end_orphaned_shells(&live).await;
+                    keepers.insert(row.run.clone(), Keeper::start(live, Arc::new(Teller(forge))));
+                }
+                (Err(e), _) | (_, Err(e)) => tracing::debug!(run = row.run, "its nodes cannot be watched yet: {e}"),
+            }
+        }
+    }
+
+    /// Docker leaves shells running whose window was killed; nobody can reach them any more.
+    async fn end_orphaned_shells(&self, live: &lab::Live) {
+        for (node, container) in live.containers() {
+            let alive = |process: &str| Presence::alive(&self.options.home, process);
+            match self.terminals.sweep(&container, alive).await {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(run = live.run(), node, ended, "ended shells of a process that is gone"),
+                Err(e) => tracing::debug!(run = live.run(), node, "its shells could not be looked at: {e}"),
+            }
+        }
+    }
+
     /// Compares Docker's labels with the rows and repairs the difference: finishes stops, sweeps starts whose process died,
-    /// brings back nodes after a restart of the engine, fails runs whose containers are gone, removes what belongs to nothing.
+    /// brings back runs that went down with the engine, fails runs whose containers are gone, removes what belongs to nothing.
     pub async fn recover(&self) -> Result<()> {
-        let found = lab::found(self.engine.as_ref(), &self.instance).await?;
-        let caller = super::launch::recovered();
+        let found = lab::survey(self.engine.as_ref(), &self.instance).await?;
+        let caller = engine_caller("repair");
         let rows = self.store.read(|c| runs::list(c, false)).await?;
         for row in &rows {
             let abandoned = row.owner.as_ref().is_none_or(|o| !self.owner_alive(o));
             let outcome = match row.state {
                 RunState::Starting | RunState::Stopping if abandoned => self.finish_abandoned(&caller, row).await,
-                RunState::Ready | RunState::Paused if abandoned => self.see_that_it_lives(&caller, row, &found).await,
+                RunState::Ready | RunState::Paused if abandoned => {
+                    self.see_that_it_lives(&caller, row, found.iter().find(|f| f.run == row.run)).await
+                }
                 _ => Ok(()),
             };
             if let Err(e) = outcome {
@@ -150,16 +177,14 @@ impl Forge {
         }
         // Read again: a run admitted meanwhile has containers by right.
         let rows = self.store.read(|c| runs::list(c, false)).await?;
-        for run in found.runs() {
-            if rows.iter().all(|r| r.run != run) {
-                tracing::info!(run, "removing what is left of a run that is over");
-                lab::remove_run(self.engine.as_ref(), &self.instance, run).await?;
-            }
+        for left in found.iter().filter(|f| rows.iter().all(|r| r.run != f.run) && !f.run.starts_with("trial")) {
+            tracing::info!(run = left.run, "removing what is left of a run that is over");
+            lab::stop(self.engine.as_ref(), &self.identity(&left.run)).await?;
         }
         Ok(())
     }
 
-    async fn finish_abandoned(&self, caller: &crate::api::Caller, row: &runs::Run) -> Result<()> {
+    async fn finish_abandoned(&self, caller: &Caller, row: &runs::Run) -> Result<()> {
         let (id, owner, old) = (row.run.clone(), self.owner(), row.owner.clone());
         let starting = row.state == RunState::Starting;
         self.store
@@ -174,64 +199,67 @@ impl Forge {
         self.clear_up(caller, &row.run).await
     }
 
-    async fn see_that_it_lives(&self, caller: &crate::api::Caller, row: &runs::Run, found: &lab::Found) -> Result<()> {
+    async fn see_that_it_lives(&self, caller: &Caller, row: &runs::Run, found: Option<&lab::Found>) -> Result<()> {
         let scenario = self.scenario(&row.run).await?;
-        match found.health(&row.run, &scenario) {
-            lab::Health::Whole => Ok(()),
-            lab::Health::Down(nodes) => {
-                let live = self.live(&row.run).await?;
-                let names = nodes.join(", ");
-                self.emit(caller, Some(&row.run), "log", Level::Warn, format!("Bringing back {names}."), serde_json::Value::Null).await;
-                live.revive(row.state == RunState::Paused).await?;
-                self.emit(caller, Some(&row.run), "log", Level::Info, format!("{names}: back, wired as before."), serde_json::Value::Null).await;
-                Ok(())
-            }
-            lab::Health::Gone(nodes) => {
-                let reason = format!("removed from outside: {}", nodes.join(", "));
-                self.forget(&row.run).await;
-                lab::remove_run(self.engine.as_ref(), &self.instance, &row.run).await?;
-                let id = row.run.clone();
-                let row = self.store.write(move |tx| runs::failed(tx, &id, &reason, now())).await?;
-                self.tell_state(caller, &row, "Its containers were removed from outside; your submissions are safe.").await;
-                Ok(())
-            }
+        let dead = |state: Option<&ContainerState>| matches!(state, None | Some(ContainerState::Dead));
+        let mut gone: Vec<&str> = scenario
+            .nodes
+            .iter()
+            .map(|n| n.name.as_str())
+            .filter(|n| dead(found.and_then(|f| f.nodes.get(*n))))
+            .collect();
+        let fabric = found.and_then(|f| f.fabric);
+        if dead(fabric.as_ref()) {
+            gone.push("fabric");
         }
+        if !gone.is_empty() {
+            let reason = format!("removed from outside: {}", gone.join(", "));
+            self.forget(&row.run).await;
+            lab::stop(self.engine.as_ref(), &self.identity(&row.run)).await?;
+            let id = row.run.clone();
+            let row = self.store.write(move |tx| runs::failed(tx, &id, &reason, now())).await?;
+            self.tell_state(caller, &row, "Its containers were removed from outside; your submissions are safe.").await;
+            return Ok(());
+        }
+        // A node that ended by itself is the learner's to see and restart; a fabric that ended went down with the engine.
+        if fabric == Some(ContainerState::Running) {
+            return Ok(());
+        }
+        self.tell_log(caller, &row.run, "Docker went down under this run; bringing it back as it was.").await;
+        lock(&self.live).remove(&row.run);
+        let live = self.live(&row.run).await?;
+        lab::revive(&live, super::life::NODE_BACK).await?;
+        if row.state == RunState::Paused {
+            lab::pause(&live).await?;
+        }
+        self.tell_log(caller, &row.run, "The lab is back, wired as before.").await;
+        Ok(())
     }
 
-    /// Docker says which node came back; its links do not come back by themselves.
-    async fn rewire_forever(&self) {
-        loop {
-            let outcome = lab::watch(self.engine.as_ref(), &self.instance, |happened| self.node_happened(happened)).await;
-            if let Err(e) = outcome {
-                tracing::debug!(code = ?e.code, "the engine's events are not to be had: {e}");
-            }
-            tokio::time::sleep(STAND_BY).await;
-        }
+    async fn tell_log(&self, caller: &Caller, run: &str, text: &str) {
+        self.emit(caller, Some(run), "log", Level::Info, text, serde_json::Value::Null).await;
+    }
+}
+
+/// Tells what happens to nodes as events of their run.
+struct Teller(Arc<Forge>);
+
+impl Witness for Teller {
+    fn node(&self, run: &str, node: &str, state: NodeState, text: &str) {
+        let data = serde_json::json!({"node": node, "state": state});
+        self.tell(run, "node.state", text, data);
     }
 
-    async fn node_happened(&self, happened: lab::Happened) {
-        let caller = engine_caller("keeper");
-        let (run, node) = (happened.run, happened.node);
-        let alive = self.run_row(&run).await.is_ok_and(|r| r.state == RunState::Ready);
-        if !alive {
-            return;
-        }
-        match happened.what {
-            lab::What::Started => {
-                let rewired = match self.live(&run).await {
-                    Ok(live) => live.rewire(&node).await,
-                    Err(e) => Err(e),
-                };
-                match rewired {
-                    Ok(false) => {}
-                    Ok(true) => self.tell_node(&caller, &run, &node, "running", format!("{node} was restarted; its links are back.")).await,
-                    Err(e) => {
-                        let text = format!("{node} came back, but its links could not be restored: {e}");
-                        self.emit(&caller, Some(&run), "log", Level::Error, text, serde_json::Value::Null).await;
-                    }
-                }
-            }
-            lab::What::Died => self.tell_node(&caller, &run, &node, "exited", format!("{node} ended.")).await,
-        }
+    fn run(&self, run: &str, text: &str) {
+        self.tell(run, "log", text, serde_json::Value::Null);
+    }
+}
+
+impl Teller {
+    fn tell(&self, run: &str, kind: &'static str, text: &str, data: serde_json::Value) {
+        let (forge, run, text) = (self.0.clone(), run.to_owned(), text.to_owned());
+        tokio::spawn(async move {
+            forge.emit(&engine_caller("keeper"), Some(&run), kind, Level::Info, text, data).await;
+        });
     }
 }

@@ -1,50 +1,60 @@
 //! Starting a lab: intake here, the launch itself in a task of its own that survives the caller, not the process.
 
-use super::{Forge, engine_caller, jobs, lock, now};
+use super::{Forge, jobs, lock, now};
 use crate::api::{Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState};
 use crate::error::{Code, Error, Result};
 use crate::lab::{self, Live, Plan, Progress};
-use crate::spawn::{self, Admission, SpentToken};
+use crate::spawn::{self, Admission, Entitlement, SpentToken};
 use crate::store::{intents, runs};
 use crate::template::scenario::Scenario;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+/// Whose use is counted on a laptop used alone.
+const SUBJECT: &str = "local";
 /// How often a launching process looks whether another one asked to stop the run.
 const STOP_POLL: Duration = Duration::from_millis(150);
 
 impl Forge {
     pub(super) async fn start(&self, caller: &Caller, request: StartLab) -> Result<RunSummary> {
         let began = Instant::now();
+        let lab = self.catalogue.get(&request.lab)?;
+        let request_id = request.request_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        // Before a seed is drawn, because the run this id has may have drawn one already.
+        let (id, name, seed) = (request_id.clone(), lab.id.clone(), request.seed.clone());
+        let known = self.store.read(move |c| spawn::existing(c, &id, &name, seed.as_deref())).await?;
+        if let Some(row) = known {
+            return Ok(row.summary(now()));
+        }
         let seed = match &request.seed {
             Some(seed) => checked_seed(seed)?,
             None => fresh_seed(),
         };
-        let request_id = match request.request_id.as_deref() {
-            None => uuid::Uuid::now_v7().to_string(),
-            Some(id) if (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) => id.to_owned(),
-            Some(_) => {
-                return Err(Error::new(Code::InvalidInput, "A request id is 1 to 128 printable characters without spaces."));
-            }
-        };
-        let lab = self.catalogue.get(&request.lab)?;
         let scenario = lab.instantiate(&seed)?;
         // Docker gone is said before anything is written; a run that never began needs no row.
         let machine = self.engine.info().await?;
         let asked = spawn::Request {
             request_id,
-            seed_given: request.seed.is_some(),
-            run: fresh_run_id(),
-            scenario: scenario.clone(),
-            owner: self.owner(),
-            now: now(),
+            asked_seed: request.seed,
+            pin: lab.digest.clone(),
+            nodes: lab::rights(&scenario),
+            subject: SUBJECT.into(),
+            tenant: SUBJECT.into(),
+            entitlement: Entitlement::Practice,
+            blocked: false,
+            approved_profiles: Vec::new(),
             machine: spawn::Machine { cpus: machine.cpus, memory_mb: machine.memory_bytes >> 20 },
+            correlation: caller.correlation.clone(),
+            owner: self.owner(),
+            run: spawn::draw_run_id(&mut rand::rng()),
+            jti: spawn::draw_jti(&mut rand::rng()),
+            now: now(),
+            scenario: scenario.clone(),
         };
-        let admission = spawn::admit(&self.store, &self.policy, &self.keys, &self.audit, asked).await?;
-        let (row, token) = match admission {
-            Admission::Known(row) => return Ok(row.summary(now())),
-            Admission::New { run, token } => (run, token),
+        let (row, token) = match spawn::admit(&self.store, &self.policy, &self.keys, asked).await? {
+            Admission::Existing(row) => return Ok(row.summary(now())),
+            Admission::New(row, token) => (row, token),
         };
         self.emit(
             caller,
@@ -89,7 +99,7 @@ impl Forge {
         watching.abort();
         let steps = steps.finish().await;
         let settled = match outcome {
-            Ok(live) => self.launched(caller, run, &scenario, live, began).await,
+            Ok(live) => self.launched(caller, run, &scenario, &steps, live, began).await,
             Err(e) => Err(e),
         };
         let saved = {
@@ -111,24 +121,55 @@ impl Forge {
         token: SpentToken,
         steps: &Steps,
         cancel: &CancellationToken,
-    ) -> Result<Live> {
-        let needed: Vec<String> = lab::images_needed(scenario);
-        self.images.prepare_missing(&needed, &|s| steps.step(s), cancel).await?;
-        let images = self.images.resolve_all(&needed).await?;
-        let plan = Plan::new(scenario.clone(), token, &self.instance, run, &images)?;
-        lab::launch(self.engine.clone(), plan, steps, cancel).await
+    ) -> Result<Arc<Live>> {
+        let images = self.images_for(scenario, steps, cancel).await?;
+        let plan = Plan::new(token, self.identity(run), Arc::new(scenario.clone()), &images)?;
+        lab::launch(self.engine.clone(), &plan, steps, cancel).await
+    }
+
+    /// By digest; what is missing is prepared on the way, so that a first start needs no other click.
+    async fn images_for(&self, scenario: &Scenario, steps: &Steps, cancel: &CancellationToken) -> Result<lab::Images> {
+        let began = Instant::now();
+        let step = |state, percent, detail: String| Step { name: "images".into(), state, ms: ms(began), detail, percent };
+        steps.step(step(StepState::Running, None, String::new()));
+        let mut names: Vec<String> = scenario.nodes.iter().map(|n| n.image.clone()).collect();
+        names.push("tools".into());
+        names.sort();
+        names.dedup();
+        let found = match self.resolve_all(&names).await {
+            Err(e) if e.code == Code::ImageMissing => {
+                let tell = |p: crate::engine::images::Progress| {
+                    steps.step(step(StepState::Running, Some(p.percent), format!("{}: {} {}", p.image, p.step, p.detail)));
+                };
+                match self.images.prepare(&names, &tell, cancel).await {
+                    Ok(()) => self.resolve_all(&names).await,
+                    Err(e) => Err(e),
+                }
+            }
+            other => other,
+        };
+        match &found {
+            Ok(images) => steps.step(step(StepState::Done, None, format!("{} by digest", images.len()))),
+            Err(e) => steps.step(step(StepState::Failed, None, e.message.clone())),
+        }
+        found
+    }
+
+    pub(super) async fn resolve_all(&self, names: &[String]) -> Result<lab::Images> {
+        let each = names.iter().map(|name| async move { Ok((name.clone(), self.images.resolve(name).await?)) });
+        futures_util::future::try_join_all(each).await.map(|found| found.into_iter().collect())
     }
 
     /// The run is ready: its clock starts. A stop that came in at the last moment wins.
-    async fn launched(&self, caller: &Caller, run: &str, scenario: &Scenario, live: Live, began: Instant) -> Result<()> {
+    async fn launched(&self, caller: &Caller, run: &str, scenario: &Scenario, steps: &[Step], live: Arc<Live>, began: Instant) -> Result<()> {
         let ready_ms = ms(began);
         let at = now();
-        let isolation = Isolation { state: IsolationState::Isolated, detail: live.isolation.clone(), at: Some(at) };
+        let proof = steps.iter().find(|s| s.name == "isolation").map(|s| s.detail.clone()).unwrap_or_default();
+        let isolation = Isolation { state: IsolationState::Isolated, detail: proof, at: Some(at) };
         let deadline = at + i64::from(scenario.limits.timeout_minutes) * 60_000;
         let started = super::life::clocks(at);
         let id = run.to_owned();
         let owner = self.owner();
-        let live = Arc::new(live);
         lock(&self.live).insert(run.to_owned(), live.clone());
         let saved = self
             .store
@@ -141,7 +182,7 @@ impl Forge {
             .await;
         if let Err(e) = saved {
             lock(&self.live).remove(run);
-            lab::remove_run(self.engine.as_ref(), &self.instance, run).await?;
+            lab::stop(self.engine.as_ref(), &self.identity(run)).await?;
             return Err(e);
         }
         self.emit(
@@ -153,6 +194,7 @@ impl Forge {
             serde_json::json!({"state": RunState::Ready, "ready_ms": ready_ms, "deadline": deadline}),
         )
         .await;
+        self.kick.notify_one();
         self.ensure_keeper();
         Ok(())
     }
@@ -205,7 +247,7 @@ impl Forge {
     ///
     /// # Errors
     /// What the launch failed with; `Cancelled`; `Timeout` after `limit`.
-    pub async fn wait_ready(&self, run: &str, limit: Duration) -> Result<RunDetail> {
+    pub(super) async fn ready_within(&self, run: &str, limit: Duration) -> Result<RunDetail> {
         let until = Instant::now() + limit;
         loop {
             let row = self.run_row(run).await?;
@@ -224,7 +266,7 @@ impl Forge {
     /// The error a start ended with, as the event stream recorded it.
     async fn why_ended(&self, row: &runs::Run) -> Error {
         let asked = crate::api::ListEvents { run: Some(row.run.clone()), since: 0, limit: None };
-        let recorded = self.events.list(&asked).await.ok().and_then(|events| {
+        let recorded = self.events.list(asked).await.ok().and_then(|events| {
             events.into_iter().rev().filter(|e| e.kind == "run.state").find_map(|e| {
                 serde_json::from_value::<Error>(e.data.get("error")?.clone()).ok()
             })
@@ -320,32 +362,16 @@ fn fresh_seed() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// Ten lower-case base32 characters (50 random bits), short enough to type.
-fn fresh_run_id() -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let random = uuid::Uuid::new_v4().as_u128();
-    // Bits 48..80 of a v4 UUID hold its version and variant; the low 48 and the high 48 are all random.
-    let bits = (random >> 80) << 48 | (random & 0xffff_ffff_ffff);
-    (0..10).map(|i| char::from(ALPHABET.get(((bits >> (5 * i)) & 31) as usize).copied().unwrap_or(b'a'))).collect()
-}
-
-pub(super) fn recovered() -> Caller {
-    engine_caller("recover")
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn seeds_and_run_ids_keep_their_alphabet() {
+    fn seeds_keep_their_alphabet() {
         assert!(checked_seed("class-2026_a.1").is_ok());
         for bad in ["", "two words", "ü", &"x".repeat(65), "a/b"] {
             assert_eq!(checked_seed(bad).unwrap_err().code, Code::InvalidInput, "{bad:?}");
         }
-        let ids: std::collections::HashSet<String> = (0..1000).map(|_| fresh_run_id()).collect();
-        assert_eq!(ids.len(), 1000);
-        assert!(ids.iter().all(|id| id.len() == 10 && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())));
     }
 }

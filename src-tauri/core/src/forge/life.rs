@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// A launching process notices a stop within `launch::STOP_POLL` and needs this long at most to clear up.
 const HAND_OVER: Duration = Duration::from_secs(30);
+/// A restarted node's startup and readiness.
+pub(super) const NODE_BACK: Duration = Duration::from_secs(60);
 /// More time than this at once is a slip of the finger.
 const EXTEND_MOST: u32 = 24 * 60;
 
@@ -17,13 +19,13 @@ impl Forge {
     pub(super) async fn pause(&self, caller: &Caller, run: &str) -> Result<RunSummary> {
         self.ready_row(run).await?;
         let live = self.live(run).await?;
-        live.pause().await?;
+        lab::pause(&live).await?;
         let id = run.to_owned();
         let row = match self.store.write(move |tx| runs::pause(tx, &id, now())).await {
             Ok(row) => row,
             Err(e) => {
                 // The row did not follow, so the nodes must not stay frozen.
-                live.unpause().await?;
+                lab::resume(&live).await?;
                 return Err(e);
             }
         };
@@ -36,7 +38,7 @@ impl Forge {
         if row.state != RunState::Paused {
             return Err(Error::new(Code::WrongState, format!("Run {run} is not paused.")));
         }
-        self.live(run).await?.unpause().await?;
+        lab::resume(&*self.live(run).await?).await?;
         let id = run.to_owned();
         let row = self.store.write(move |tx| runs::resume(tx, &id, now())).await?;
         self.tell_state(caller, &row, "Resumed.").await;
@@ -58,7 +60,7 @@ impl Forge {
         let live = self.live(&request.run).await?;
         let node = &request.node;
         self.tell_node(caller, &request.run, node, "rewiring", format!("Restarting {node}.")).await;
-        live.restart_node(node).await?;
+        lab::restart_node(&live, node, NODE_BACK).await?;
         self.tell_node(caller, &request.run, node, "running", format!("{node} is back, its links as before.")).await;
         Ok(Empty {})
     }
@@ -115,7 +117,7 @@ impl Forge {
     /// Removes what carries the run's label and closes its row. Safe to repeat.
     pub(super) async fn clear_up(&self, caller: &Caller, run: &str) -> Result<()> {
         self.forget(run).await;
-        lab::remove_run(self.engine.as_ref(), &self.instance, run).await?;
+        lab::stop(self.engine.as_ref(), &self.identity(run)).await?;
         let id = run.to_owned();
         let row = self
             .store
@@ -132,7 +134,7 @@ impl Forge {
     pub(super) async fn forget(&self, run: &str) {
         lock(&self.live).remove(run);
         lock(&self.watches).remove(run);
-        lock(&self.forwards).retain(|_, f| f.run() != run);
+        lock(&self.forwards).retain(|_, f| f.run != run);
         self.telemetry.end(run);
         self.terminals.end_run(run).await;
     }

@@ -5,12 +5,19 @@ use super::Forge;
 use crate::api::{Caller, CheckReport, CheckRun, Empty, Level, OutcomeKind, RunRequest, StartLab};
 use crate::engine::ExecSpec;
 use crate::error::{Code, Error, Result};
-use crate::template::Answer;
 use std::time::Duration;
 
 /// A script of an answer may wait for services, not forever.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(180);
 const READY_LIMIT: Duration = Duration::from_secs(120);
+
+/// What is done to a run instead of a learner's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Solution,
+    /// By the name of its folder below `wrong/`.
+    Wrong(String),
+}
 
 /// One thing that a proof found, in order.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -27,13 +34,20 @@ impl Forge {
     /// Runs an answer's scripts in the nodes they are named after, all nodes at once, with the run's own values filled in.
     pub(super) async fn solve(&self, caller: &Caller, run: &str, answer: Answer) -> Result<Empty> {
         let row = self.ready_row(run).await?;
-        let scenario = self.scenario(run).await?;
         let lab = self.catalogue.get(&row.lab)?;
-        if lab.digest() != row.digest {
+        if lab.digest != row.digest {
             return Err(Error::new(Code::WrongState, format!("{} has changed since run {run} was started.", row.lab))
                 .hint("Start it again to get the version its solution belongs to."));
         }
-        let scripts = lab.scripts(&answer, &scenario)?;
+        let (name, scripts) = match &answer {
+            Answer::Solution => ("the reference solution".to_owned(), lab.solution(&row.seed)?),
+            Answer::Wrong(name) => match lab.wrong(&row.seed)?.into_iter().find(|w| w.name == *name) {
+                Some(wrong) => (format!("the wrong answer “{name}”"), wrong.scripts),
+                None => {
+                    return Err(Error::new(Code::NotFound, format!("{} has no wrong answer “{name}”.", row.lab)));
+                }
+            },
+        };
         let live = self.live(run).await?;
         let applied = scripts.iter().map(|(node, script)| {
             let live = live.clone();
@@ -50,13 +64,12 @@ impl Forge {
             }
         });
         futures_util::future::try_join_all(applied).await?;
-        self.emit(caller, Some(run), "log", Level::Info, format!("Applied {answer}."), serde_json::Value::Null).await;
+        self.emit(caller, Some(run), "log", Level::Info, format!("Applied {name}."), serde_json::Value::Null).await;
         Ok(Empty {})
     }
 
     /// Proves a lab on a real engine; each proof is told as it is found. `Ok` also when proofs failed: read `ok`.
     pub async fn prove(&self, caller: &Caller, lab: &str, seeds: &[String], found: &(dyn Fn(&Proof) + Sync)) -> Result<Vec<Proof>> {
-        let wrongs = self.catalogue.get(lab)?.wrongs()?;
         let mut proofs = Vec::new();
         let mut tell = |proof: Proof| {
             found(&proof);
@@ -68,6 +81,7 @@ impl Forge {
             }
         }
         let seed = seeds.first().cloned().unwrap_or_else(|| "proof".to_owned());
+        let wrongs = self.catalogue.get(lab)?.wrong(&seed)?;
         for wrong in wrongs {
             let began = std::time::Instant::now();
             let report = self.scored(caller, lab, &seed, Some(Answer::Wrong(wrong.name.clone()))).await?;
@@ -105,7 +119,7 @@ impl Forge {
         let request = StartLab { lab: lab.to_owned(), request_id: None, seed: Some(seed.to_owned()) };
         let run = self.start(caller, request).await?.run;
         let scored = async {
-            self.wait_ready(&run, READY_LIMIT).await?;
+            self.ready_within(&run, READY_LIMIT).await?;
             if let Some(answer) = answer {
                 self.solve(caller, &run, answer).await?;
             }

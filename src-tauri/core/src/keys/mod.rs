@@ -1,9 +1,11 @@
 //! Key pairs: made on first use, rotated with the old key vouching for the new, used through domains that keep one
 //! kind of signature from passing as another. This room knows nothing of what it signs.
 
+mod derived;
 mod public;
 mod vault;
 
+pub use derived::ed25519_public;
 pub use public::{DSSE_PREFIX, Domain, NOTE_PREFIX, PublicKey};
 pub use vault::Protection;
 
@@ -130,7 +132,7 @@ impl Keys {
     }
 
     pub fn public(&self, name: KeyName) -> Result<PublicKey> {
-        self.with(name, |key| PublicKey::of(key))
+        self.with(name, PublicKey::of)
     }
 
     /// The fingerprint of the key in use; see [`PublicKey::id`].

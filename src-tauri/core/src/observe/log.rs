@@ -278,6 +278,22 @@ mod tests {
     }
 
     #[test]
+    fn seven_days_are_kept_and_other_files_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for day in 10..22 {
+            std::fs::write(dir.path().join(format!("forge.2020-01-{day}.jsonl")), "").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::fs::write(dir.path().join("notes.txt"), "").unwrap();
+        drop(file(dir.path()).unwrap());
+        let names: Vec<String> =
+            std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(names.iter().filter(|n| n.ends_with(".jsonl")).count(), DAYS_KEPT, "{names:?}");
+        assert!(names.contains(&"notes.txt".to_owned()) && names.contains(&"forge.2020-01-21.jsonl".to_owned()));
+        assert!(!names.contains(&"forge.2020-01-10.jsonl".to_owned()));
+    }
+
+    #[test]
     fn a_folder_that_cannot_be_made_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let blocked = dir.path().join("file");

@@ -25,7 +25,8 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         // PASETO tokens and PASERK secret keys, JSON web tokens.
         rule(r"\b(?:v[1-4]|k[1-4])\.(?:public|local|secret|local-wrap|secret-pw)\.[A-Za-z0-9_.\-]+", 0),
         rule(r"\beyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*", 0),
-        rule(r#"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=\-]{6,}"#, 1),
+        rule(r#"(?i)(\bbearer\s+|authorization\\?["']?\s*[:=]\s*\\?["']?basic\s+)[A-Za-z0-9._~+/=\-]{6,}"#, 1),
+        rule(r#"(?i)(\b(?:set-)?cookie\\?["']?\s*[:=]\s*\\?["']?)[^"'\\\r\n]+"#, 1),
         rule(r#"([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@"]*:)[^\s/@"]+@"#, 1),
         // "name": "value", name = 'value', Name("value"): quoted, with escapes.
         rule(
@@ -84,6 +85,8 @@ mod tests {
             ("sat=v4.public.eyJqdGkiOiJ4In0_abc-DEF done", "eyJqdGki", " done"),
             ("jwt eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2ln end", "eyJzdWIi", " end"),
             ("Authorization: Bearer abcdef123456", "abcdef123456", "Authorization"),
+            ("Authorization: Basic YW5uOmh1bnRlcjI= x", "YW5uOmh1bnRlcjI", " x"),
+            ("{\"cookie\": \"a=1; sid=hunter2\", \"n\": 7}", "hunter2", "\"n\": 7"),
             ("GET http://ann:hunter2@host/x", "hunter2", "@host/x"),
             ("http://127.0.0.1:4000/?token=Zm9vYmFy&tab=1", "Zm9vYmFy", "&tab=1"),
             (r#"{"password":"hunter2","user":"ann"}"#, "hunter2", r#""user":"ann""#),
@@ -103,6 +106,7 @@ mod tests {
         for text in [
             "node h1 started in 231 ms",
             "resolving http://127.0.0.1:8080/path?x=1",
+            "a basic network of four routers",
             "the token was spent by run abcdefghij",
             "image sha256:0f3c9a…",
         ] {

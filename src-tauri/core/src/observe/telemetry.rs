@@ -16,11 +16,23 @@ const BACKLOG: usize = 32;
 struct Channel {
     history: VecDeque<Arc<Telemetry>>,
     live: broadcast::Sender<Arc<Telemetry>>,
+    /// Somebody has taken it upon them to publish.
+    sampled: bool,
 }
 
 impl Channel {
     fn new() -> Self {
-        Self { history: VecDeque::with_capacity(HISTORY), live: broadcast::channel(BACKLOG).0 }
+        Self { history: VecDeque::with_capacity(HISTORY), live: broadcast::channel(BACKLOG).0, sampled: false }
+    }
+
+    fn publish(&mut self, sample: Telemetry) {
+        let sample = Arc::new(sample);
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(sample.clone());
+        // An error only says that nobody is listening now.
+        let _nobody = self.live.send(sample);
     }
 }
 
@@ -37,15 +49,34 @@ impl Hub {
 
     /// Hands a sample to all readers of its run and keeps it for later ones.
     pub fn publish(&self, sample: Telemetry) {
-        let sample = Arc::new(sample);
+        self.lock().entry(sample.run.clone()).or_insert_with(Channel::new).publish(sample);
+    }
+
+    /// True for the first who asks, until the claim is given back: that one starts the run's sampler.
+    pub fn claim_sampler(&self, run: &str) -> bool {
         let mut channels = self.lock();
-        let channel = channels.entry(sample.run.clone()).or_insert_with(Channel::new);
-        if channel.history.len() == HISTORY {
-            channel.history.pop_front();
+        let channel = channels.entry(run.to_owned()).or_insert_with(Channel::new);
+        !std::mem::replace(&mut channel.sampled, true)
+    }
+
+    /// Gives the claim back: the sampler failed or never started.
+    pub fn release_sampler(&self, run: &str) {
+        if let Some(channel) = self.lock().get_mut(run) {
+            channel.sampled = false;
         }
-        channel.history.push_back(sample.clone());
-        // An error only says that nobody is listening now.
-        let _nobody = channel.live.send(sample);
+    }
+
+    /// Publishes while somebody reads. False when nobody does or the run was ended: the claim is given back in the same
+    /// instant, so that a reader who comes now finds it free and starts the next sampler.
+    pub fn publish_or_rest(&self, sample: Telemetry) -> bool {
+        let mut channels = self.lock();
+        let Some(channel) = channels.get_mut(&sample.run) else { return false };
+        channel.sampled = channel.live.receiver_count() > 0;
+        let read = channel.sampled;
+        if read {
+            channel.publish(sample);
+        }
+        read
     }
 
     /// The history, oldest first, then live samples without a gap or a duplicate between the two; ends with [`Self::end`].
@@ -115,6 +146,22 @@ mod tests {
         assert!(hub.recent("a").is_empty());
         assert_eq!(hub.recent("b").len(), 1);
         assert_eq!(hub.readers("a"), 0);
+    }
+
+    #[tokio::test]
+    async fn one_sampler_at_a_time_and_it_rests_when_nobody_reads() {
+        let hub = Hub::new();
+        let reader = hub.subscribe("a");
+        assert!(hub.claim_sampler("a") && !hub.claim_sampler("a") && hub.claim_sampler("b"));
+        assert!(hub.publish_or_rest(sample("a", 1)));
+        drop(reader);
+        assert!(!hub.publish_or_rest(sample("a", 2)));
+        assert!(hub.claim_sampler("a"), "the claim came back with the rest");
+        hub.release_sampler("a");
+        assert!(hub.claim_sampler("a"));
+        assert_eq!(hub.recent("a").len(), 1);
+        hub.end("a");
+        assert!(!hub.publish_or_rest(sample("a", 3)) && hub.recent("a").is_empty());
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! Several processes may have the same file open; rusqlite is named nowhere else.
 
 pub mod audit;
+mod disk;
 pub mod events;
 pub mod intents;
 pub mod results;
@@ -13,6 +14,8 @@ pub mod runs;
 pub mod settings;
 pub mod tokens;
 pub mod usage;
+
+pub use disk::free_bytes;
 
 use crate::error::{Code, Error, Result};
 use rusqlite::TransactionBehavior;

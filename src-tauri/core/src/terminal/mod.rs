@@ -2,7 +2,8 @@
 //! where it was, and held back (not dropped) while a reader is slow.
 //!
 //! A terminal belongs to the process that opened it, because its connection to Docker does; the shell in the node is
-//! marked with [`MARK`] so that closing the terminal can hang it up.
+//! marked with [`MARK`] so that closing the terminal can hang it up. Docker leaves a shell running when the connection to
+//! it breaks, so what a killed process leaves behind is found by the same mark: [`Terminals::sweep`].
 
 mod cast;
 mod follow;
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// Environment variable that marks a terminal's shell in the node; its value is the terminal's id.
+/// Environment variable that marks a terminal's shell in the node: `<process>:<terminal>`.
 pub const MARK: &str = "FORGE_TERMINAL";
 /// Largest number of columns or rows.
 const MAX_SIDE: u16 = 1000;
@@ -32,13 +33,16 @@ const MAX_SIDE: u16 = 1000;
 const ENDED_KEPT: usize = 8;
 /// bash where there is one; `-l` so that the image's profile sets prompt and path.
 const SHELL: &str = "if command -v bash >/dev/null 2>&1; then exec bash -l; else exec sh -l; fi";
-/// Hangs up the marked shell: it is the leader of its session, what it started in the background is not.
-const HANG_UP: &str = r#"
+/// Prints the mark of each terminal's shell, or hangs up the one whose mark is `$1`. What a shell started carries its
+/// mark too, but only the shell itself came into the container from outside, and so has parent 0.
+const SHELLS: &str = r#"
 for dir in /proc/[0-9]*; do
-  tr '\0' '\n' < "$dir/environ" 2>/dev/null | grep -qx "FORGE_TERMINAL=$1" || continue
   stat=$(cat "$dir/stat" 2>/dev/null) || continue
   set -- "$1" ${stat##*) }
-  [ "$5" = "${dir#/proc/}" ] && kill -HUP "$5"
+  [ "$3" = 0 ] || continue
+  mark=$(tr '\0' '\n' < "$dir/environ" 2>/dev/null | sed -n 's/^FORGE_TERMINAL=//p')
+  [ -n "$mark" ] || continue
+  if [ -z "$1" ]; then echo "$mark"; elif [ "$mark" = "$1" ]; then kill -HUP "${dir#/proc/}"; fi
 done
 exit 0"#;
 const HANG_UP_LIMIT: Duration = Duration::from_secs(5);
@@ -79,6 +83,7 @@ pub struct Open {
 pub struct Terminals {
     engine: Arc<dyn Engine>,
     limits: Limits,
+    owner: String,
     /// In the order they were opened.
     sessions: Mutex<Vec<Arc<Session>>>,
     slots: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -90,7 +95,14 @@ impl Terminals {
     }
 
     pub fn with_limits(engine: Arc<dyn Engine>, limits: Limits) -> Self {
-        Self { engine, limits, sessions: Mutex::default(), slots: Mutex::default() }
+        Self { engine, limits, owner: String::new(), sessions: Mutex::default(), slots: Mutex::default() }
+    }
+
+    /// Names the process that opens these terminals, so that another can tell when it is gone (see [`Self::sweep`]).
+    #[must_use]
+    pub fn owned_by(mut self, process: &str) -> Self {
+        self.owner = process.to_owned();
+        self
     }
 
     /// Starts a shell in the container, as the image's user. `Code::TooLarge` when the run has its fill of terminals,
@@ -104,7 +116,7 @@ impl Terminals {
             env: vec![
                 ("TERM".into(), "xterm-256color".into()),
                 ("LANG".into(), "C.UTF-8".into()),
-                (MARK.into(), id.clone()),
+                (MARK.into(), self.mark(&id)),
             ],
             user: None,
             workdir: None,
@@ -190,13 +202,33 @@ impl Terminals {
         .await;
     }
 
+    /// Hangs up the shells in a container whose process is gone (killed, so that it could not do it itself), and returns
+    /// how many there were. `alive` is asked with the name given to [`Self::owned_by`].
+    pub async fn sweep(&self, container: &str, alive: impl Fn(&str) -> bool) -> Result<usize> {
+        let marks = self.shells(container, "").await?;
+        let orphans = marks.lines().filter(|mark| mark.split_once(':').is_some_and(|(owner, _)| !alive(owner)));
+        let mut hung_up = 0;
+        for mark in orphans {
+            self.shells(container, mark).await?;
+            hung_up += 1;
+        }
+        Ok(hung_up)
+    }
+
+    fn mark(&self, id: &str) -> String {
+        format!("{}:{id}", self.owner)
+    }
+
+    async fn shells(&self, container: &str, mark: &str) -> Result<String> {
+        let argv = ["sh", "-c", SHELLS, "sh", mark].map(String::from).to_vec();
+        let spec = ExecSpec { argv, ..ExecSpec::default() };
+        let out = self.engine.exec(container, &spec, None, HANG_UP_LIMIT).await?;
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
     async fn hang_up(&self, session: &Session) {
-        let spec = ExecSpec {
-            argv: ["sh", "-c", HANG_UP, "sh", &session.id].map(String::from).to_vec(),
-            ..ExecSpec::default()
-        };
         // A node that is stopped, paused or gone has no shell to hang up, or none that minds.
-        if let Err(e) = self.engine.exec(&session.container, &spec, None, HANG_UP_LIMIT).await {
+        if let Err(e) = self.shells(&session.container, &self.mark(&session.id)).await {
             tracing::debug!(terminal = session.id, node = session.node, error = %e, "the shell was not hung up");
         }
     }

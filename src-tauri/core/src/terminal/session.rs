@@ -20,6 +20,9 @@ const MAX_INPUT: usize = 1 << 20;
 /// Input goes out in pieces of this size.
 const INPUT_CHUNK: usize = 16 << 10;
 const INPUT_LIMIT: Duration = Duration::from_secs(30);
+/// How often, and at what distance, Docker is asked why a terminal ended (one second in all).
+const AFTERMATH: u32 = 20;
+const AFTERMATH_STEP: Duration = Duration::from_millis(50);
 
 pub struct Session {
     pub id: String,
@@ -240,26 +243,29 @@ impl Session {
     }
 
     async fn why(&self, pid: u32, broken: Option<Error>) -> String {
-        let mut exit = None;
-        // Docker notes an exit or a stop a moment after the output has ended.
-        for _ in 0..10 {
+        let (mut exit, mut stopped) = (None, false);
+        // Docker notes an exit or a stop a moment after the output has ended, and a restart passes through a stop.
+        for _ in 0..AFTERMATH {
             match self.engine.pid(&self.container).await {
                 Ok(now) if now != pid => return "the node was restarted".into(),
+                Ok(_) => stopped = false,
                 Err(e) if e.code == Code::DockerUnavailable => return format!("Docker is out of reach ({e})"),
-                Err(_) => return "the node stopped".into(),
-                Ok(_) => {}
+                Err(_) => stopped = true,
             }
-            exit = self.engine.exec_exit(&self.exec).await.ok().flatten();
-            // 137 is also what a shell ends with when its node is being killed: look again before saying so.
-            if exit.is_some_and(|code| code != 137) {
-                break;
+            if !stopped {
+                exit = self.engine.exec_exit(&self.exec).await.ok().flatten();
+                // 137 is also what a shell ends with when its node is being killed: look again before saying so.
+                if exit.is_some_and(|code| code != 137) {
+                    break;
+                }
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(AFTERMATH_STEP).await;
         }
-        match (exit, broken) {
-            (Some(code), _) => format!("the shell ended with {code}"),
-            (None, Some(e)) => format!("the connection to Docker was lost ({e})"),
-            (None, None) => "the connection to Docker was lost".into(),
+        match (stopped, exit, broken) {
+            (true, ..) => "the node stopped".into(),
+            (_, Some(code), _) => format!("the shell ended with {code}"),
+            (_, None, Some(e)) => format!("the connection to Docker was lost ({e})"),
+            (_, None, None) => "the connection to Docker was lost".into(),
         }
     }
 }

@@ -161,7 +161,7 @@ async fn what_is_printed_is_read_what_is_typed_arrives_and_a_reload_replays() {
     let (engine, terminals, id, mut far) = one(limits()).await;
     assert_eq!(far.spec.tty, Some((80, 24)));
     assert!(far.spec.env.contains(&("TERM".into(), "xterm-256color".into())));
-    assert!(far.spec.env.contains(&(MARK.into(), id.clone())));
+    assert!(far.spec.env.contains(&(MARK.into(), format!(":{id}"))));
     let mut stream = terminals.stream(&id, 0).unwrap();
     far.prints.write_all("hé$ ".as_bytes()).await.unwrap();
     assert_eq!(text(&mut stream, 5).await, "hé$ ");
@@ -272,7 +272,7 @@ async fn closing_hangs_up_and_the_end_of_a_run_does_not() {
     let mut stream = terminals.stream(&id, 0).unwrap();
     terminals.close(&id).await.unwrap();
     assert_eq!(next(&mut stream).await, TerminalFrame::Closed { reason: "you closed it".into() });
-    assert_eq!(*engine.hung_up.lock().unwrap(), std::slice::from_ref(&id));
+    assert_eq!(*engine.hung_up.lock().unwrap(), [format!(":{id}")]);
     assert_eq!(terminals.close(&id).await.unwrap_err().code, Code::NotFound);
     let second = terminals.open(&wanted("run", None)).await.unwrap();
     let mut stream = terminals.stream(&second.id, 0).unwrap();

@@ -1,0 +1,16 @@
+# From a fresh clone: `make run` opens the app, `make test` tests everything. Both install what is missing, saying what and why.
+.PHONY: run test build release fmt docker-up docker-down
+run:
+	@scripts/run.sh
+test:
+	@scripts/test.sh
+build:
+	@scripts/setup.sh base desktop
+	@scripts/build.sh ui cli app
+release:
+	@scripts/setup.sh base desktop
+	@PROFILE=release scripts/build.sh ui cli app
+fmt:
+	@cargo fmt --all
+docker-up docker-down:
+	@scripts/docker.sh $(@:docker-%=%)

@@ -1,0 +1,81 @@
+# Is there room for one more run?
+# input: mode (practice | plan), plan, blocked, request {cpu, memory_mb}, machine {cpus, memory_mb},
+#        usage {today, last_minute, concurrent, cpu, memory_mb} of the subject, machine_usage {memory_mb} of everybody
+# (cpu in CPUs, memory in MiB, both promised to runs that are alive)
+package frostgate.forge.quota
+
+import rego.v1
+
+default allow := false
+
+allow if count(reasons) == 0
+
+decision := {"allow": allow, "reasons": reasons}
+
+plans := {
+	"free": {"per_day": 5, "at_once": 1, "cpu": 1, "memory_mb": 512, "per_minute": 2},
+	"basic": {"per_day": 20, "at_once": 2, "cpu": 2, "memory_mb": 1024, "per_minute": 5},
+	"standard": {"per_day": 50, "at_once": 5, "cpu": 4, "memory_mb": 2048, "per_minute": 10},
+	"premium": {"per_day": 200, "at_once": 10, "cpu": 8, "memory_mb": 8192, "per_minute": 30},
+	"enterprise": {"per_day": 1000, "at_once": 50, "cpu": 16, "memory_mb": 16384, "per_minute": 100},
+}
+
+# Alone on a laptop: what the machine can carry. A CPU limit is a ceiling that labs rarely reach, so four times the
+# machine's processors may be promised; memory is promised once, and a quarter of it stays for everything else.
+machine := {
+	"at_once": max([1, min([16, floor(input.machine.memory_mb / 512)])]),
+	"cpu": max([4, input.machine.cpus * 4]),
+	"memory_mb": floor((input.machine.memory_mb * 3) / 4),
+	"per_minute": 60,
+}
+
+limits := machine if input.mode == "practice"
+
+limits := plans[input.plan] if input.mode == "plan"
+
+whole if {
+	is_number(input.request.cpu)
+	is_number(input.request.memory_mb)
+	input.request.cpu > 0
+	input.request.memory_mb > 0
+	every key in ["today", "last_minute", "concurrent", "cpu", "memory_mb"] {
+		is_number(input.usage[key])
+	}
+	is_number(input.machine_usage.memory_mb)
+	is_number(input.machine.cpus)
+	is_number(input.machine.memory_mb)
+}
+
+reasons contains "It cannot be told what is in use, so nothing more is started." if not whole
+
+reasons contains "No limits are known here: neither practice on this machine nor a known plan." if not limits
+
+reasons contains "This account has been blocked from starting labs; ask your instructor." if {
+	not object.get(input, "blocked", false) == false
+}
+
+reasons contains sprintf("The %v plan allows %v labs a day; today's are used up.", [input.plan, limits.per_day]) if {
+	input.mode == "plan"
+	input.usage.today >= limits.per_day
+}
+
+reasons contains sprintf("%v labs are alive already, and %v at once are allowed here. Stop one first.", [input.usage.concurrent, limits.at_once]) if {
+	input.usage.concurrent >= limits.at_once
+}
+
+reasons contains sprintf("%v labs were started within a minute; wait a little.", [input.usage.last_minute]) if {
+	input.usage.last_minute >= limits.per_minute
+}
+
+reasons contains sprintf("The lab may use %v CPUs; with those that are alive that would be %v of the %v allowed here.", [input.request.cpu, input.usage.cpu + input.request.cpu, limits.cpu]) if {
+	input.usage.cpu + input.request.cpu > limits.cpu
+}
+
+reasons contains sprintf("The lab needs %v MiB of memory; with those that are alive that would be %v of the %v MiB allowed here.", [input.request.memory_mb, input.usage.memory_mb + input.request.memory_mb, limits.memory_mb]) if {
+	input.usage.memory_mb + input.request.memory_mb > limits.memory_mb
+}
+
+# Whatever the plan: the laptop stays usable.
+reasons contains sprintf("All labs together would need %v MiB, more than the %v MiB this machine can give them.", [input.machine_usage.memory_mb + input.request.memory_mb, machine.memory_mb]) if {
+	input.machine_usage.memory_mb + input.request.memory_mb > machine.memory_mb
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Installs what is missing, saying what and why. Usage: setup.sh [base] [desktop] [test]  (default: all)
+# Only Debian and its relatives are served by apt; elsewhere it says what to install and stops.
+source "$(dirname "$0")/lib.sh"
+SETS=" ${*:-base desktop test} "
+
+# The one list: set | package | what shows that it is there (a command, or a file) | why.
+PACKAGES='
+base|build-essential|cc|the C compiler and linker that Rust and SQLite build with
+base|pkg-config|pkg-config|finds system libraries while building
+base|mold|mold|links in a tenth of the time (.cargo/config.toml asks for it)
+base|git|git|tells the version, and whether generated files are current
+base|curl|curl|fetches the Rust toolchain when there is none
+base|ca-certificates|/etc/ssl/certs/ca-certificates.crt|lets downloads be verified
+base|openssl|openssl|verifies verdicts with nothing of ours
+base|docker.io|docker|labs are Docker containers
+base|docker.io|dockerd|runs the containers, where no other engine answers
+base|iptables|iptables|dockerd does not start without it
+base|mmdebstrap|mmdebstrap|makes the base image from Debian packages when no image registry can be reached
+desktop|libwebkit2gtk-4.1-dev|/usr/share/doc/libwebkit2gtk-4.1-dev|the web view of the desktop window
+desktop|libssl-dev|/usr/share/doc/libssl-dev|cryptography headers for the desktop build
+desktop|xdg-utils|xdg-open|opens forwarded lab pages in your browser
+test|xvfb|Xvfb|a display without a screen, for the window under test
+test|webkit2gtk-driver|WebKitWebDriver|drives the window under test
+test|chromium|chromium|the browser under test
+test|fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|so that screenshots show letters
+test|docker-compose|docker-compose|the peer in `forge bench spawn`
+'
+NODE_AT_LEAST=20.19.0
+RUST_AT_LEAST=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+apt_packages() {
+  local missing=() set package probe why
+  while IFS='|' read -r set package probe why; do
+    [[ -n $set && $SETS == *" $set "* ]] || continue
+    case $probe in /*) [ -e "$probe" ] && continue ;; *) have "$probe" || [ -x "/usr/sbin/$probe" ] && continue ;; esac
+    [[ " ${missing[*]} " == *" $package "* ]] && continue
+    missing+=("$package")
+    say "  $package: $why"
+  done <<<"$PACKAGES"
+  install "${missing[@]}"
+}
+
+install() {
+  [ $# -gt 0 ] || return 0
+  have apt-get || fail "This machine has no apt. Install by its own means: $*"
+  say "Installing: $*"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || fail "apt-get update failed." "Check the network and /etc/apt/sources.list."
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$STATE/apt.log" 2>&1 || {
+    tail -n 15 "$STATE/apt.log" >&2
+    fail "apt could not install: $*" "The whole log is in .cache/apt.log."
+  }
+}
+
+rust() {
+  local version
+  version=$(rustc --version 2>/dev/null | cut -d' ' -f2 || true)
+  if [ -z "$version" ]; then
+    say "  rust: the engine and the app are written in it, and Debian 12's is too old"
+    curl --proto '=https' --tlsv1.2 -sSf --retry 3 https://sh.rustup.rs -o "$STATE/rustup.sh" ||
+      fail "The Rust installer could not be fetched." "Install Rust $RUST_AT_LEAST or newer by another way (https://rustup.rs), then try again."
+    sh "$STATE/rustup.sh" -y -q --no-modify-path --profile minimal -c rustfmt -c clippy
+  elif ! at_least "$version" "$RUST_AT_LEAST"; then
+    fail "Rust $version is here, $RUST_AT_LEAST is needed." "rustup update stable"
+  fi
+  if [[ $SETS == *" test "* ]]; then
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+  fi
+}
+
+node_js() {
+  local version
+  version=$(node --version 2>/dev/null | tr -d v || true)
+  if [ -n "$version" ] && at_least "$version" "$NODE_AT_LEAST" && have npm; then return 0; fi
+  if ! have npm; then
+    say "  npm: fetches what the UI is built with"
+    install npm
+    version=$(node --version | tr -d v)
+  fi
+  at_least "$version" "$NODE_AT_LEAST" && return 0
+  say "  node 22 in .tools: the UI's build needs $NODE_AT_LEAST or newer, here is $version"
+  npm install --silent --no-audit --no-fund --prefix "$TOOLS/node" "node-linux-$NODE_ARCH@22"
+}
+
+node_modules() {
+  local want
+  want=$(sha256sum ui/package-lock.json | cut -d' ' -f1)
+  [ "$(cat ui/node_modules/.forge-lock 2>/dev/null || true)" = "$want" ] && return 0
+  say "  node modules: as ui/package-lock.json says"
+  npm --prefix ui ci --silent --no-audit --no-fund || fail "npm could not fetch the UI's modules." "Check the network, then try again."
+  echo "$want" >ui/node_modules/.forge-lock
+}
+
+apt_packages
+rust
+node_js
+node_modules
+note "Nothing else is missing."

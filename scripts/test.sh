@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# make test: everything there is to test, from the quickest answer to the slowest. Ends at the first failure.
+source "$(dirname "$0")/lib.sh"
+BEGAN=$(date +%s)
+WORK=$(mktemp -d)
+FORGE=$ROOT/target/debug/forge
+export FORGE_HOME=$WORK/home FORGE_BIN=$FORGE FORGE_APP=$ROOT/target/debug/frostgate-forge
+DOCKER_WAS_UP=no
+
+cleanup() {
+  local status=$?
+  trap - EXIT INT TERM ERR
+  if [ -x "$FORGE" ] && [ -d "$FORGE_HOME" ]; then "$FORGE" stop --all >/dev/null 2>&1 || note "Stopping our test labs failed; the next start sweeps them."; fi
+  [ "$DOCKER_WAS_UP" = yes ] || scripts/docker.sh down || true
+  rm -rf "$WORK"
+  exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The generated types, before and after the tests that write them.
+contract() {
+  cp -r ui/src/gen "$WORK/gen"
+  cargo test --locked --quiet -p forge-core --test contract
+  cargo test --locked --quiet -p forge-core --lib export_bindings
+  diff -ru "$WORK/gen" ui/src/gen || fail "ui/src/gen does not say what src-tauri/core/src/api.rs says." "It was written anew just now: look at it and commit it."
+}
+
+dependencies() {
+  cargo deny --locked --log-level error check bans licenses sources
+  if timeout 20 git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+    cargo deny --locked --log-level error check advisories
+  else
+    say "NOTICE: the advisory database cannot be reached from here; known vulnerabilities were NOT looked up."
+  fi
+}
+
+docker_up() {
+  if timeout 10 docker version >/dev/null 2>&1; then DOCKER_WAS_UP=yes; fi
+  scripts/docker.sh up
+}
+
+ui_checks() {
+  npm --prefix ui run --silent check
+  npm --prefix ui run --silent lint
+  npm --prefix ui test --silent
+}
+
+stage setup scripts/setup.sh base desktop test
+stage tools scripts/tools.sh
+stage format cargo fmt --all --check
+stage dependencies dependencies
+stage "ui checks" ui_checks
+stage ui scripts/build.sh ui
+stage clippy cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+stage contract contract
+stage docker docker_up
+stage build scripts/build.sh cli app
+stage images "$FORGE" images prepare
+stage "unit and engine tests" cargo test --locked --quiet --workspace
+stage "command line" tests/cli/run.sh
+stage browser node --test --test-concurrency=1 tests/browser/
+stage "desktop window" node --test --test-concurrency=1 tests/desktop/
+printf '\n%sPASSED%s %s stages in %s s (%s)\n' "$GREEN" "$OFF" "${#STAGES[@]}" "$(($(date +%s) - BEGAN))" "$(IFS=,; echo "${STAGES[*]}")"

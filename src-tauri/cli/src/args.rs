@@ -1,0 +1,207 @@
+//! The command line's grammar.
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "forge",
+    version,
+    about = "FrostGate Forge: real network and security labs on this machine, graded and signed",
+    after_help = crate::exit::TABLE,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Answer in JSON, errors included: {"error":{"code","message","hints","details"}}
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Act as an instructor (reference solutions)
+    #[arg(long, global = true, env = "FORGE_INSTRUCTOR", value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub instructor: bool,
+    /// Labs from this folder instead of the built-in ones, for authors
+    #[arg(long, global = true, env = "FORGE_LABS", value_name = "DIR")]
+    pub labs: Option<PathBuf>,
+    /// Log to stderr as well (what is logged: RUST_LOG)
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check Docker, kernel features, memory and images; says how to mend each
+    Doctor,
+    /// List the labs, or show one
+    Labs { lab: Option<String> },
+    /// List the images labs are made of, or prepare them
+    Images {
+        #[command(subcommand)]
+        what: Option<ImagesCommand>,
+    },
+    /// Start a lab and wait until it is ready; Ctrl-C gives it up and leaves nothing
+    Start {
+        lab: String,
+        /// Same id, same run, same answer
+        #[arg(long)]
+        request_id: Option<String>,
+        /// Same seed, same lab
+        #[arg(long)]
+        seed: Option<String>,
+    },
+    /// List runs
+    Ps {
+        /// Stopped ones too
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Open a terminal on a node
+    Enter { run: String, node: String },
+    /// Run a program in a node; its exit code becomes this command's
+    Exec {
+        run: String,
+        node: String,
+        #[arg(last = true, required = true, value_name = "CMD")]
+        argv: Vec<String>,
+    },
+    /// Check the lab and say what is still wrong
+    Check {
+        run: String,
+        /// Only this criterion (repeatable)
+        #[arg(long = "criterion", value_name = "ID")]
+        criteria: Vec<String>,
+        /// Leave out checks that disturb the lab
+        #[arg(long)]
+        gentle: bool,
+        /// Exit with 1 unless every point was reached
+        #[arg(long)]
+        require_full: bool,
+    },
+    /// Reveal a hint (costs points of its criterion)
+    Hint { run: String, hint: String },
+    /// Grade, collect evidence, and write a signed verdict
+    Submit { run: String },
+    /// List submitted results
+    Results,
+    /// Verify a results folder
+    Verify {
+        dir: PathBuf,
+        /// Recompute every outcome from the evidence as well
+        #[arg(long)]
+        regrade: bool,
+    },
+    /// Stop a run, or all
+    Stop {
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        run: Option<String>,
+        #[arg(long)]
+        all: bool,
+    },
+    /// Freeze a run and its clock
+    Pause { run: String },
+    /// Go on with a paused run
+    Resume { run: String },
+    /// Give a run more time
+    Extend {
+        run: String,
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+    /// Restart a node; its links come back by themselves
+    Restart { run: String, node: String },
+    /// Forward a node's TCP port to 127.0.0.1 until Ctrl-C
+    Forward { run: String, node: String, port: u16 },
+    /// Apply the reference solution (instructors)
+    Solve { run: String },
+    /// Prove a lab: untouched scores nothing, the solution everything, each wrong answer fails what it should
+    Prove {
+        lab: String,
+        #[arg(long = "seed", value_name = "SEED")]
+        seeds: Vec<String>,
+    },
+    /// Walk one lab from start to a verified verdict, narrated
+    Demo {
+        lab: String,
+        #[arg(long)]
+        seed: Option<String>,
+        /// Leave the run standing at the end
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Show what happened, in order
+    Events {
+        run: Option<String>,
+        /// Only after this sequence number
+        #[arg(long, default_value_t = 0)]
+        since: i64,
+        /// Go on as things happen, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Serve the same UI for a browser
+    Serve(ServeOptions),
+    /// Measure this machine
+    Bench {
+        #[command(subcommand)]
+        what: BenchCommand,
+    },
+    /// Print the JSON Schema of lab templates, for editors
+    Schema,
+    /// End runs whose time is up, until there is none (started by `forge start`)
+    #[command(hide = true)]
+    Keep,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// Build what is missing or out of date
+    Prepare { images: Vec<String> },
+}
+
+#[derive(Debug, Args)]
+pub struct ServeOptions {
+    /// Address and port; port 0 picks a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// A name under which browsers may reach this server (repeatable; addresses and localhost always may)
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Ring labs: cold start to ready and removal, beside the bare containers and docker-compose
+    Spawn {
+        /// Ring size (repeatable)
+        #[arg(long, default_values_t = [3, 10, 25], value_parser = clap::value_parser!(u32).range(3..=64))]
+        nodes: Vec<u32>,
+        /// Rounds per size; the median is told
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        rounds: u32,
+    },
+    /// All gates for one spawn, decided many times
+    Policy {
+        #[arg(long, default_value_t = 1000)]
+        rounds: u32,
+    },
+    /// A full gentle check of a running lab
+    Probes {
+        run: String,
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
+    },
+    /// Keystroke echo and output throughput of a terminal on a running lab's node
+    Terminal { run: String, node: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,90 @@
+//! One short function per command: ask the engine, word the answer.
+
+mod demo;
+mod grade;
+mod look;
+mod node;
+mod prepare;
+pub mod start;
+
+use crate::Cx;
+use crate::args::{Command, ImagesCommand};
+use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RevealHint, RunRequest, RunSummary};
+use forge_core::error::{Error, Result};
+use std::process::ExitCode;
+
+/// # Errors
+/// What the engine answered, or `Io` when the answer could not be written.
+pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
+    let engine = &cx.engine;
+    match command {
+        Command::Doctor => return look::doctor(cx).await,
+        Command::Labs { lab: None } => look::labs(cx).await?,
+        Command::Labs { lab: Some(lab) } => look::lab(cx, lab).await?,
+        Command::Images { what: None } => prepare::list(cx).await?,
+        Command::Images { what: Some(ImagesCommand::Prepare { images }) } => prepare::prepare(cx, images).await?,
+        Command::Start { lab, request_id, seed } => start::told(cx, lab, request_id, seed).await?,
+        Command::Ps { all } => look::ps(cx, all).await?,
+        Command::Enter { run, node } => node::enter(cx, run, node).await?,
+        Command::Exec { run, node, argv } => return node::exec(cx, &run, &node, argv).await,
+        Command::Check { run, criteria, gentle, require_full } => {
+            return grade::check(cx, run, criteria, gentle, require_full).await;
+        }
+        Command::Hint { run, hint } => {
+            let hint = engine.reveal_hint(&cx.caller, RevealHint { run, hint }).await?;
+            cx.out.answer(&hint, |out, h| out.line(h.text.as_deref().unwrap_or_default()))?;
+        }
+        Command::Submit { run } => grade::submit(cx, run).await?,
+        Command::Results => grade::results(cx).await?,
+        Command::Verify { dir, regrade } => return grade::verify(cx, &dir, regrade).await,
+        Command::Stop { run, .. } => {
+            let report = match run {
+                Some(run) => engine.stop_run(&cx.caller, RunRequest { run }).await?,
+                None => engine.stop_all(&cx.caller, Empty {}).await?,
+            };
+            cx.out.answer(&report, |out, r| match r.stopped.as_slice() {
+                [] => out.line("Nothing was running."),
+                runs => out.line(format!("Stopped {} in {}.", runs.join(", "), crate::out::span(r.ms))),
+            })?;
+        }
+        Command::Pause { run } => {
+            summary(cx, engine.pause_run(&cx.caller, RunRequest { run }).await?, "is paused; its clock stands still")?
+        }
+        Command::Resume { run } => summary(cx, engine.resume_run(&cx.caller, RunRequest { run }).await?, "goes on")?,
+        Command::Extend { run, minutes } => {
+            summary(cx, engine.extend_run(&cx.caller, ExtendRun { run, minutes }).await?, "has more time")?;
+        }
+        Command::Restart { run, node } => {
+            let done = engine.restart_node(&cx.caller, NodeRequest { run, node: node.clone() }).await?;
+            cx.out.answer(&done, |out, _| out.line(format!("{node} was restarted and wired again.")))?;
+        }
+        Command::Forward { run, node, port } => {
+            let forward = engine.forward_port(&cx.caller, ForwardPort { run, node, port }).await?;
+            cx.out.answer(&forward, |out, f| {
+                out.line(f.url.as_deref().unwrap_or(&f.local))?;
+                out.progress(crate::out::Ink::Dim, "Ctrl-C closes it.");
+                Ok(())
+            })?;
+            crate::signal::asked_to_end().await;
+            engine.close_forward(&cx.caller, IdRequest { id: forward.id }).await?;
+        }
+        Command::Solve { run } => {
+            let done = engine.solve_run(&cx.caller, RunRequest { run: run.clone() }).await?;
+            cx.out.answer(&done, |out, _| out.line(format!("The reference solution is applied to {run}.")))?;
+        }
+        Command::Demo { lab, seed, keep } => return demo::run(cx, lab, seed, keep).await,
+        Command::Events { run, since, follow } => look::events(cx, run, since, follow).await?,
+        Command::Serve(_) | Command::Bench { .. } | Command::Schema | Command::Prove { .. } | Command::Keep => {
+            return Err(Error::internal("a command that needs no engine reached the engine"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(cx: &Cx, run: RunSummary, words: &str) -> Result<()> {
+    cx.out.answer(&run, |out, r| {
+        let left =
+            r.remaining_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| format!(" ({} left)", crate::out::span(ms)));
+        out.line(format!("{} {words}{}.", r.run, left.unwrap_or_default()))
+    })
+}

@@ -1,0 +1,73 @@
+//! Opening the engine: the one file of this shell that names it by its type.
+
+use crate::exit;
+use crate::out::{Ink, Out, span};
+use forge_core::api::Caller;
+use forge_core::error::{Error, Result};
+use forge_core::forge::{Forge, KeeperEnd, Options};
+use forge_core::shell::Shellable;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Seeds a lab is proved on when none are named: enough to catch an answer that fits one draw only.
+const SEEDS: [&str; 2] = ["prove-1", "prove-2"];
+
+/// The engine on this data folder. A server keeps the runs itself; a command leaves a keeper process behind.
+///
+/// # Errors
+/// Why the data folder, its keys, policies or labs cannot be opened.
+pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>) -> Result<Arc<Forge>> {
+    let keep = shell != "cli";
+    let keeper = if keep { Vec::new() } else { vec![std::env::current_exe()?.into_os_string(), "keep".into()] };
+    Forge::open(Options { home, shell: shell.to_owned(), labs, keep, keeper }).await
+}
+
+/// The keeper process: ends runs whose time is up, until none is alive or another process keeps.
+pub async fn keep(home: PathBuf) -> Result<ExitCode> {
+    let forge = Forge::open(Options { home, shell: "cli".into(), labs: None, keep: false, keeper: Vec::new() }).await?;
+    let end = tokio::select! {
+        end = forge.keep() => end?,
+        () = crate::signal::asked_to_end() => KeeperEnd::ShutDown,
+    };
+    tracing::info!(?end, "the keeper ends");
+    forge.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn prove(
+    home: PathBuf,
+    labs: Option<PathBuf>,
+    caller: &Caller,
+    out: &Out,
+    lab: &str,
+    seeds: Vec<String>,
+) -> Result<ExitCode> {
+    let seeds = if seeds.is_empty() { SEEDS.map(str::to_owned).to_vec() } else { seeds };
+    let forge = open(home, "cli", labs).await?;
+    let instructor = Caller { instructor: true, ..caller.clone() };
+    let told = |proof: &forge_core::forge::Proof| {
+        let (mark, ink) = if proof.ok { ("✓", Ink::Good) } else { ("✗", Ink::Bad) };
+        out.progress(
+            ink,
+            format!("{mark} {:<28} {:<12} {:>9}  {}", proof.answer, proof.seed, span(proof.ms), proof.detail),
+        );
+    };
+    let proofs = tokio::select! {
+        proofs = forge.prove(&instructor, lab, &seeds, &told) => proofs,
+        () = crate::signal::asked_to_end() => Err(Error::cancelled()),
+    };
+    forge.shutdown().await;
+    let proofs = proofs?;
+    let ok = !proofs.is_empty() && proofs.iter().all(|p| p.ok);
+    let document = serde_json::json!({"ok": ok, "lab": lab, "proofs": proofs});
+    out.answer(&document, |out, _| out.line(if ok { "The lab is proved." } else { "The lab is not proved." }))?;
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// # Errors
+/// `Io` when it cannot be printed.
+pub fn schema(out: &Out) -> Result<ExitCode> {
+    out.document(&forge_core::template::schema::schema())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,69 @@
+//! What a role's containers may do beyond nothing: the smallest sets with which the role's programs were seen to work under
+//! cap-drop ALL, no-new-privileges and our seccomp profiles. Ports below 1024 and ping need none (see `docker::create`).
+//! A template may ask for more by name; the capabilities gate decides about that.
+
+use super::SeccompProfile;
+use crate::api::Role;
+
+/// Each one measured: without it the named program fails.
+/// - NET_ADMIN, NET_RAW, SYS_ADMIN: zebra and ospfd refuse to start ("Wanted caps"); NET_BIND_SERVICE: so does ospfd.
+/// - SETUID, SETGID: they become user frr. CHOWN: watchfrr hands its socket to group frrvty.
+/// - KILL: root stops and restarts the daemons of user frr.
+///
+/// SYS_ADMIN comes with [`SeccompProfile::Router`], which denies what makes it dangerous.
+const ROUTER: &[&str] = &["CHOWN", "KILL", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETGID", "SETUID", "SYS_ADMIN"];
+
+/// - SETUID, SETGID: named, nginx and sshd give up root. SYS_CHROOT: sshd's unprivileged half.
+/// - CHOWN: sshd hands a terminal to its user, nginx its directories. KILL: root stops what runs as bind or www-data.
+/// - DAC_OVERRIDE, FOWNER: root sets up other users' homes and keys (`useradd -m`, ~user/.ssh), within the node's own files.
+const SERVER: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID", "SYS_CHROOT"];
+
+/// - NET_ADMIN: bridges, veth pairs, addresses, tc, nft, and moving interfaces. SYS_ADMIN: setns and unshare.
+/// - SYS_PTRACE: /proc/<pid>/ns and /proc/<pid>/root of processes with capabilities that the fabric lacks.
+/// - NET_RAW: tcpdump. DAC_OVERRIDE: files and sockets of other owners in a node (frr's, a user's ~/.ssh).
+/// - SETGID: tcpdump sets its groups, even to root's.
+pub const FABRIC: &[&str] = &["DAC_OVERRIDE", "NET_ADMIN", "NET_RAW", "SETGID", "SYS_ADMIN", "SYS_PTRACE"];
+
+/// For a node of this role, without the `CAP_` prefix, sorted.
+pub fn role_caps(role: Role) -> &'static [&'static str] {
+    match role {
+        Role::Router => ROUTER,
+        Role::Server => SERVER,
+        // Scans and captures, which stay within the lab's own links; SETGID as for the learner.
+        Role::Attacker | Role::Defender => &["NET_RAW", "SETGID"],
+        // A switch bridges its interfaces.
+        Role::Switch => &["NET_ADMIN", "NET_RAW", "SETGID"],
+        // tcpdump sets its groups, even to root's; so a template need only add NET_RAW.
+        Role::Learner => &["SETGID"],
+        Role::Client | Role::Aux => &[],
+    }
+}
+
+/// Which system call filter goes with the role.
+pub fn role_seccomp(role: Role) -> SeccompProfile {
+    match role {
+        Role::Router => SeccompProfile::Router,
+        _ => SeccompProfile::Node,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn sys_admin_never_comes_without_the_filter_that_makes_it_bearable() {
+        use Role::*;
+        for role in [Learner, Router, Server, Switch, Attacker, Defender, Aux, Client] {
+            let caps = role_caps(role);
+            assert!(caps.is_sorted(), "{role:?}");
+            assert_eq!(caps.contains(&"SYS_ADMIN"), role_seccomp(role) == SeccompProfile::Router, "{role:?}");
+            for never in
+                ["SYS_MODULE", "SYS_RAWIO", "SYS_PTRACE", "SYS_BOOT", "SYS_TIME", "MKNOD", "DAC_READ_SEARCH", "BPF"]
+            {
+                assert!(!caps.contains(&never), "{role:?} has {never}");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Facts for the doctor, the preparation of images, the settings: what the façade does besides labs and runs.
+
+use super::doctor::Facts;
+use super::{Forge, now};
+use crate::api::{Caller, Job, Level, Settings, Step, StepState};
+use crate::engine::images::Progress;
+use crate::audit::{self, Fact};
+use crate::error::{Code, Error, Result};
+use crate::keys::Protection;
+use crate::lab;
+use crate::store::settings;
+use std::path::Path;
+
+impl Forge {
+    pub(super) async fn facts(&self) -> Facts {
+        let docker = self.engine.info().await;
+        let images = match &docker {
+            Ok(_) => self.image_list().await,
+            Err(e) => Err(e.clone()),
+        };
+        let tools_ready = images.as_ref().is_ok_and(|l| ["tools", "host"].iter().all(|n| l.iter().any(|i| i.name == *n && i.ready)));
+        let wiring = if tools_ready { Some(self.wiring_trial().await) } else { None };
+        Facts {
+            docker,
+            images,
+            wiring,
+            free_bytes: crate::store::free_bytes(&self.options.home),
+            keys: Ok(match self.keys.protection() {
+                Protection::OsStore => None,
+                Protection::File { warning } => Some(warning),
+            }),
+            policy_digest: Ok(self.policy.digest().to_owned()),
+            broken_labs: self.catalogue.broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
+            home: self.options.home.display().to_string(),
+            linux: cfg!(target_os = "linux"),
+        }
+    }
+
+    /// Two throw-away nodes wired by a fabric of their own: whether this engine allows what every lab needs.
+    async fn wiring_trial(&self) -> Result<u64> {
+        let images = self.resolve_all(&["host".to_owned(), "tools".to_owned()]).await?;
+        let trial = lab::trial(self.engine.clone(), &self.instance, &images).await?;
+        // What the kernel can does not change while we are open; the first finding stays.
+        let _ = self.kernel.set(trial.kernel);
+        Ok(trial.ms)
+    }
+
+    /// Starts preparing images, or joins the preparation that is under way.
+    pub(super) async fn prepare(&self, caller: &Caller, names: Vec<String>) -> Result<Job> {
+        const KIND: &str = "images";
+        if let Some(job) = self.jobs.running(KIND) {
+            return Ok(Job { job });
+        }
+        self.engine.info().await?;
+        let known: Vec<String> = self.images.list().await?.into_iter().map(|i| i.name).collect();
+        if let Some(unknown) = names.iter().find(|n| !known.contains(n)) {
+            return Err(Error::new(Code::NotFound, format!("There is no image “{unknown}”.")).hint(format!("There are {}.", known.join(", "))));
+        }
+        let names = if names.is_empty() { known } else { names };
+        let began = std::time::Instant::now();
+        let (job, cancel) = self.jobs.begin(KIND);
+        let (forge, caller, id) = (self.arc()?, caller.clone(), job.clone());
+        tokio::spawn(async move {
+            let (send, mut steps) = tokio::sync::mpsc::unbounded_channel::<Step>();
+            let telling = {
+                let (forge, caller, id) = (forge.clone(), caller.clone(), id.clone());
+                tokio::spawn(async move {
+                    while let Some(step) = steps.recv().await {
+                        forge.jobs.step(&id, step.clone());
+                        let text = format!("{}: {}", step.name, step.detail);
+                        let data = serde_json::json!({"job": id, "step": step});
+                        forge.emit(&caller, None, "job.step", Level::Debug, text, data).await;
+                    }
+                })
+            };
+            let outcome = {
+                // Only a closed channel fails, and the job then has nobody to tell.
+                let progress = move |p: Progress| {
+                    let done = p.step == "ready";
+                    let state = if done { StepState::Done } else { StepState::Running };
+                    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let detail = if p.detail.is_empty() { p.step } else { format!("{}: {}", p.step, p.detail) };
+                    drop(send.send(Step { name: p.image, state, ms, detail, percent: Some(p.percent) }));
+                };
+                forge.images.prepare(&names, &progress, &cancel).await
+            };
+            // Ends with the channel; a panic of the teller would only cost progress lines.
+            let _ = telling.await;
+            let error = outcome.err();
+            forge.jobs.end(&id, error.clone());
+            let (level, text) = match &error {
+                None => (Level::Info, "The images are prepared.".to_owned()),
+                Some(e) => (Level::Error, e.message.clone()),
+            };
+            forge.emit(&caller, None, "job.done", level, text, serde_json::json!({"job": id, "error": error})).await;
+        });
+        Ok(Job { job })
+    }
+
+    pub(super) async fn save_settings(&self, caller: &Caller, wanted: Settings) -> Result<Settings> {
+        if !(9..=24).contains(&wanted.terminal_font_size) {
+            return Err(Error::new(Code::InvalidInput, "The terminal's font size is 9 to 24 points."));
+        }
+        if !wanted.results_dir.is_empty() && !Path::new(&wanted.results_dir).is_absolute() {
+            return Err(Error::new(Code::InvalidInput, "The results folder is an absolute path.").hint("For example /home/you/verdicts."));
+        }
+        let (saved, by) = (wanted.clone(), caller.correlation.clone());
+        self.store
+            .write(move |tx| {
+                settings::set(tx, &saved)?;
+                let data = serde_json::json!({"settings": saved, "correlation": by});
+                audit::append(tx, Fact { at: now(), run: None, kind: "settings".into(), data }).map(drop)
+            })
+            .await?;
+        Ok(wanted)
+    }
+}

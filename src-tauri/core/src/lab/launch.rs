@@ -1,0 +1,295 @@
+//! From a plan to a lab that is ready. Each node goes its own way (create, files, start, wire) as fast as Docker lets it; the
+//! steps that are reported begin with the first node and end with the last.
+//!
+//! Whatever ends a launch early (a failure, or the caller), everything made is removed by label before this returns, and
+//! cancellation outranks every other error. Calls to Docker under way are never dropped, since the daemon would
+//! go on with them behind our back; a cancelled launch waits for them, then removes.
+
+use super::live::Live;
+use super::plan::{NodePlan, Plan, conditions_of, gateway_of, ports_of};
+use super::{isolation, life};
+use crate::api::{Step, StepState};
+use crate::engine::fabric::{Condition, Fabric, Place, Wiring};
+use crate::engine::{ContainerSpec, Engine};
+use crate::error::{Code, Error, Result};
+use futures_util::future::{join, join_all};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Told about each step as it begins and ends: `create`, `start`, `wire`, `startup`, `ready`, `isolation`.
+pub trait Progress: Send + Sync {
+    fn step(&self, step: Step);
+}
+
+/// How long the startup texts of all nodes may take, and then their readiness.
+const STARTUP: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_secs(60);
+
+/// Makes the lab real. `Code::Cancelled` when `cancel` fired; any other error is the first one met. In both cases nothing
+/// with the run's labels is left in Docker, or the error says so in a hint.
+pub async fn launch(
+    engine: Arc<dyn Engine>,
+    plan: &Plan,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Arc<Live>> {
+    let stages = Stages::new(progress, plan.nodes.len());
+    let outcome = bring_up(&engine, plan, &stages, cancel).await;
+    let outcome = match outcome {
+        // The caller no longer wants what has just become ready.
+        Ok(_) if cancel.is_cancelled() => Err(Error::cancelled()),
+        other => other,
+    };
+    let error = match outcome {
+        Ok(live) => return Ok(live),
+        Err(error) => error,
+    };
+    let error = if cancel.is_cancelled() { Error::cancelled() } else { error };
+    stages.fail(&error);
+    match life::stop(engine.as_ref(), &plan.identity).await {
+        Ok(_) => Err(error),
+        Err(left) => Err(error.hint(format!(
+            "Not everything could be removed ({}); it is swept at the next start, or by `forge stop {}`.",
+            left.message, plan.identity.run
+        ))),
+    }
+}
+
+async fn bring_up(
+    engine: &Arc<dyn Engine>,
+    plan: &Plan,
+    stages: &Stages<'_>,
+    cancel: &CancellationToken,
+) -> Result<Arc<Live>> {
+    // Ends all branches when one fails; fires with the caller's own.
+    let abort = cancel.child_token();
+    let (fabric_ready, fabric) = watch::channel(None);
+    stages.begin(CREATE);
+    let weave = async {
+        let woven = fabric_up(engine, &plan.fabric, plan, &abort).await;
+        match woven {
+            Ok(woven) => {
+                let woven = Arc::new(woven);
+                fabric_ready.send_replace(Some(woven.clone()));
+                Ok(woven)
+            }
+            Err(error) => {
+                abort.cancel();
+                Err(error)
+            }
+        }
+    };
+    let nodes = join_all(plan.nodes.iter().map(|node| {
+        let (abort, fabric) = (&abort, fabric.clone());
+        async move {
+            let made = node_up(engine, plan, node, fabric, stages, abort).await;
+            if made.is_err() {
+                abort.cancel();
+            }
+            made
+        }
+    }));
+    let (woven, nodes) = join(weave, nodes).await;
+    let mut failures: Vec<Error> = Vec::new();
+    let mut places = Vec::with_capacity(nodes.len());
+    for made in nodes {
+        match made {
+            Ok(place) => places.push(place),
+            Err(error) => failures.push(error),
+        }
+    }
+    let woven = match woven {
+        Ok(woven) if failures.is_empty() => woven,
+        Ok(_) => return Err(root_cause(failures)),
+        Err(error) => {
+            failures.insert(0, error);
+            return Err(root_cause(failures));
+        }
+    };
+
+    let all_started: Vec<(&Place, Condition)> = places.iter().map(|p| (p, Condition::Started)).collect();
+    stages.begin(STARTUP_STEP);
+    let waited = or_cancelled(cancel, woven.wait(&all_started, STARTUP)).await;
+    with_log(engine.as_ref(), &places, waited).await?;
+    stages.end(STARTUP_STEP, "");
+
+    let conditions: Vec<(&Place, Condition)> = plan
+        .scenario
+        .nodes
+        .iter()
+        .filter_map(|node| Some((places.iter().find(|p| p.node == node.name)?, node)))
+        .flat_map(|(place, node)| conditions_of(node).into_iter().map(move |c| (place, c)))
+        .collect();
+    stages.begin(READY_STEP);
+    if !conditions.is_empty() {
+        let waited = or_cancelled(cancel, woven.wait(&conditions, READY)).await;
+        with_log(engine.as_ref(), &places, waited).await?;
+    }
+    stages.end(READY_STEP, "");
+
+    stages.begin(ISOLATION);
+    let every: Vec<&Place> = places.iter().collect();
+    let found = or_cancelled(cancel, woven.survey(&every)).await?;
+    let proof = isolation::judge(&found, &plan.scenario, &plan.bridges)?;
+    stages.end(ISOLATION, &proof.to_string());
+    let (identity, scenario) = (plan.identity.clone(), plan.scenario.clone());
+    Ok(Arc::new(Live::new(engine.clone(), identity, scenario, woven, &places)))
+}
+
+/// The first error that is not just another branch giving up.
+fn root_cause(failures: Vec<Error>) -> Error {
+    let mut failures = failures.into_iter();
+    let first = failures.next().unwrap_or_else(|| Error::internal("a launch failed without an error"));
+    if first.code != Code::Cancelled {
+        return first;
+    }
+    failures.find(|e| e.code != Code::Cancelled).unwrap_or(first)
+}
+
+async fn fabric_up(
+    engine: &Arc<dyn Engine>,
+    spec: &ContainerSpec,
+    plan: &Plan,
+    abort: &CancellationToken,
+) -> Result<Fabric> {
+    go_on(abort)?;
+    let container = engine.create(spec).await.map_err(|e| e.context("the lab's fabric"))?;
+    go_on(abort)?;
+    engine.start(&container).await.map_err(|e| e.context("the lab's fabric"))?;
+    go_on(abort)?;
+    let fabric = Fabric::adopt(engine.clone(), container);
+    fabric.lay(&plan.bridges).await?;
+    Ok(fabric)
+}
+
+async fn node_up(
+    engine: &Arc<dyn Engine>,
+    plan: &Plan,
+    node: &NodePlan,
+    mut fabric: watch::Receiver<Option<Arc<Fabric>>>,
+    stages: &Stages<'_>,
+    abort: &CancellationToken,
+) -> Result<Place> {
+    let doing = |e: Error| e.context(format!("node {}", node.name));
+    go_on(abort)?;
+    let container = engine.create(&node.spec).await.map_err(doing)?;
+    for (volume, tar) in &node.files {
+        go_on(abort)?;
+        engine.put_tar(&container, volume, tar.clone()).await.map_err(doing)?;
+    }
+    stages.one(CREATE);
+    go_on(abort)?;
+    stages.begin(START);
+    engine.start(&container).await.map_err(doing)?;
+    let pid = engine.pid(&container).await.map_err(doing)?;
+    stages.one(START);
+    let place = Place { node: node.name.clone(), container, pid };
+
+    let woven = or_cancelled(abort, async {
+        let ready = fabric.wait_for(Option::is_some).await;
+        ready.ok().and_then(|f| f.clone()).ok_or_else(Error::cancelled)
+    })
+    .await?;
+    stages.begin(WIRE);
+    let ports = ports_of(&plan.bridges, &node.name);
+    let gateway = gateway_of(&plan.scenario, &node.name);
+    let wiring = Wiring { ports: &ports, gateway, again: false, owners: &node.owners };
+    woven.wire(&place, &wiring).await?;
+    stages.one(WIRE);
+    Ok(place)
+}
+
+fn go_on(abort: &CancellationToken) -> Result<()> {
+    if abort.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+}
+
+/// For waits that may be dropped: nothing is created by them.
+async fn or_cancelled<T>(cancel: &CancellationToken, wait: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::cancelled()),
+        done = wait => done,
+    }
+}
+
+/// Adds what the node printed last when one is to blame.
+async fn with_log(engine: &dyn Engine, places: &[Place], waited: Result<()>) -> Result<()> {
+    let Err(error) = waited else { return Ok(()) };
+    let blamed = error.details.get("node").and_then(|n| n.as_str()).unwrap_or_default().to_string();
+    let Some(place) = places.iter().find(|p| p.node == blamed) else { return Err(error) };
+    let log = engine.logs(&place.container, 20).await.unwrap_or_default();
+    Err(match log.trim() {
+        "" => error,
+        log => error.hint(format!("{blamed} printed: {log}")),
+    })
+}
+
+const CREATE: usize = 0;
+const START: usize = 1;
+const WIRE: usize = 2;
+const STARTUP_STEP: usize = 3;
+const READY_STEP: usize = 4;
+const ISOLATION: usize = 5;
+const NAMES: [&str; 6] = ["create", "start", "wire", "startup", "ready", "isolation"];
+
+/// Turns what the branches report into steps: running with the first, done with the last.
+struct Stages<'a> {
+    progress: &'a dyn Progress,
+    nodes: usize,
+    stages: [Stage; 6],
+}
+
+#[derive(Default)]
+struct Stage {
+    since: std::sync::OnceLock<Instant>,
+    done: AtomicUsize,
+    over: std::sync::atomic::AtomicBool,
+}
+
+impl<'a> Stages<'a> {
+    fn new(progress: &'a dyn Progress, nodes: usize) -> Self {
+        Self { progress, nodes, stages: Default::default() }
+    }
+
+    fn begin(&self, stage: usize) {
+        let Some(s) = self.stages.get(stage) else { return };
+        if s.since.set(Instant::now()).is_ok() {
+            self.report(stage, StepState::Running, "");
+        }
+    }
+
+    /// One node is through.
+    fn one(&self, stage: usize) {
+        let Some(s) = self.stages.get(stage) else { return };
+        if s.done.fetch_add(1, Ordering::AcqRel) + 1 == self.nodes {
+            self.end(stage, &format!("{} nodes", self.nodes));
+        }
+    }
+
+    fn end(&self, stage: usize, detail: &str) {
+        let Some(s) = self.stages.get(stage) else { return };
+        if !s.over.swap(true, Ordering::AcqRel) {
+            self.report(stage, StepState::Done, detail);
+        }
+    }
+
+    /// Whatever was running has failed.
+    fn fail(&self, error: &Error) {
+        for (index, s) in self.stages.iter().enumerate() {
+            if s.since.get().is_some() && !s.over.swap(true, Ordering::AcqRel) {
+                self.report(index, StepState::Failed, &error.message);
+            }
+        }
+    }
+
+    fn report(&self, stage: usize, state: StepState, detail: &str) {
+        let (Some(s), Some(name)) = (self.stages.get(stage), NAMES.get(stage)) else { return };
+        let ms = s.since.get().map_or(0, |t| t.elapsed().as_millis() as u64);
+        let percent = (state == StepState::Done).then_some(100);
+        self.progress.step(Step { name: (*name).into(), state, ms, detail: detail.into(), percent });
+    }
+}

@@ -1,0 +1,27 @@
+//! A lab that runs: planned from a scenario and a spent token, launched, kept wired, looked at, forwarded into, stopped.
+//! Truth lies in Docker's labels and the kernel; everything here can be rebuilt from them ([`Live::adopt`]).
+
+mod caps;
+mod forward;
+mod isolation;
+mod keep;
+mod launch;
+mod life;
+mod live;
+mod plan;
+mod sweep;
+mod telemetry;
+mod trial;
+mod vantage;
+
+pub use caps::{capabilities, rights};
+pub use forward::Forwarder;
+pub use isolation::Proof;
+pub use keep::{Keeper, Witness};
+pub use launch::{Progress, launch};
+pub use life::{Stopped, pause, restart_node, resume, revive, stop};
+pub use live::Live;
+pub use plan::{Identity, Images, NodePlan, Plan, bridges};
+pub use sweep::{Found, Swept, survey, sweep};
+pub use telemetry::telemetry;
+pub use trial::{Trial, trial};

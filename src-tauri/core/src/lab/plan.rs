@@ -1,0 +1,425 @@
+//! What will exist in Docker for a run, decided before anything does: names, labels, hardening, limits, files, links.
+
+use super::caps;
+use crate::api::Role;
+use crate::engine::caps::role_seccomp;
+use crate::engine::fabric::wiring::{Bridge, Port, Shape};
+use crate::engine::fabric::{self, Condition};
+use crate::engine::{ContainerSpec, Labels, label};
+use crate::error::{Code, Error, Result};
+use crate::spawn::SpentToken;
+use crate::template::scenario::{Impairment, Node, NodeFile, Proto, Ready, Scenario};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Short image name (`host`, `router`, `server`, `tools`) → the reference to create containers from.
+pub type Images = BTreeMap<String, String>;
+
+/// Whose run it is. `instance` names the installation, `run` is its ten-character id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub instance: String,
+    pub run: String,
+}
+
+impl Identity {
+    fn labels(&self, kind: &str) -> Labels {
+        [(label::INSTANCE, &*self.instance), (label::RUN, &*self.run), (label::KIND, kind)]
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .into()
+    }
+
+    /// What every container of the run carries.
+    pub(super) fn filter(&self) -> [(&str, &str); 2] {
+        [(label::INSTANCE, &self.instance), (label::RUN, &self.run)]
+    }
+}
+
+/// A node before it exists.
+#[derive(Clone, Debug)]
+pub struct NodePlan {
+    pub name: String,
+    pub spec: ContainerSpec,
+    /// Volume → uncompressed tar to unpack there before the start.
+    pub files: Vec<(String, Bytes)>,
+    /// `(user:group, path)` for owners that only the image can translate into numbers.
+    pub owners: Vec<(String, String)>,
+}
+
+/// Everything a launch needs. Its only constructor takes a spent token: without one, nothing is created in Docker.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub identity: Identity,
+    pub scenario: Arc<Scenario>,
+    pub fabric: ContainerSpec,
+    pub nodes: Vec<NodePlan>,
+    pub bridges: Vec<Bridge>,
+}
+
+impl Plan {
+    /// `Code::ImageMissing` for an image not in `images`, `Code::TemplateInvalid` for a file outside the writable directories.
+    pub fn new(token: SpentToken, identity: Identity, scenario: Arc<Scenario>, images: &Images) -> Result<Self> {
+        if token.run() != identity.run || token.claims().template_digest != scenario.digest {
+            return Err(Error::new(Code::TokenInvalid, "The launch token belongs to another run or lab."));
+        }
+        Self::of(identity, scenario, images)
+    }
+
+    /// Without a token: for the trial wiring, which belongs to no run, and nothing else.
+    pub(super) fn of(identity: Identity, scenario: Arc<Scenario>, images: &Images) -> Result<Self> {
+        let image = |name: &str| {
+            images.get(name).cloned().ok_or_else(|| {
+                Error::new(Code::ImageMissing, format!("The image “{name}” is not prepared."))
+                    .hint("Prepare the lab images: `forge images prepare`.")
+            })
+        };
+        let fabric = fabric::spec(&identity.run, identity.labels("fabric"), &image("tools")?);
+        let share = Share::of(&scenario);
+        let nodes = scenario
+            .nodes
+            .iter()
+            .map(|node| plan_node(node, &identity, image(&node.image)?, &share))
+            .collect::<Result<_>>()?;
+        let bridges = bridges(&identity.run, &scenario);
+        Ok(Self { identity, scenario, fabric, nodes, bridges })
+    }
+}
+
+/// One node's part of the lab's limits.
+struct Share {
+    nano_cpus: i64,
+    memory_bytes: i64,
+}
+
+impl Share {
+    /// Memory in equal parts, at least 64 MiB. CPU: twice an equal part, at least half a CPU and at most the whole, because
+    /// nodes are idle most of the time and an exact part would throttle them while they start.
+    fn of(scenario: &Scenario) -> Self {
+        let nodes = scenario.nodes.len().max(1);
+        let cpu = (scenario.limits.cpu * 2.0 / nodes as f64).max(0.5).min(scenario.limits.cpu.max(0.1));
+        let memory = (scenario.limits.memory_mb / nodes as u64).max(64);
+        Self { nano_cpus: (cpu * 1e9) as i64, memory_bytes: (memory << 20) as i64 }
+    }
+}
+
+fn plan_node(node: &Node, identity: &Identity, image: String, share: &Share) -> Result<NodePlan> {
+    let mut labels = identity.labels("node");
+    labels.insert(label::NODE.into(), node.name.clone());
+    let mut tmpfs = BTreeMap::new();
+    if !node.writable.iter().any(|w| w == "/root") {
+        tmpfs.insert("/root".into(), "rw,nosuid,nodev,size=16m,mode=700".into());
+    }
+    let spec = ContainerSpec {
+        name: format!("forge-{}-{}", identity.run, node.name),
+        image,
+        hostname: node.name.clone(),
+        labels,
+        command: if node.startup.is_empty() { vec![] } else { vec![node.startup.clone()] },
+        env: node.env.clone().into_iter().collect(),
+        caps: caps::capabilities(node.role, &node.caps),
+        seccomp: role_seccomp(node.role),
+        volumes: node.writable.clone(),
+        tmpfs,
+        sysctls: sysctls(node.forwarding),
+        hosts: node.hosts.iter().map(|(name, address)| (name.clone(), address.to_string())).collect(),
+        nano_cpus: Some(share.nano_cpus),
+        memory_bytes: Some(share.memory_bytes),
+        pids: 256,
+        nofile: 4096,
+        host_pid: false,
+    };
+    Ok(NodePlan { name: node.name.clone(), spec, files: tars(node)?, owners: named_owners(node) })
+}
+
+/// The same on every host: a new namespace would inherit some IPv4 values from the host's. /proc/sys is read-only in a
+/// node, so this is the place. Routes must come from the lab alone: no redirects, no router advertisements unless the
+/// learner's own programs take them; answers may take another way back than questions came.
+fn sysctls(forwarding: bool) -> BTreeMap<String, String> {
+    let on = if forwarding { "1" } else { "0" };
+    [
+        ("net.ipv4.ip_forward", on),
+        ("net.ipv4.conf.all.rp_filter", "0"),
+        ("net.ipv4.conf.default.rp_filter", "0"),
+        ("net.ipv4.conf.all.accept_redirects", "0"),
+        ("net.ipv4.conf.default.accept_redirects", "0"),
+        ("net.ipv4.conf.all.send_redirects", "0"),
+        ("net.ipv4.conf.default.send_redirects", "0"),
+        ("net.ipv4.conf.all.accept_source_route", "0"),
+        ("net.ipv4.conf.default.accept_source_route", "0"),
+        // A traceroute through several hops asks for more than one answer a second.
+        ("net.ipv4.icmp_ratelimit", "0"),
+        // Docker switches IPv6 off where it has no network.
+        ("net.ipv6.conf.all.disable_ipv6", "0"),
+        ("net.ipv6.conf.default.disable_ipv6", "0"),
+        ("net.ipv6.conf.all.accept_ra", "0"),
+        ("net.ipv6.conf.default.accept_ra", "0"),
+        ("net.ipv6.conf.all.forwarding", on),
+        ("net.ipv6.conf.default.forwarding", on),
+    ]
+    .map(|(k, v)| (k.to_string(), v.to_string()))
+    .into()
+}
+
+/// Files sorted into the volumes they lie in, each volume's as one tar.
+fn tars(node: &Node) -> Result<Vec<(String, Bytes)>> {
+    let mut by_volume: BTreeMap<&str, Vec<(&str, &NodeFile)>> = BTreeMap::new();
+    for file in &node.files {
+        let (volume, inner) = node
+            .writable
+            .iter()
+            .filter_map(|w| {
+                let inner = file.path.strip_prefix(w.trim_end_matches('/'))?.strip_prefix('/')?;
+                Some((w.as_str(), inner))
+            })
+            .max_by_key(|(w, _)| w.len())
+            .ok_or_else(|| {
+                Error::new(
+                    Code::TemplateInvalid,
+                    format!("{} on {} lies in none of its writable directories.", file.path, node.name),
+                )
+            })?;
+        by_volume.entry(volume).or_default().push((inner, file));
+    }
+    by_volume.into_iter().map(|(volume, files)| Ok((volume.to_string(), tar_of(&files)?))).collect()
+}
+
+fn tar_of(files: &[(&str, &NodeFile)]) -> Result<Bytes> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let header = |mode: u32, size: usize, kind: tar::EntryType, (uid, gid): (u64, u64)| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(size as u64);
+        header.set_uid(uid);
+        header.set_gid(gid);
+        header.set_mtime(0);
+        header
+    };
+    let mut made = BTreeSet::new();
+    for (inner, file) in files {
+        for (at, _) in inner.match_indices('/') {
+            let Some(dir) = inner.get(..at).filter(|d| made.insert(d.to_string())) else { continue };
+            let mut dir_header = header(0o755, 0, tar::EntryType::Directory, (0, 0));
+            builder.append_data(&mut dir_header, format!("{dir}/"), &[][..])?;
+        }
+        let owner = file.owner.as_deref().and_then(numeric).unwrap_or((0, 0));
+        let mut file_header = header(file.mode & 0o7777, file.content.len(), tar::EntryType::Regular, owner);
+        builder.append_data(&mut file_header, inner, file.content.as_slice())?;
+    }
+    Ok(builder.into_inner()?.into())
+}
+
+/// `uid:gid`, or `uid` for both.
+fn numeric(owner: &str) -> Option<(u64, u64)> {
+    let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
+    Some((user.parse().ok()?, group.parse().ok()?))
+}
+
+fn named_owners(node: &Node) -> Vec<(String, String)> {
+    let named = |f: &NodeFile| {
+        let owner = f.owner.as_deref().filter(|o| numeric(o).is_none())?;
+        let (user, group) = owner.split_once(':').unwrap_or((owner, owner));
+        Some((format!("{user}:{group}"), f.path.clone()))
+    };
+    node.files.iter().filter_map(named).collect()
+}
+
+/// The run's links as the fabric builds them. Depends on the run's id and the scenario alone, so that whoever adopts a run
+/// finds the same names and MAC addresses.
+pub fn bridges(run: &str, scenario: &Scenario) -> Vec<Bridge> {
+    let role = |name: &str| scenario.nodes.iter().find(|n| n.name == name).map(|n| n.role);
+    scenario
+        .links
+        .iter()
+        .enumerate()
+        .map(|(index, link)| {
+            let shape = link.impairment.as_ref().map(shape).unwrap_or_default();
+            let switched = link.endpoints.iter().any(|e| role(&e.node) == Some(Role::Switch));
+            let ports = link.endpoints.iter().enumerate().map(|(end, e)| Port {
+                link: index,
+                end,
+                node: e.node.clone(),
+                interface: e.interface.clone(),
+                mac: e.mac.clone().unwrap_or_else(|| mac(run, &link.id, end)),
+                mtu: link.mtu,
+                addresses: e.addresses.clone(),
+                shape: shape.clone(),
+                checksum_off: switched,
+            });
+            Bridge { index, link: link.id.clone(), mtu: link.mtu, shape: shape.clone(), ports: ports.collect() }
+        })
+        .collect()
+}
+
+fn shape(i: &Impairment) -> Shape {
+    Shape { rate_kbit: i.rate_kbit, delay_ms: i.delay_ms, jitter_ms: i.jitter_ms, loss_percent: i.loss_percent }
+}
+
+/// Locally administered, and the same after each restart: neighbours' caches and IPv6 addresses stay right.
+fn mac(run: &str, link: &str, end: usize) -> String {
+    let digest = Sha256::digest(format!("{run}\0{link}\0{end}"));
+    let tail: Vec<String> = digest.iter().take(5).map(|b| format!("{b:02x}")).collect();
+    format!("02:{}", tail.join(":"))
+}
+
+/// A node's ends of all links, in the scenario's order.
+pub(super) fn ports_of<'a>(bridges: &'a [Bridge], node: &str) -> Vec<&'a Port> {
+    bridges.iter().flat_map(|b| &b.ports).filter(|p| p.node == node).collect()
+}
+
+pub(super) fn gateway_of(scenario: &Scenario, node: &str) -> Option<IpAddr> {
+    scenario.nodes.iter().find(|n| n.name == node)?.gateway
+}
+
+/// What the template says about readiness, besides the end of the startup.
+pub(super) fn conditions_of(node: &Node) -> Vec<Condition> {
+    let condition = |ready: &Ready| match ready {
+        Ready::Listen { proto: Proto::Tcp, port } => Condition::Tcp(*port),
+        Ready::Listen { proto: Proto::Udp, port } => Condition::Udp(*port),
+        Ready::Path { path } => Condition::Path(path.clone()),
+    };
+    node.ready.iter().map(condition).collect()
+}
+
+/// Two nodes on one link, for the tests of this room: `b` is a trusted server with a file, and has a gateway.
+#[cfg(test)]
+pub(super) fn fixture() -> Scenario {
+    let json = serde_json::json!({
+        "lab": "t", "title": "T", "track": "t", "tier": "t", "version": "1", "digest": "d", "seed": "s", "values": {},
+        "limits": {"cpu": 2.0, "memory_mb": 512, "timeout_minutes": 5, "attacker_max_exploits": 0},
+        "egress": {"mode": "deny"},
+        "nodes": [
+            {"name": "a", "role": "client", "image": "host", "enter": true, "caps": ["NET_ADMIN"], "writable": [], "env": {},
+             "files": [], "startup": "", "ready": [], "hosts": {"b": "10.0.0.2"}, "gateway": null, "forwarding": false, "ports": {}},
+            {"name": "b", "role": "server", "image": "server", "enter": false, "caps": [], "writable": ["/etc/x", "/etc/x/deep"],
+             "env": {"K": "v"},
+             "files": [
+                {"path": "/etc/x/deep/in/er", "mode": 416, "owner": "bind:bind", "content": "aGk="},
+                {"path": "/etc/x/top", "mode": 384, "owner": "7:8", "content": "aGk="}
+             ],
+             "startup": "true", "ready": [{"kind": "listen", "proto": "udp", "port": 53}], "hosts": {},
+             "gateway": "10.0.0.1", "forwarding": true, "ports": {}}
+        ],
+        "links": [{"id": "a-b", "segment": false, "subnet": null, "mtu": 1400,
+            "impairment": {"rate_kbit": 64, "delay_ms": null, "jitter_ms": null, "loss_percent": null},
+            "endpoints": [
+                {"node": "a", "interface": "eth1", "addresses": ["10.0.0.1/24"], "mac": null},
+                {"node": "b", "interface": "eth1", "addresses": ["10.0.0.2/24"], "mac": "02:00:00:00:00:42"}
+            ]}],
+        "criteria": [], "hints": [], "guide": ""
+    });
+    serde_json::from_value(json).unwrap_or_else(|e| unreachable!("{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+    use super::*;
+    use crate::engine::SeccompProfile;
+    use std::io::Read;
+
+    fn images() -> Images {
+        ["host", "server", "tools"].map(|i| (i.to_string(), format!("{i}@sha256:0"))).into()
+    }
+
+    fn plan(scenario: Scenario) -> Result<Plan> {
+        let identity = Identity { instance: "inst".into(), run: "abcdefghij".into() };
+        Plan::of(identity, Arc::new(scenario), &images())
+    }
+
+    #[test]
+    fn names_labels_and_rights() {
+        let plan = plan(fixture()).unwrap();
+        let (a, b) = (&plan.nodes[0].spec, &plan.nodes[1].spec);
+        assert_eq!((a.name.as_str(), plan.fabric.name.as_str()), ("forge-abcdefghij-a", "forge-abcdefghij-fabric"));
+        for (spec, kind, node) in [(a, "node", Some("a")), (b, "node", Some("b")), (&plan.fabric, "fabric", None)] {
+            assert_eq!(spec.labels[label::INSTANCE], "inst");
+            assert_eq!(spec.labels[label::RUN], "abcdefghij");
+            assert_eq!(spec.labels[label::KIND], kind);
+            assert_eq!(spec.labels.get(label::NODE).map(String::as_str), node);
+        }
+        assert_eq!(a.caps, ["NET_ADMIN"]);
+        assert!(!a.host_pid && !b.host_pid && plan.fabric.host_pid);
+        assert_eq!(plan.fabric.seccomp, SeccompProfile::Fabric);
+        assert_eq!((a.sysctls["net.ipv4.ip_forward"].as_str(), b.sysctls["net.ipv4.ip_forward"].as_str()), ("0", "1"));
+        assert_eq!(a.sysctls["net.ipv6.conf.default.accept_ra"], "0");
+        assert_eq!(a.hosts, [("b".to_string(), "10.0.0.2".to_string())]);
+        assert!(a.command.is_empty());
+        assert_eq!(b.command, ["true"]);
+        assert_eq!(a.memory_bytes, Some(256 << 20));
+        assert_eq!(a.nano_cpus, Some(2_000_000_000));
+        assert!(a.pids > 0 && a.nofile > 0);
+    }
+
+    #[test]
+    fn limits_are_shared_out_with_a_floor() {
+        let mut scenario = fixture();
+        let node = scenario.nodes[0].clone();
+        scenario.nodes = (0..16).map(|i| Node { name: format!("n{i}"), ..node.clone() }).collect();
+        scenario.links.clear();
+        let plan = plan(scenario).unwrap();
+        assert_eq!(plan.nodes[3].spec.memory_bytes, Some(64 << 20));
+        assert_eq!(plan.nodes[3].spec.nano_cpus, Some(500_000_000));
+    }
+
+    #[test]
+    fn files_go_into_the_deepest_volume_as_one_tar_each() {
+        let plan = plan(fixture()).unwrap();
+        let node = &plan.nodes[1];
+        let listing: Vec<(String, Vec<(String, u32, u64, u64)>)> = node
+            .files
+            .iter()
+            .map(|(volume, tar)| {
+                let mut archive = tar::Archive::new(&tar[..]);
+                let entries = archive.entries().unwrap().map(|entry| {
+                    let mut entry = entry.unwrap();
+                    let mut text = String::new();
+                    entry.read_to_string(&mut text).unwrap();
+                    let header = entry.header();
+                    assert_eq!(text, if header.entry_type().is_dir() { "" } else { "hi" });
+                    let path = entry.path().unwrap().display().to_string();
+                    (path, header.mode().unwrap(), header.uid().unwrap(), header.gid().unwrap())
+                });
+                (volume.clone(), entries.collect())
+            })
+            .collect();
+        assert_eq!(
+            listing,
+            [
+                ("/etc/x".to_string(), vec![("top".to_string(), 0o600, 7, 8)]),
+                ("/etc/x/deep".to_string(), vec![("in/".to_string(), 0o755, 0, 0), ("in/er".to_string(), 0o640, 0, 0)]),
+            ]
+        );
+        assert_eq!(node.owners, [("bind:bind".to_string(), "/etc/x/deep/in/er".to_string())]);
+    }
+
+    #[test]
+    fn a_file_outside_the_writable_directories_and_a_missing_image_are_refused() {
+        for path in ["/etc/passwd", "/etc/xylophone", "/etc/x"] {
+            let mut scenario = fixture();
+            scenario.nodes[1].files[0].path = path.into();
+            assert_eq!(plan(scenario).unwrap_err().code, Code::TemplateInvalid, "{path}");
+        }
+        let mut scenario = fixture();
+        scenario.nodes[0].image = "router".into();
+        assert_eq!(plan(scenario).unwrap_err().code, Code::ImageMissing);
+    }
+
+    #[test]
+    fn links_are_the_same_whoever_derives_them() {
+        let all = bridges("abcdefghij", &fixture());
+        assert_eq!(all, bridges("abcdefghij", &fixture()));
+        let (a, b) = (&all[0].ports[0], &all[0].ports[1]);
+        assert_eq!(b.mac, "02:00:00:00:00:42");
+        assert!(a.mac.starts_with("02:") && a.mac.len() == 17, "{}", a.mac);
+        assert_ne!(a.mac, bridges("anotherrun", &fixture())[0].ports[0].mac);
+        assert_eq!((a.name(), a.mtu, a.shape.rate_kbit), ("p0.0".to_string(), Some(1400), Some(64)));
+        let mut switched = fixture();
+        switched.nodes[0].role = Role::Switch;
+        assert!(bridges("r", &switched)[0].ports.iter().all(|p| p.checksum_off));
+        assert_eq!(conditions_of(&fixture().nodes[1]), [Condition::Udp(53)]);
+    }
+}

@@ -1,0 +1,331 @@
+//! Intake: a request becomes an admitted run with a spent token, or a denial with its reasons. One transaction holds
+//! the look at the request id, the count of what is in use, the decisions of the gates in the audit log, the spent
+//! token, the run's row and the launch intent: either all of it is there or nothing.
+
+mod token;
+
+pub use token::{Claims, Expected, LIFE_MS, SpentToken, TokenLimits, mint, spend};
+
+use crate::api::Role;
+use crate::audit::{self, Fact};
+use crate::error::{Code, Error, Result};
+use crate::keys::Keys;
+use crate::policy::{Decision, Gate, Policy};
+use crate::store::runs::{self, NewRun, Owner, Run};
+use crate::store::{Conn, Store, Tx, intents, usage};
+use crate::template::scenario::{Egress, Scenario};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Under which limits a subject starts labs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entitlement {
+    /// Alone on one's own machine: its size is the limit.
+    Practice,
+    /// A plan of `policies/quota.rego`.
+    Plan(String),
+}
+
+/// What the engine says of the machine the labs run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Machine {
+    pub cpus: u32,
+    pub memory_mb: u64,
+}
+
+/// The rights a node will really get, as the launch plan computes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeRights {
+    pub name: String,
+    pub role: Role,
+    /// All of them, without the `CAP_` prefix.
+    pub caps: Vec<String>,
+    /// `node` or `router`.
+    pub seccomp: String,
+}
+
+/// All that admission depends on; time and randomness among it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub request_id: String,
+    /// The seed the caller named; None when one was drawn.
+    pub asked_seed: Option<String>,
+    pub scenario: Scenario,
+    /// The digest pinned for this lab and version.
+    pub pin: String,
+    pub nodes: Vec<NodeRights>,
+    pub subject: String,
+    pub tenant: String,
+    pub entitlement: Entitlement,
+    pub blocked: bool,
+    pub approved_profiles: Vec<String>,
+    pub machine: Machine,
+    pub correlation: String,
+    pub owner: Owner,
+    /// For the new run; see [`draw_run_id`].
+    pub run: String,
+    /// For the new token: 128 random bits at least.
+    pub jti: String,
+    pub now: i64,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per start, never in a collection")]
+pub enum Admission {
+    /// The request id had been used for the same lab before: that run, whatever state it is in.
+    Existing(Run),
+    /// In state `Starting`, with an open `launch` intent.
+    New(Run, SpentToken),
+}
+
+/// Ten characters of lower-case base32: 50 random bits.
+pub fn draw_run_id(rng: &mut dyn rand::CryptoRng) -> String {
+    let mut bytes = [0u8; 10];
+    rng.fill_bytes(&mut bytes);
+    bytes
+        .iter()
+        .map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567".get(usize::from(b % 32)).copied().unwrap_or(b'a')))
+        .collect()
+}
+
+/// 128 random bits as hex, for [`Request::jti`].
+pub fn draw_jti(rng: &mut dyn rand::CryptoRng) -> String {
+    let mut bytes = [0u8; 16];
+    rng.fill_bytes(&mut bytes);
+    hex::encode(bytes)
+}
+
+/// The run this request id already has: the same lab, and the same seed if one is named, else `RequestReused`.
+/// To be asked before a seed is drawn; `admit` asks again.
+pub fn existing(conn: &Conn, request_id: &str, lab: &str, seed: Option<&str>) -> Result<Option<Run>> {
+    let Some(run) = runs::by_request(conn, request_id)? else { return Ok(None) };
+    if run.lab != lab || seed.is_some_and(|s| s != run.seed) {
+        return Err(Error::new(
+            Code::RequestReused,
+            format!("The request id “{request_id}” has been used for lab {} with seed {}.", run.lab, run.seed),
+        )
+        .hint("Leave the request id out, or draw a new one.")
+        .details(json!({"run": run.run, "lab": run.lab, "seed": run.seed})));
+    }
+    Ok(Some(run))
+}
+
+/// Admits a run or says why not. `Denied` carries the reasons of all gates in `details.reasons`; every decision is in
+/// the audit log either way.
+pub async fn admit(store: &Store, policy: &Policy, keys: &Keys, request: Request) -> Result<Admission> {
+    check_words(&request)?;
+    let (policy, keys) = (policy.clone(), keys.clone());
+    store
+        .write(move |tx| {
+            let scenario = &request.scenario;
+            if let Some(run) = existing(tx, &request.request_id, &scenario.lab, request.asked_seed.as_deref())? {
+                return Ok(Ok(Admission::Existing(run)));
+            }
+            let decisions: Vec<(Value, Decision)> = questions(tx, &request)?
+                .into_iter()
+                .map(|(gate, input)| {
+                    let decision = policy.decide(gate, &input);
+                    (input, decision)
+                })
+                .collect();
+            let allowed = decisions.iter().all(|(_, d)| d.allow);
+            for (input, decision) in &decisions {
+                record(tx, &request, allowed, input, decision)?;
+            }
+            if !allowed {
+                // Returned as a value: the decisions stay in the log.
+                return Ok(Err(denied(&decisions)));
+            }
+            launch(tx, &keys, policy.digest(), &request).map(Ok)
+        })
+        .await?
+}
+
+/// Ids travel into file names, labels and logs, so only these forms enter.
+fn check_words(request: &Request) -> Result<()> {
+    let plain = |s: &str, most: usize| {
+        !s.is_empty() && s.len() <= most && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let bad = |what: &str| {
+        Err(Error::new(
+            Code::InvalidInput,
+            format!("{what} must have 1 to 64 characters of letters, digits, “.”, “_”, “-”."),
+        ))
+    };
+    if !plain(&request.request_id, 64) {
+        return bad("The request id");
+    }
+    if !plain(&request.scenario.seed, 64) {
+        return bad("The seed");
+    }
+    if request.jti.len() < 32 || !plain(&request.run, 64) {
+        return Err(Error::internal("a run or token id is not as drawn"));
+    }
+    Ok(())
+}
+
+/// The gates to pass, in order, with what each is asked.
+fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
+    let scenario = &request.scenario;
+    let own = usage::of(tx, &request.subject, request.now)?;
+    let all = usage::of_machine(tx, request.now)?;
+    let (mode, plan) = match &request.entitlement {
+        Entitlement::Practice => ("practice", Value::Null),
+        Entitlement::Plan(plan) => ("plan", json!(plan)),
+    };
+    let spawn = json!({
+        "mode": mode,
+        "plan": plan,
+        "subject": request.subject,
+        "tenant": request.tenant,
+        "track": scenario.track,
+        "tier": scenario.tier,
+        "template": {
+            "id": scenario.lab,
+            "version": scenario.version,
+            "digest": scenario.digest,
+            "pin": request.pin,
+        },
+    });
+    let egress = match &scenario.egress {
+        Egress::Deny => json!({"mode": "deny"}),
+        Egress::Allowlist { profile } => json!({"mode": "allowlist", "profile": profile}),
+    };
+    let training = json!({
+        "track": scenario.track,
+        "attacker_max_exploits": scenario.limits.attacker_max_exploits,
+        "egress": egress,
+        "approved_profiles": request.approved_profiles,
+    });
+    let quota = json!({
+        "mode": mode,
+        "plan": plan,
+        "blocked": request.blocked,
+        "request": {"cpu": scenario.limits.cpu, "memory_mb": scenario.limits.memory_mb},
+        "machine": request.machine,
+        "usage": {
+            "today": own.today,
+            "last_minute": own.last_minute,
+            "concurrent": own.concurrent,
+            "cpu": cpus(own.cpu_milli),
+            "memory_mb": own.memory_mb,
+        },
+        "machine_usage": {"memory_mb": all.memory_mb},
+    });
+    let capabilities = json!({"track": scenario.track, "tier": scenario.tier, "nodes": request.nodes});
+    Ok([(Gate::Spawn, spawn), (Gate::Training, training), (Gate::Quota, quota), (Gate::Capabilities, capabilities)])
+}
+
+/// A decision in the audit log; under the run only if the run comes to be.
+fn record(tx: &Tx, request: &Request, allowed: bool, input: &Value, decision: &Decision) -> Result<()> {
+    let fact = Fact {
+        at: request.now,
+        run: allowed.then(|| request.run.clone()),
+        kind: format!("gate.{}", decision.gate.name()),
+        data: json!({
+            "request_id": request.request_id,
+            "correlation": request.correlation,
+            "input": input,
+            "allow": decision.allow,
+            "reasons": decision.reasons,
+            "policy_digest": decision.policy_digest,
+        }),
+    };
+    audit::append(tx, fact).map(|_| ())
+}
+
+fn denied(decisions: &[(Value, Decision)]) -> Error {
+    let refusals: Vec<&Decision> = decisions.iter().map(|(_, d)| d).filter(|d| !d.allow).collect();
+    let reasons: Vec<&str> = refusals.iter().flat_map(|d| d.reasons.iter().map(String::as_str)).collect();
+    let gates: Vec<&str> = refusals.iter().map(|d| d.gate.name()).collect();
+    Error::new(Code::Denied, format!("This lab may not be started: {}", reasons.join(" ")))
+        .details(json!({"reasons": reasons, "gates": gates}))
+}
+
+/// All gates said yes: mint, spend, and write what is about to be done.
+fn launch(tx: &Tx, keys: &Keys, policy_digest: &str, request: &Request) -> Result<Admission> {
+    let scenario = &request.scenario;
+    let cpu_milli = milli(scenario.limits.cpu)?;
+    let claims = Claims {
+        jti: request.jti.clone(),
+        sub: request.subject.clone(),
+        tenant: request.tenant.clone(),
+        request_id: request.request_id.clone(),
+        lab: scenario.lab.clone(),
+        template_digest: scenario.digest.clone(),
+        policy_digest: policy_digest.to_owned(),
+        plan: match &request.entitlement {
+            Entitlement::Practice => "practice".to_owned(),
+            Entitlement::Plan(plan) => plan.clone(),
+        },
+        tier: scenario.tier.clone(),
+        limits: TokenLimits {
+            cpu_milli,
+            memory_mb: scenario.limits.memory_mb,
+            minutes: scenario.limits.timeout_minutes,
+        },
+        iat: instant(request.now)?,
+        exp: instant(request.now.saturating_add(LIFE_MS))?,
+    };
+    let token = mint(keys, &claims)?;
+    let run = runs::insert(
+        tx,
+        &NewRun {
+            run: request.run.clone(),
+            request_id: request.request_id.clone(),
+            subject: request.subject.clone(),
+            lab: scenario.lab.clone(),
+            lab_title: scenario.title.clone(),
+            track: scenario.track.clone(),
+            version: scenario.version.clone(),
+            digest: scenario.digest.clone(),
+            seed: scenario.seed.clone(),
+            scenario: serde_json::to_string(scenario).map_err(Error::internal)?,
+            nodes: u32::try_from(scenario.nodes.len()).map_err(Error::internal)?,
+            cpu_milli,
+            memory_mb: scenario.limits.memory_mb,
+            created: request.now,
+            owner: request.owner.clone(),
+        },
+    )?;
+    let expected = Expected {
+        lab: &scenario.lab,
+        request_id: &request.request_id,
+        template_digest: &scenario.digest,
+        policy_digest,
+    };
+    let spent = spend(tx, keys, &token, &expected, &request.run, request.now)?;
+    intents::begin(tx, &request.run, "launch", request.now, &json!({"jti": claims.jti}))?;
+    audit::append(
+        tx,
+        Fact {
+            at: request.now,
+            run: Some(request.run.clone()),
+            kind: "token.spent".into(),
+            data: json!({"correlation": request.correlation, "claims": claims}),
+        },
+    )?;
+    Ok(Admission::New(run, spent))
+}
+
+fn instant(ms: i64) -> Result<Timestamp> {
+    Timestamp::from_millisecond(ms).map_err(Error::internal)
+}
+
+/// CPUs as thousandths; a limit that is no number, negative or beyond any machine is refused.
+fn milli(cpus: f64) -> Result<u64> {
+    if !(0.0..=100_000.0).contains(&cpus) {
+        return Err(Error::new(Code::TemplateInvalid, "The lab's CPU limit is not a number of CPUs."));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked above")]
+    Ok((cpus * 1000.0).round() as u64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52 thousandths of a CPU")]
+fn cpus(milli: u64) -> f64 {
+    milli as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,349 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+use super::*;
+use crate::api::RunState;
+use crate::keys::KeyName;
+use crate::store::tokens;
+use crate::template::scenario::{Limits, Node};
+use rand::SeedableRng;
+use std::collections::BTreeMap;
+
+const NOW: i64 = 1_795_000_000_000;
+
+fn rng(n: u64) -> rand::rngs::StdRng {
+    rand::rngs::StdRng::seed_from_u64(n)
+}
+
+struct Bench {
+    home: tempfile::TempDir,
+    store: Store,
+    policy: Policy,
+    keys: Keys,
+}
+
+fn bench() -> Bench {
+    let home = tempfile::tempdir().unwrap();
+    let keys = Keys::open(home.path(), &mut rng(1)).unwrap();
+    let store = Store::open(&home.path().join("forge.db")).unwrap();
+    Bench { store, policy: Policy::load().unwrap(), keys, home }
+}
+
+impl Bench {
+    async fn admit(&self, request: Request) -> Result<Admission> {
+        admit(&self.store, &self.policy, &self.keys, request).await
+    }
+
+    async fn count(&self, table: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        self.store.read(move |c| Ok(c.query_row(&sql, [], |r| r.get(0))?)).await.unwrap()
+    }
+}
+
+fn request(n: u64) -> Request {
+    let node = Node {
+        name: "pc".into(),
+        role: Role::Client,
+        image: "host".into(),
+        enter: true,
+        caps: Vec::new(),
+        writable: Vec::new(),
+        env: BTreeMap::new(),
+        files: Vec::new(),
+        startup: String::new(),
+        ready: Vec::new(),
+        hosts: BTreeMap::new(),
+        gateway: None,
+        forwarding: false,
+        ports: BTreeMap::new(),
+    };
+    Request {
+        request_id: format!("request-{n}"),
+        asked_seed: None,
+        scenario: Scenario {
+            lab: "ccna-ospf-single-area".into(),
+            title: "OSPF in a single area".into(),
+            track: "ccna".into(),
+            tier: "foundation".into(),
+            version: "1.0.0".into(),
+            digest: "ab".repeat(32),
+            seed: format!("seed-{n}"),
+            values: BTreeMap::new(),
+            limits: Limits { cpu: 1.5, memory_mb: 512, timeout_minutes: 90, attacker_max_exploits: 0 },
+            egress: Egress::Deny,
+            nodes: vec![node],
+            links: Vec::new(),
+            criteria: Vec::new(),
+            hints: Vec::new(),
+            guide: String::new(),
+        },
+        pin: "ab".repeat(32),
+        nodes: vec![NodeRights {
+            name: "pc".into(),
+            role: Role::Client,
+            caps: vec!["NET_ADMIN".into()],
+            seccomp: "node".into(),
+        }],
+        subject: "learner".into(),
+        tenant: "local".into(),
+        entitlement: Entitlement::Practice,
+        blocked: false,
+        approved_profiles: Vec::new(),
+        machine: Machine { cpus: 2, memory_mb: 8192 },
+        correlation: "c1".into(),
+        owner: Owner { pid: 1, process: "p".into() },
+        run: draw_run_id(&mut rng(n)),
+        jti: draw_jti(&mut rng(n)),
+        now: NOW,
+    }
+}
+
+fn new(admission: Admission) -> (Run, SpentToken) {
+    match admission {
+        Admission::New(run, token) => (run, token),
+        Admission::Existing(run) => panic!("existed: {run:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_admitted_run_has_token_intent_and_audit() {
+    let b = bench();
+    let (run, token) = new(b.admit(request(1)).await.unwrap());
+    assert_eq!((run.state, run.cpu_milli), (RunState::Starting, 1500));
+    assert_eq!((token.run(), token.claims().lab.as_str()), (run.run.as_str(), "ccna-ospf-single-area"));
+    assert_eq!(token.claims().policy_digest, b.policy.digest());
+    let id = run.run.clone();
+    let (open, entries, spent) = b
+        .store
+        .read(move |c| {
+            let spent = tokens::spent_for(c, &draw_jti(&mut rng(1)))?;
+            Ok((intents::of_run(c, &id)?, audit::latest(c, None, 10)?, spent))
+        })
+        .await
+        .unwrap();
+    assert_eq!((open.len(), open[0].kind.as_str()), (1, "launch"));
+    assert_eq!(spent.as_deref(), Some(run.run.as_str()));
+    let kinds: Vec<_> = entries.iter().rev().map(|e| e.kind.as_str()).collect();
+    assert_eq!(kinds, ["gate.spawn", "gate.training", "gate.quota", "gate.capabilities", "token.spent"]);
+    assert!(entries.iter().all(|e| e.run.as_deref() == Some(run.run.as_str())));
+    assert!(audit::verify(&b.store, &b.keys, &[]).await.unwrap().ok);
+    let stored = b.store.read(move |c| runs::scenario(c, &run.run)).await.unwrap();
+    assert_eq!(serde_json::from_str::<Scenario>(&stored).unwrap(), request(1).scenario);
+}
+
+#[tokio::test]
+async fn the_same_request_is_the_same_run() {
+    let b = bench();
+    let (run, _) = new(b.admit(request(1)).await.unwrap());
+    // A second click: other run id and token drawn, no seed named, another seed drawn.
+    let mut again = request(1);
+    (again.run, again.jti, again.scenario.seed) = ("other".into(), "0".repeat(32), "drawn-later".into());
+    match b.admit(again.clone()).await.unwrap() {
+        Admission::Existing(found) => assert_eq!(found.run, run.run),
+        Admission::New(..) => panic!("admitted twice"),
+    }
+    again.asked_seed = Some("drawn-later".into());
+    assert_eq!(b.admit(again.clone()).await.unwrap_err().code, Code::RequestReused);
+    again.asked_seed = Some("seed-1".into());
+    assert!(matches!(b.admit(again.clone()).await, Ok(Admission::Existing(_))));
+    again.scenario.lab = "netplus-dns".into();
+    assert_eq!(b.admit(again).await.unwrap_err().code, Code::RequestReused);
+    assert_eq!((b.count("runs").await, b.count("intents").await, b.count("spent_tokens").await), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn two_clicks_at_once_from_two_processes_start_one_run() {
+    let b = bench();
+    let other = Store::open(&b.home.path().join("forge.db")).unwrap();
+    let mut second = request(1);
+    (second.run, second.jti) = ("other".into(), "1".repeat(32));
+    let (x, y) = tokio::join!(b.admit(request(1)), admit(&other, &b.policy, &b.keys, second));
+    let started = [x.unwrap(), y.unwrap()].iter().filter(|a| matches!(a, Admission::New(..))).count();
+    assert_eq!((started, b.count("runs").await), (1, 1));
+}
+
+#[tokio::test]
+async fn a_denial_says_why_is_audited_and_leaves_nothing_else() {
+    let b = bench();
+    let mut r = request(1);
+    r.pin = "cd".repeat(32);
+    r.scenario.limits.attacker_max_exploits = 3;
+    r.nodes[0].caps.push("SYS_MODULE".into());
+    let e = b.admit(r).await.unwrap_err();
+    assert_eq!(e.code, Code::Denied);
+    assert_eq!(e.details["gates"], json!(["spawn", "training", "capabilities"]));
+    let reasons = e.details["reasons"].as_array().unwrap();
+    assert_eq!(reasons.len(), 3);
+    assert!(reasons.iter().any(|r| r.as_str().unwrap().contains("SYS_MODULE")), "{reasons:?}");
+    assert_eq!((b.count("runs").await, b.count("intents").await, b.count("spent_tokens").await), (0, 0, 0));
+    let entries = b.store.read(|c| audit::latest(c, None, 10)).await.unwrap();
+    assert_eq!(entries.len(), 4);
+    assert!(entries.iter().all(|e| e.run.is_none() && e.data["request_id"] == "request-1"));
+    // The same request may try again once the reason is gone.
+    assert!(matches!(b.admit(request(1)).await, Ok(Admission::New(..))));
+}
+
+#[tokio::test]
+async fn quotas_count_what_is_alive() {
+    let b = bench();
+    let under_plan = |n: u64| {
+        let mut r = request(n);
+        r.entitlement = Entitlement::Plan("free".into());
+        r.scenario.limits.cpu = 1.0;
+        r
+    };
+    let (run, _) = new(b.admit(under_plan(1)).await.unwrap());
+    let e = b.admit(under_plan(2)).await.unwrap_err();
+    assert_eq!(e.details["gates"], json!(["quota"]));
+    assert!(e.message.contains("Stop one first"), "{}", e.message);
+    b.store.write(move |tx| runs::failed(tx, &run.run, "x", NOW)).await.unwrap();
+    let mut later = under_plan(2);
+    later.now = NOW + 61_000;
+    assert!(matches!(b.admit(later).await, Ok(Admission::New(..))));
+    let mut odd = request(9);
+    odd.entitlement = Entitlement::Plan("gold".into());
+    assert_eq!(b.admit(odd).await.unwrap_err().code, Code::Denied);
+}
+
+#[tokio::test]
+async fn ids_of_other_forms_do_not_enter() {
+    let b = bench();
+    for bad in ["", "a b", "../x", "ä", &"x".repeat(65)] {
+        let mut r = request(1);
+        r.request_id = bad.into();
+        assert_eq!(b.admit(r).await.unwrap_err().code, Code::InvalidInput, "{bad}");
+    }
+    let mut r = request(1);
+    r.scenario.limits.cpu = f64::NAN;
+    assert!(b.admit(r).await.is_err());
+    assert_eq!(b.count("runs").await, 0);
+}
+
+fn claims() -> Claims {
+    Claims {
+        jti: "00112233445566778899aabbccddeeff".into(),
+        sub: "learner".into(),
+        tenant: "local".into(),
+        request_id: "request-1".into(),
+        lab: "ccna-ospf-single-area".into(),
+        template_digest: "ab".repeat(32),
+        policy_digest: "cd".repeat(32),
+        plan: "practice".into(),
+        tier: "foundation".into(),
+        limits: TokenLimits { cpu_milli: 1500, memory_mb: 512, minutes: 90 },
+        iat: instant(NOW).unwrap(),
+        exp: instant(NOW + LIFE_MS).unwrap(),
+    }
+}
+
+fn expected(claims: &Claims) -> Expected<'_> {
+    Expected {
+        lab: &claims.lab,
+        request_id: &claims.request_id,
+        template_digest: &claims.template_digest,
+        policy_digest: &claims.policy_digest,
+    }
+}
+
+/// Tries to spend in a transaction that is kept if it works.
+async fn try_spend(b: &Bench, token: String, claims: Claims, now: i64) -> Result<()> {
+    let keys = b.keys.clone();
+    b.store.write(move |tx| spend(tx, &keys, &token, &expected(&claims), "run", now).map(|_| ())).await
+}
+
+#[tokio::test]
+async fn a_token_is_good_once_and_for_two_minutes() {
+    let b = bench();
+    let token = mint(&b.keys, &claims()).unwrap();
+    for now in [NOW - 1, NOW + LIFE_MS, NOW + 10 * LIFE_MS, i64::MAX] {
+        assert_eq!(try_spend(&b, token.clone(), claims(), now).await.unwrap_err().code, Code::TokenInvalid);
+    }
+    try_spend(&b, token.clone(), claims(), NOW + LIFE_MS - 1).await.unwrap();
+    assert_eq!(try_spend(&b, token, claims(), NOW + 1).await.unwrap_err().code, Code::TokenSpent);
+    let mut long = claims();
+    long.exp = instant(NOW + 2 * LIFE_MS).unwrap();
+    let token = mint(&b.keys, &long).unwrap();
+    assert_eq!(try_spend(&b, token, long, NOW).await.unwrap_err().code, Code::TokenInvalid);
+}
+
+#[tokio::test]
+async fn a_token_for_something_else_is_refused() {
+    let b = bench();
+    let token = mint(&b.keys, &claims()).unwrap();
+    let changes: [fn(&mut Claims); 4] = [
+        |c| c.template_digest = "ee".repeat(32),
+        |c| c.policy_digest = "ee".repeat(32),
+        |c| c.lab = "netplus-dns".into(),
+        |c| c.request_id = "request-2".into(),
+    ];
+    for change in changes {
+        let mut other = claims();
+        change(&mut other);
+        assert_eq!(try_spend(&b, token.clone(), other, NOW).await.unwrap_err().code, Code::TokenInvalid);
+    }
+    let elsewhere = bench();
+    let stranger = Keys::open(elsewhere.home.path().join("other").as_path(), &mut rng(77)).unwrap();
+    let forged = mint(&stranger, &claims()).unwrap();
+    assert_eq!(try_spend(&b, forged, claims(), NOW).await.unwrap_err().code, Code::TokenInvalid);
+    // A rotation does not strand a token that is on its way.
+    b.keys.rotate(KeyName::Spawn, NOW, &mut rng(5)).unwrap();
+    try_spend(&b, token, claims(), NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_byte_of_a_token_counts() {
+    let b = bench();
+    let token = mint(&b.keys, &claims()).unwrap();
+    let keys = b.keys.clone();
+    let text = token.clone();
+    let accepted = b
+        .store
+        .write(move |tx| {
+            let mut accepted = Vec::new();
+            for i in 0..text.len() {
+                for with in ["A", "B", "_", ".", "=", ""] {
+                    let forged = format!("{}{with}{}", &text[..i], &text[i + 1..]);
+                    if forged == text {
+                        continue;
+                    }
+                    match spend(tx, &keys, &forged, &expected(&claims()), "run", NOW) {
+                        Err(e) => assert_eq!(e.code, Code::TokenInvalid, "at {i}"),
+                        Ok(_) => accepted.push(i),
+                    }
+                }
+            }
+            Ok(accepted)
+        })
+        .await
+        .unwrap();
+    assert_eq!(accepted, Vec::<usize>::new());
+    for odd in ["", "v4.public.", "v4.local.AAAA", "v3.public.AAAA", &format!("{token}.x"), &format!(" {token}")] {
+        assert_eq!(try_spend(&b, odd.into(), claims(), NOW).await.unwrap_err().code, Code::TokenInvalid, "{odd}");
+    }
+    try_spend(&b, token, claims(), NOW).await.unwrap();
+}
+
+#[test]
+fn the_layout_of_the_token_is_pinned() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("keys")).unwrap();
+    // The test key of RFC 8032, section 7.1, test 1.
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    std::fs::write(home.path().join("keys/spawn.pem"), pem).unwrap();
+    let keys = Keys::open(home.path(), &mut rng(1)).unwrap();
+    let payload = serde_json_canonicalizer::to_string(&claims()).unwrap();
+    let text = format!("{payload}\n{}\n", mint(&keys, &claims()).unwrap());
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/spawn-token.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn run_ids_are_ten_base32_characters() {
+    let mut r = rng(3);
+    for _ in 0..100 {
+        let id = draw_run_id(&mut r);
+        assert!(id.len() == 10 && id.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)), "{id}");
+    }
+    assert_ne!(draw_run_id(&mut r), draw_run_id(&mut r));
+}

@@ -1,0 +1,293 @@
+//! All labs this installation knows: those built in, and those in the user's folder. A broken lab is listed as broken
+//! and hides no other.
+
+use super::folder::Folder;
+use super::instantiate::{Instance, LAB_FILE, Template};
+use super::problem::did_you_mean;
+use super::scenario::Scenario;
+use super::scope::Scope;
+use crate::api::Objective;
+use crate::error::{Code, Error, Result};
+use include_dir::{Dir, DirEntry, include_dir};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+static BUILT_IN: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../templates");
+
+/// Beside the tracks in a templates folder, and no tracks themselves.
+const NOT_TRACKS: &[&str] = &["images", "playbooks"];
+
+/// The seed whose scenario is shown before a run exists: topology, criteria, nodes.
+const SPECIMEN: &str = "specimen";
+
+/// Where labs come from, the first that has a lab's name wins.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Instead of the built-in ones: a folder with `<track>/<lab>/lab.yaml`.
+    pub instead: Option<PathBuf>,
+    /// In addition: the user's own, laid out the same way. It need not exist.
+    pub user: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    labs: BTreeMap<String, Arc<Lab>>,
+    broken: Vec<Broken>,
+}
+
+/// A folder that was meant to be a lab.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// `<track>/<lab>`, with the source's path for labs that are not built in.
+    pub place: String,
+    pub error: Error,
+}
+
+#[derive(Clone, Debug)]
+pub struct Lab {
+    pub id: String,
+    /// `<track>/<folder>`.
+    pub path: String,
+    pub track: String,
+    pub tier: String,
+    pub title: String,
+    pub summary: String,
+    pub topics: Vec<String>,
+    pub objectives: Vec<Objective>,
+    pub minutes: u32,
+    pub version: String,
+    /// See [`Folder::digest`].
+    pub digest: String,
+    /// The images its nodes run on, by short name.
+    pub images: Vec<String>,
+    pub requires: Requires,
+    /// With a seed that no run has: for showing what the lab is made of.
+    pub specimen: Scenario,
+    pub folder: Folder,
+    template: Template,
+}
+
+/// What a machine must have, as a plain list; the doctor compares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requires {
+    pub kernel: Vec<String>,
+    /// MiB that must be free: as declared, else the lab's own limit.
+    pub memory_mb: u64,
+    /// Empty = any.
+    pub arch: Vec<String>,
+}
+
+/// A wrong way to do the lab, which must fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    pub name: String,
+    /// What somebody who does this believes.
+    pub why: String,
+    /// Criteria that must not pass.
+    pub fails: Vec<String>,
+    /// node → shell text, values filled in.
+    pub scripts: BTreeMap<String, String>,
+}
+
+impl Catalogue {
+    pub fn load(sources: &Sources) -> Self {
+        let mut catalogue = Self::default();
+        match &sources.instead {
+            Some(dir) => catalogue.add_dir(dir),
+            None => catalogue.add_built_in(),
+        }
+        if let Some(dir) = sources.user.as_deref().filter(|d| d.is_dir()) {
+            catalogue.add_dir(dir);
+        }
+        catalogue
+    }
+
+    /// By id, sorted.
+    pub fn list(&self) -> impl Iterator<Item = &Arc<Lab>> {
+        self.labs.values()
+    }
+
+    pub fn broken(&self) -> &[Broken] {
+        &self.broken
+    }
+
+    /// By id, by `<track>/<folder>`, or by the folder's name alone where only one lab has it.
+    pub fn get(&self, name: &str) -> Result<Arc<Lab>> {
+        if let Some(lab) = self.labs.get(name).or_else(|| self.labs.values().find(|l| l.path == name)) {
+            return Ok(lab.clone());
+        }
+        let mut short = self.labs.values().filter(|l| l.path.rsplit('/').next() == Some(name));
+        if let (Some(lab), None) = (short.next(), short.next()) {
+            return Ok(lab.clone());
+        }
+        if let Some(broken) = self.broken.iter().find(|b| b.place == name || b.place.ends_with(&format!("/{name}"))) {
+            return Err(broken.error.clone().context(format!("“{}” cannot be used", broken.place)));
+        }
+        let error = Error::new(Code::UnknownLab, format!("There is no lab named “{name}”."));
+        let hint = did_you_mean(name, self.labs.keys().map(String::as_str));
+        Err(error.hint(hint.unwrap_or_else(|| "No labs are installed.".into())))
+    }
+
+    fn add_built_in(&mut self) {
+        let tracks = BUILT_IN.dirs().filter(|d| !NOT_TRACKS.iter().any(|n| d.path() == Path::new(n)));
+        for dir in tracks.flat_map(Dir::dirs) {
+            let path = dir.path().to_string_lossy().replace('\\', "/");
+            let mut files = Vec::new();
+            embedded(dir, dir.path(), &mut files);
+            self.add(path.clone(), path, Folder::from_files(files));
+        }
+    }
+
+    fn add_dir(&mut self, root: &Path) {
+        let tracks = match folders(root) {
+            Ok(tracks) => tracks,
+            Err(error) => {
+                let error = error.context(format!("Reading labs from {}", root.display()));
+                self.broken.push(Broken { place: root.display().to_string(), error });
+                return;
+            }
+        };
+        for (track, dir) in tracks.into_iter().filter(|(name, _)| !NOT_TRACKS.contains(&name.as_str())) {
+            for (lab, dir) in folders(&dir).unwrap_or_default() {
+                if std::fs::symlink_metadata(dir.join(LAB_FILE)).is_ok() {
+                    self.add(dir.display().to_string(), format!("{track}/{lab}"), Folder::read(&dir));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, place: String, path: String, folder: Result<Folder>) {
+        match folder.and_then(|f| Lab::load(&path, f)) {
+            Ok(lab) => match self.labs.get(&lab.id) {
+                None => {
+                    self.labs.insert(lab.id.clone(), Arc::new(lab));
+                }
+                Some(other) => {
+                    let error = Error::new(
+                        Code::TemplateInvalid,
+                        format!("There is already a lab “{}”, from {}.", lab.id, other.path),
+                    )
+                    .hint("Give this one another metadata.name.");
+                    self.broken.push(Broken { place, error });
+                }
+            },
+            Err(error) => self.broken.push(Broken { place, error }),
+        }
+    }
+}
+
+impl Lab {
+    /// Reads and checks a lab's folder. `path` is `<track>/<folder>`.
+    pub fn load(path: &str, folder: Folder) -> Result<Self> {
+        let yaml = folder.get(LAB_FILE).ok_or_else(|| {
+            Error::new(Code::TemplateInvalid, format!("{path} has no {LAB_FILE}."))
+                .hint("A lab is a folder with lab.yaml and guide.md.")
+        })?;
+        let template = Template::parse(yaml)?;
+        let digest = folder.digest();
+        let Instance { scenario, metadata, requires, scope } = template.instantiate(&folder, &digest, SPECIMEN)?;
+        let images: BTreeSet<String> = scenario.nodes.iter().map(|n| n.image.clone()).collect();
+        let words = |w: Vec<super::typed::At<String>>| w.into_iter().map(|a| a.value).collect();
+        let lab = Self {
+            id: scenario.lab.clone(),
+            path: path.to_owned(),
+            track: scenario.track.clone(),
+            tier: scenario.tier.clone(),
+            title: scenario.title.clone(),
+            summary: metadata.summary.trim().to_owned(),
+            topics: metadata.labels.iter().filter_map(|l| l.strip_prefix("topic:")).map(str::to_owned).collect(),
+            objectives: metadata
+                .objectives
+                .into_iter()
+                .map(|o| Objective { exam: o.exam, id: o.id, text: o.text })
+                .collect(),
+            minutes: metadata.minutes.value,
+            version: scenario.version.clone(),
+            digest,
+            images: images.into_iter().collect(),
+            requires: Requires {
+                kernel: words(requires.kernel),
+                memory_mb: requires.memory_mb.unwrap_or(scenario.limits.memory_mb),
+                arch: words(requires.arch),
+            },
+            specimen: scenario,
+            folder,
+            template,
+        };
+        // A solution that does not fit its lab is a broken lab, found now and not in front of a class.
+        lab.scripts("solution", &scope)?;
+        lab.wrongs(&scope)?;
+        Ok(lab)
+    }
+
+    /// The same seed gives the same scenario, always.
+    pub fn instantiate(&self, seed: &str) -> Result<Scenario> {
+        Ok(self.template.instantiate(&self.folder, &self.digest, seed)?.scenario)
+    }
+
+    /// node → shell text to run in it, values filled in.
+    pub fn solution(&self, seed: &str) -> Result<BTreeMap<String, String>> {
+        self.scripts("solution", &self.scope(seed)?)
+    }
+
+    pub fn wrong(&self, seed: &str) -> Result<Vec<Wrong>> {
+        self.wrongs(&self.scope(seed)?)
+    }
+
+    fn scope(&self, seed: &str) -> Result<Scope> {
+        Ok(self.template.instantiate(&self.folder, &self.digest, seed)?.scope)
+    }
+
+    fn scripts(&self, dir: &str, scope: &Scope) -> Result<BTreeMap<String, String>> {
+        let mut out = BTreeMap::new();
+        for (name, bytes) in self.folder.below(dir) {
+            let Some(node) = name.strip_suffix(".sh").filter(|n| !n.contains('/')) else { continue };
+            if !self.specimen.nodes.iter().any(|n| n.name == node) {
+                let known = self.specimen.nodes.iter().map(|n| n.name.as_str());
+                let error = Error::new(Code::TemplateInvalid, format!("{dir}/{name}: there is no node “{node}”."));
+                return Err(match did_you_mean(node, known) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                });
+            }
+            let file = format!("{dir}/{name}");
+            let text = std::str::from_utf8(bytes)
+                .map_err(|_| Error::new(Code::TemplateInvalid, format!("{file} is not UTF-8 text.")))?;
+            out.insert(node.to_owned(), scope.fill_text(&file, text)?);
+        }
+        Ok(out)
+    }
+
+    fn wrongs(&self, scope: &Scope) -> Result<Vec<Wrong>> {
+        let names: BTreeSet<&str> =
+            self.folder.below("wrong").filter_map(|(p, _)| Some(p.split_once('/')?.0)).collect();
+        names.into_iter().map(|name| super::wrong::read(self, name, |dir| self.scripts(dir, scope))).collect()
+    }
+}
+
+fn embedded(dir: &Dir, root: &Path, out: &mut Vec<(String, Vec<u8>)>) {
+    for entry in dir.entries() {
+        match entry {
+            DirEntry::Dir(d) => embedded(d, root, out),
+            DirEntry::File(f) => {
+                if let Ok(path) = f.path().strip_prefix(root) {
+                    out.push((path.to_string_lossy().replace('\\', "/"), f.contents().to_vec()));
+                }
+            }
+        }
+    }
+}
+
+/// Folders right below, by name; links are not followed.
+fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        if let (true, Some(name)) = (entry.file_type()?.is_dir(), entry.file_name().to_str()) {
+            out.push((name.to_owned(), entry.path()));
+        }
+    }
+    out.sort();
+    Ok(out)
+}

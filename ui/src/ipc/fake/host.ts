@@ -1,0 +1,298 @@
+/**
+ * An engine in memory, for development, screenshots and unit tests. Scenes: `full` (a run under way, images building),
+ * `fresh` (first start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone).
+ */
+import type { DoctorRow, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
+import type { Commands } from "../../gen/commands";
+import { HostError } from "../host";
+import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
+import { chart, makeImages, makeLabs, makeResults, openssl } from "./data";
+import { FakeRun } from "./run";
+import { FakeTerminal } from "./terminal";
+
+type Handlers = { [C in CommandName]: (request: Commands[C]["request"]) => Commands[C]["response"] | Promise<Commands[C]["response"]> };
+
+const missing = (what: string) => new HostError("not_found", `There is no ${what}.`);
+
+export class FakeHost implements Host {
+  readonly kind = "fake";
+  readonly scene: string;
+  readonly #labs = makeLabs(Date.now());
+  readonly #images = makeImages();
+  #results = makeResults(Date.now());
+  readonly #runs = new Map<string, FakeRun>();
+  readonly #jobs = new Map<string, JobInfo>();
+  readonly #terminals = new Map<string, FakeTerminal>();
+  readonly #events: Event[] = [];
+  readonly #followers = new Set<Sink<Event>>();
+  #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "" };
+  #made = 0;
+  readonly #latency: number;
+
+  constructor(scene: string, latency = 40) {
+    this.scene = scene;
+    this.#latency = latency;
+    this.#settings.first_run_done = scene !== "fresh";
+    if (scene === "full") this.#begin();
+    if (scene === "fresh" || scene === "empty") this.#results = [];
+    if (scene === "empty") this.#labs.length = 0;
+    if (scene === "fresh") for (const l of this.#labs) Object.assign(l.summary, { best: null, last_run: null });
+  }
+
+  async call<C extends CommandName>(name: C, request: Request<C>): Promise<Response<C>> {
+    await new Promise((done) => setTimeout(done, this.#latency));
+    if (this.scene === "loading" && name !== "get_settings") return new Promise(() => undefined);
+    if (this.scene === "error" && !["get_settings", "set_settings", "about", "doctor"].includes(name)) {
+      throw new HostError("docker_unavailable", "Docker does not answer on /var/run/docker.sock: connection refused.", ["Start Docker, then try again.", "On Linux: sudo systemctl start docker"]);
+    }
+    return structuredClone(await this.#commands[name](request)) as Response<C>;
+  }
+
+  events(run: string | null, since: number, sink: Sink<Event>): Stream {
+    const filtered: Sink<Event> = { ...sink, item: (e) => { if (run === null || e.run === run) sink.item(e); } };
+    sink.state?.(this.scene === "error" ? "reconnecting" : "live");
+    for (const e of this.#events) if (e.seq > since) filtered.item(e);
+    this.#followers.add(filtered);
+    return { close: () => void this.#followers.delete(filtered) };
+  }
+
+  telemetry(run: string, sink: Sink<Telemetry>): Stream {
+    sink.state?.("live");
+    const timer = setInterval(() => {
+      const found = this.#runs.get(run);
+      if (found?.summary.state === "ready") sink.item(found.telemetry());
+    }, 1000);
+    return { close: () => clearInterval(timer) };
+  }
+
+  terminal(id: string, from: number, sink: TerminalSink): TerminalStream {
+    const terminal = this.#terminals.get(id);
+    if (!terminal) {
+      sink.closed("There is no such terminal.");
+      return { write: () => false, close: () => undefined };
+    }
+    const detach = terminal.attach(from, sink);
+    return { write: (bytes) => { terminal.input(bytes); return true; }, close: detach };
+  }
+
+  readonly #emit = (kind: string, run: string | null, text: string, data: unknown = null, level: Event["level"] = "info"): void => {
+    const event: Event = { seq: this.#events.length + 1, at: Date.now(), correlation: "c0ffee0000000000", run, kind, level, text, data: structuredClone(data) };
+    this.#events.push(event);
+    for (const f of this.#followers) f.item(event);
+  };
+
+  /** A run that is ready, with checks turning green, and an image that is being built. */
+  #begin(): void {
+    const lab = this.#labs.find((l) => l.summary.id === "ospf-single-area");
+    if (!lab) return;
+    const run = this.#add(lab.summary.id, "demo", "a91f27");
+    run.ready();
+    run.check();
+    const timer = setInterval(() => {
+      if (run.summary.state === "ready" && run.passed < 4) run.check();
+      else if (run.summary.state !== "ready") clearInterval(timer);
+    }, 9000);
+    void this.#build(["forge/tools"]);
+  }
+
+  #add(id: string, request: string, seed: string): FakeRun {
+    const lab = this.#labs.find((l) => l.summary.id === id);
+    if (!lab) throw new HostError("unknown_lab", `There is no lab named “${id}”.`);
+    const run = new FakeRun(lab, `k3v9q2x7${(this.#made++).toString(32).padStart(2, "a")}`, request, seed, this.#emit);
+    this.#runs.set(run.summary.run, run);
+    lab.summary.active_run = run.summary.run;
+    return run;
+  }
+
+  #run(id: string): FakeRun {
+    const run = this.#runs.get(id);
+    if (!run) throw new HostError("unknown_run", `There is no run “${id}”.`);
+    return run;
+  }
+
+  async #build(names: string[]): Promise<void> {
+    const job: JobInfo = { job: `job-${++this.#made}`, kind: "prepare_images", steps: [], done: false, error: null };
+    this.#jobs.set(job.job, job);
+    for (const name of names.flatMap((n) => [`base for ${n}`, n])) {
+      const step = { name, state: "running" as JobInfo["steps"][number]["state"], ms: 0, detail: "Step 3/7: apt-get install", percent: 0 };
+      job.steps.push(step);
+      while (step.percent < 100) {
+        await new Promise((done) => setTimeout(done, 400));
+        if (job.done) return;
+        step.percent = Math.min(100, step.percent + (name.startsWith("base") ? 34 : 2));
+        step.ms += 400;
+        this.#emit("job.step", null, `${name}: ${step.percent} %`, { job: job.job, step });
+      }
+      step.state = "done";
+    }
+    for (const image of this.#images) if (names.includes(image.name)) Object.assign(image, { ready: true, reason: "", bytes: 141e6, digest: "sha256:77aa0c3d" });
+    for (const { summary } of this.#labs) if (!summary.ready) Object.assign(summary, { ready: true, blockers: [] });
+    job.done = true;
+    this.#emit("job.done", null, "Images are ready", { job: job.job });
+  }
+
+  #result(id: string) {
+    const found = this.#results.find((r) => r.id === id);
+    if (!found) throw missing("such result");
+    return found;
+  }
+
+  #doctor(): DoctorRow[] {
+    const gone = this.scene === "error";
+    const row = (id: string, title: string, state: Health, detail: string, why: string, fix: DoctorRow["fix"] = null): DoctorRow => ({ id, title, state, detail, why, fix });
+    return [
+      gone ? row("docker", "Docker", "fail", "Nothing answers on /var/run/docker.sock.", "Labs run in Docker containers.", { kind: "shell", label: "Start Docker", command: "sudo systemctl start docker" })
+        : row("docker", "Docker", "ok", "Docker Engine 20.10.24, overlay2, 2 CPUs", "Labs run in Docker containers."),
+      row("memory", "Memory", "ok", "22.1 GiB free of 23.5 GiB", "The largest lab needs 1.2 GiB."),
+      row("disk", "Disk space", "ok", "61 GiB free", "Images take about 600 MiB."),
+      row("veth", "Network links (veth, bridge)", "ok", "Kernel 6.1: present", "Each link of a lab is a veth pair."),
+      row("netem", "Delay and loss (sch_netem)", "warn", "The kernel has no sch_netem module.", "Labs with slow or lossy links use a user-space variant instead.", { kind: "shell", label: "Install the module", command: "sudo apt-get install linux-modules-extra-$(uname -r)" }),
+      row("images", "Lab images", this.#images.every((i) => i.ready) ? "ok" : "warn", `${this.#images.filter((i) => i.ready).length} of ${this.#images.length} prepared`, "A lab starts in seconds when its images are here.", { kind: "call", label: "Prepare images", command: "prepare_images", args: { images: [] } }),
+      row("key", "Signing key", "ok", "Ed25519, SHA256:9f2c41d07be8, in the system’s secret store", "Your verdicts are signed with it."),
+    ];
+  }
+
+  readonly #commands: Handlers = {
+    about: () => ({ version: "0.1.0", home: "/home/ada/.local/share/forge", key_id: "SHA256:9f2c41d07be8", docker: this.scene === "error" ? null : "20.10.24", platform: "linux x86_64", shell: "serve" }),
+    doctor: () => ({ ready: this.scene !== "error", rows: this.#doctor() }),
+    list_labs: () => this.#labs.map((l) => l.summary),
+    get_lab: ({ lab }) => {
+      const found = this.#labs.find((l) => l.summary.id === lab);
+      if (!found) throw new HostError("unknown_lab", `There is no lab named “${lab}”.`, ["It may have been renamed; look in the library."]);
+      return {
+        lab: found.summary, topology: found.topology, criteria: found.criteria, expected_seconds: 2.4, history: this.#results.filter((r) => r.lab === lab),
+        requirements: [
+          { title: "Docker", met: true, detail: "20.10.24" }, { title: "Memory", met: true, detail: "needs 480 MiB, 22 GiB free" },
+          { title: "Images", met: found.summary.ready, detail: found.summary.ready ? "all prepared" : "forge/tools is not prepared yet" },
+        ],
+      };
+    },
+    list_images: () => this.#images,
+    prepare_images: ({ images }) => {
+      void this.#build(images.length ? images : this.#images.filter((i) => !i.ready).map((i) => i.name));
+      return { job: `job-${this.#made}` };
+    },
+    get_job: ({ job }) => this.#jobs.get(job) ?? Promise.reject(missing("such job")),
+    list_jobs: () => [...this.#jobs.values()],
+    cancel_job: ({ job }) => {
+      const found = this.#jobs.get(job);
+      if (!found) throw missing("such job");
+      for (const s of found.steps) if (s.state === "running") s.state = "failed";
+      Object.assign(found, { done: true, error: { code: "cancelled", message: "Cancelled as asked; nothing was left behind.", hints: [], details: null } });
+      this.#emit("job.done", null, "Preparing images was cancelled", { job });
+      return {};
+    },
+    start_lab: ({ lab, request_id, seed }) => {
+      const same = [...this.#runs.values()].find((r) => request_id !== null && r.summary.request_id === request_id);
+      if (same) return same.current();
+      const run = this.#add(lab, request_id ?? "made", seed ?? "5d03be");
+      void run.launch();
+      return run.current();
+    },
+    list_runs: ({ all }) => [...this.#runs.values()].map((r) => r.current()).filter((r) => all || !["stopped", "failed"].includes(r.state)),
+    get_run: ({ run }) => this.#run(run).detail(),
+    stop_run: ({ run }) => {
+      const found = this.#run(run);
+      found.lab.summary.active_run = null;
+      found.state("stopped", "The lab was stopped");
+      return { stopped: [run], ms: 310 };
+    },
+    stop_all: () => ({ stopped: [...this.#runs.values()].map((r) => { r.lab.summary.active_run = null; r.state("stopped", "Stopped"); return r.summary.run; }), ms: 400 }),
+    pause_run: ({ run }) => { const r = this.#run(run); r.state("paused", "Paused"); return r.current(); },
+    resume_run: ({ run }) => { const r = this.#run(run); r.state("ready", "Resumed"); return r.current(); },
+    extend_run: ({ run, minutes }) => { const r = this.#run(run); if (r.summary.deadline !== null) r.summary.deadline += minutes * 60_000; r.state(r.summary.state, `${minutes} minutes more`); return r.current(); },
+    restart_node: ({ run, node }) => {
+      const found = this.#run(run).lab.topology.nodes.find((n) => n.name === node);
+      if (!found) throw new HostError("unknown_node", `There is no node “${node}”.`);
+      found.state = "rewiring";
+      this.#emit("node.state", run, `${node} restarts`, { node, state: "rewiring" });
+      setTimeout(() => { found.state = "running"; this.#emit("node.state", run, `${node} is wired again`, { node, state: "running" }); }, 900);
+      return {};
+    },
+    check_run: ({ run }) => this.#run(run).check(),
+    watch_run: () => ({}),
+    reveal_hint: ({ run, hint }) => {
+      const found = this.#run(run).hints.find((h) => h.id === hint);
+      if (!found) throw missing("such hint");
+      found.text = "Look at what the neighbour says about itself, not only at your own side.";
+      this.#emit("hint.revealed", run, `Hint for ${found.criterion}`, { hint });
+      return found;
+    },
+    submit_run: ({ run }) => {
+      const r = this.#run(run);
+      const report = r.summary.last_check ?? r.check();
+      const first = makeResults(Date.now())[0];
+      if (!first) throw missing("result");
+      const result = { ...first, id: `${run}${"0".repeat(54)}`, run, lab: r.summary.lab, lab_title: r.summary.lab_title, track: r.summary.track, at: Date.now(), score: report.score, max: report.max };
+      this.#results = [result, ...this.#results];
+      r.results.push(result.id);
+      this.#emit("submit.done", run, `Submitted: ${report.score / 1000} of ${report.max / 1000}`, { id: result.id });
+      return { id: result.id, dir: result.dir, score: result.score, max: result.max, key_id: result.key_id, result };
+    },
+    solve_run: () => Promise.reject(new HostError("denied", "“solve_run” is for instructors.")),
+    list_results: () => this.#results,
+    get_result: ({ id, dark }) => {
+      const summary = this.#result(id);
+      const lab = this.#labs.find((l) => l.summary.id === summary.lab);
+      let left = summary.score;
+      const criteria = (lab?.criteria ?? []).map((c, i) => {
+        const max = c.weight * 1000;
+        const pass = left >= max;
+        if (pass) left -= max;
+        const e = lab?.expected[i];
+        return { id: c.id, title: c.title, outcome: pass ? "pass" as const : "fail" as const, expected: e?.expected ?? "", seen: pass ? e?.expected ?? "" : e?.seen ?? "", advice: pass ? "" : e?.advice ?? "", points: pass ? max : 0, max, ms: 30 + i * 17 };
+      });
+      return {
+        summary, criteria, openssl, score_chart_svg: chart(this.#results.filter((r) => r.lab === summary.lab).map((r) => r.score / 1000).reverse(), "Score, this lab", dark),
+        verified: this.#verify(summary.id), isolation: { state: "isolated", detail: "14 probes to the host, the LAN and the internet: none got through.", at: summary.at },
+      };
+    },
+    verify_result: () => this.#verify("0"),
+    export_report: ({ id }) => ({ path: `${this.#result(id).dir}/report.html`, bytes: 48_211 }),
+    history: ({ dark }) => ({
+      results: this.#results,
+      scores_svg: chart(this.#results.map((r) => r.score / 1000).reverse(), "Score in points", dark),
+      times_svg: chart(this.#results.map((r) => r.duration_ms / 60_000).reverse(), "Time in minutes", dark),
+    }),
+    open_terminal: ({ run, node, cols, rows }) => {
+      const info = { id: `t${++this.#made}`, run, node, cols, rows, open: true, from: 0, next: 0 };
+      this.#run(run).terminals.push(info);
+      this.#terminals.set(info.id, new FakeTerminal(info));
+      this.#emit("terminal.opened", run, `Terminal on ${node}`, { id: info.id });
+      return info;
+    },
+    list_terminals: ({ run }) => this.#run(run).terminals,
+    resize_terminal: () => ({}),
+    close_terminal: ({ id }) => {
+      const found = this.#terminals.get(id);
+      if (!found) throw missing("such terminal");
+      found.close();
+      return {};
+    },
+    forward_port: ({ run, node, port }) => {
+      const forward = { id: `f${++this.#made}`, run, node, port, local: `127.0.0.1:${49000 + this.#made}`, url: `http://127.0.0.1:${49000 + this.#made}/`, connections: 0 };
+      this.#run(run).forwards.push(forward);
+      this.#emit("forward.opened", run, `${node}:${port} on ${forward.local}`, forward);
+      return forward;
+    },
+    list_forwards: ({ run }) => this.#run(run).forwards,
+    close_forward: ({ id }) => {
+      for (const r of this.#runs.values()) {
+        const at = r.forwards.findIndex((f) => f.id === id);
+        if (at >= 0) r.forwards.splice(at, 1);
+      }
+      return {};
+    },
+    list_events: ({ run, since, limit }) => this.#events.filter((e) => e.seq > since && (run === null || e.run === run)).slice(-(limit ?? 1000)),
+    get_settings: () => this.#settings,
+    set_settings: (s) => (this.#settings = s),
+  };
+
+  #verify(id: string) {
+    const check = (name: string, detail: string) => ({ name, ok: true, detail });
+    return {
+      ok: true, key_id: "SHA256:9f2c41d07be8", verdict_id: id, tier: "self-attested" as const,
+      checks: [check("Envelope", "one signature, Ed25519, strict"), check("score.json", "canonical, digest as signed"), check("evidence.tar.zst", "41 files, digests as signed"), check("Audit checkpoint", "entry 318, consistent")],
+    };
+  }
+}

@@ -1,0 +1,104 @@
+/** One run in memory: its start step by step, its checks turning green, its load, its life. */
+import type { CheckReport, Forward, HintInfo, Isolation, RunDetail, RunState, RunSummary, Step, Telemetry, TerminalInfo } from "../../gen/api";
+import type { FakeLab } from "./data";
+
+const STEPS: [string, string, number][] = [
+  ["admit", "Plan practice: within its limits", 12], ["token", "Launch token minted and spent", 6], ["images", "All images are here", 18],
+  ["create", "Creating the nodes", 420], ["start", "Starting the nodes", 610], ["wire", "Wiring the links", 180], ["startup", "Running each node’s startup", 700],
+  ["ready", "All nodes answer", 240], ["isolation", "Nothing outside the lab can be reached", 160],
+];
+
+export type Emit = (kind: string, run: string | null, text: string, data?: unknown, level?: "info" | "warn") => void;
+
+export class FakeRun {
+  readonly lab: FakeLab;
+  readonly summary: RunSummary;
+  readonly steps: Step[] = [];
+  readonly hints: HintInfo[];
+  readonly terminals: TerminalInfo[] = [];
+  readonly forwards: Forward[] = [];
+  readonly results: string[] = [];
+  isolation: Isolation = { state: "unknown", detail: "Not probed yet.", at: null };
+  passed = 0;
+  readonly #emit: Emit;
+
+  constructor(lab: FakeLab, run: string, request: string, seed: string, emit: Emit) {
+    this.lab = lab;
+    this.#emit = emit;
+    const { id, title, track, nodes } = lab.summary;
+    this.summary = { run, lab: id, lab_title: title, track, seed, request_id: request, state: "starting", reason: "", created: Date.now(), deadline: null, remaining_ms: null, ready_ms: null, last_check: null, nodes };
+    this.hints = lab.criteria.slice(0, 3).map((c) => ({ id: `hint-${c.id}`, criterion: c.id, cost: 5_000, text: null }));
+  }
+
+  state(state: RunState, text: string): void {
+    this.summary.state = state;
+    this.#emit("run.state", this.summary.run, text, { state });
+  }
+
+  async launch(): Promise<void> {
+    for (const [name, detail, ms] of STEPS) {
+      const step: Step = { name, state: "running", ms: 0, detail, percent: null };
+      this.steps.push(step);
+      this.#emit("run.step", this.summary.run, detail, { ...step });
+      await new Promise((done) => setTimeout(done, ms));
+      if (this.summary.state !== "starting") return;
+      if (name === "start" || name === "wire") for (const n of this.lab.topology.nodes) {
+        n.state = name === "start" ? "created" : "running";
+        this.#emit("node.state", this.summary.run, `${n.name} is ${n.state}`, { node: n.name, state: n.state });
+      }
+      step.state = "done";
+      step.ms = ms;
+      this.#emit("run.step", this.summary.run, detail, { ...step });
+    }
+    this.ready();
+  }
+
+  ready(): void {
+    const { summary } = this;
+    if (this.steps.length === 0) for (const [name, detail, ms] of STEPS) this.steps.push({ name, detail, ms, state: "done", percent: null });
+    for (const n of this.lab.topology.nodes) {
+      n.state = "running";
+      n.container = `c${summary.run}${n.name}`;
+    }
+    summary.ready_ms = this.steps.reduce((sum, s) => sum + s.ms, 0);
+    summary.deadline = Date.now() + this.lab.summary.minutes * 60_000;
+    this.isolation = { state: "isolated", detail: "14 probes to the host, the LAN and the internet: none got through.", at: Date.now() };
+    this.state("ready", "The lab is ready");
+  }
+
+  check(): CheckReport {
+    this.passed = Math.min(this.lab.criteria.length, this.passed + 1);
+    const criteria = this.lab.criteria.map((c, i) => {
+      const e = this.lab.expected[i];
+      const pass = i < this.passed;
+      return { id: c.id, title: c.title, outcome: pass ? "pass" as const : "fail" as const, expected: e?.expected ?? "", seen: pass ? e?.expected ?? "" : e?.seen ?? "", advice: pass ? "" : e?.advice ?? "", points: pass ? c.weight * 1000 : 0, max: c.weight * 1000, ms: 40 + i * 23 };
+    });
+    const sum = (key: "points" | "max") => criteria.reduce((n, c) => n + c[key], 0);
+    const report: CheckReport = { run: this.summary.run, at: Date.now(), score: sum("points"), max: sum("max"), criteria };
+    this.summary.last_check = report;
+    this.#emit("check.report", this.summary.run, `Checked: ${this.passed} of ${criteria.length} passed`, report);
+    return report;
+  }
+
+  telemetry(): Telemetry {
+    const t = Date.now() / 1000;
+    const wave = (seed: number, top: number) => Math.max(0, (Math.sin(t / 3 + seed) + 1.1) * top * (0.7 + 0.3 * Math.random()));
+    return {
+      run: this.summary.run, at: Date.now(),
+      nodes: this.lab.topology.nodes.map((n, i) => ({ node: n.name, cpu_percent: wave(i, 4), memory_bytes: 24e6 + i * 6e6 + wave(i, 1e6), pids: 6 + i })),
+      links: this.lab.topology.links.flatMap((l, i) => l.endpoints.map((e) => ({ link: l.id, node: e.node, interface: e.interface, rx_bps: wave(i, 240e3), tx_bps: wave(i + 1, 180e3), rx_pps: wave(i, 90), tx_pps: wave(i + 1, 70), up: true }))),
+    };
+  }
+
+  detail(): RunDetail {
+    return {
+      run: this.current(), nodes: this.lab.topology.nodes, links: this.lab.topology.links, steps: this.steps, criteria: this.lab.criteria, hints: this.hints,
+      guide_html: this.lab.guide, forwards: this.forwards, terminals: this.terminals, isolation: this.isolation, results: this.results,
+    };
+  }
+
+  current(): RunSummary {
+    const { deadline } = this.summary;
+    return { ...this.summary, remaining_ms: deadline === null ? null : Math.max(0, deadline - Date.now()) };
+  }
+}

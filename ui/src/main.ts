@@ -1,0 +1,32 @@
+import { mount } from "svelte";
+import "./tokens.css";
+import "./base.css";
+import "./parts/prose.css";
+import App from "./App.svelte";
+import { connect } from "./ipc/host";
+import { doctor } from "./state/doctor.svelte";
+import { events } from "./state/events.svelte";
+import { jobs } from "./state/jobs.svelte";
+import { labs } from "./state/labs.svelte";
+import { runs } from "./state/runs.svelte";
+import { router } from "./state/router.svelte";
+import { session } from "./state/session.svelte";
+import { settings } from "./state/settings.svelte";
+
+const target = document.getElementById("app");
+if (!target) throw new Error("index.html has no #app");
+
+session.attach(await connect());
+mount(App, { target });
+
+for (const part of [labs, runs, jobs, doctor]) part.follow();
+void events.follow();
+void session.about.load();
+void labs.list.load();
+void labs.results.load();
+void runs.list.load();
+void jobs.images.load();
+void jobs.list.load();
+void doctor.report.load();
+await settings.data.load();
+if (settings.data.value?.first_run_done === false && location.hash === "") router.replace("welcome");

@@ -1,0 +1,45 @@
+/** Short notices in the corner, each also spoken by the live region. Errors stay until dismissed. */
+import { HostError } from "../ipc/host";
+import { ERRORS } from "../words/errors";
+
+export interface Toast {
+  id: number;
+  tone: "ok" | "info" | "warn" | "fail";
+  title: string;
+  detail: string;
+}
+
+class Toasts {
+  list = $state.raw<readonly Toast[]>([]);
+  #next = 1;
+
+  show(tone: Toast["tone"], title: string, detail = ""): void {
+    const toast = { id: this.#next++, tone, title, detail };
+    this.list = [...this.list.slice(-3), toast];
+    if (tone === "ok" || tone === "info") setTimeout(() => this.dismiss(toast.id), 6000);
+  }
+
+  /** What a failed action says. A cancellation was asked for, so it says nothing. */
+  error(cause: unknown): void {
+    const error = HostError.from(cause);
+    const words = ERRORS[error.code];
+    if (words.severity === "quiet") return;
+    this.show(words.severity, words.title, [error.message, ...error.hints.slice(0, 1)].join(" "));
+  }
+
+  dismiss(id: number): void {
+    this.list = this.list.filter((t) => t.id !== id);
+  }
+}
+
+export const toasts = new Toasts();
+
+/** Runs an action started by a click or key; a failure becomes a toast. Resolves to null when it failed. */
+export async function attempt<T>(action: () => Promise<T>): Promise<T | null> {
+  try {
+    return await action();
+  } catch (error) {
+    toasts.error(error);
+    return null;
+  }
+}

@@ -1,0 +1,12 @@
+import type { ViewName } from "../state/router.svelte";
+
+export const VIEW_TITLE: Record<ViewName, string> = {
+  library: "Library",
+  lab: "Lab",
+  results: "Results",
+  history: "History",
+  images: "Images",
+  doctor: "Doctor",
+  settings: "Settings",
+  welcome: "First start",
+};

@@ -79,9 +79,6 @@ impl Scrubber {
 
     fn text(&self, text: &str) -> String {
         let mut out = text.to_owned();
-        for (name, marker) in &self.names {
-            out = replace_word(&out, name, marker);
-        }
         let Some(rules) = rules() else { return "[withheld: the redaction rules did not load]".into() };
         for rule in rules {
             out = rule
@@ -97,12 +94,15 @@ impl Scrubber {
                 })
                 .into_owned();
         }
+        // Names last: inside an address or a token they would break the shape that the rules know.
+        for (name, marker) in &self.names {
+            out = replace_word(&out, name, marker);
+        }
         out
     }
 }
 
-/// A name as a word of its own (or a path, up to its end), without regard to case only where the name is longer than a
-/// path part could be by accident.
+/// A name as a word of its own: not within a longer word that happens to contain it.
 fn replace_word(text: &str, name: &str, marker: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

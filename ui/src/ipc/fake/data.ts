@@ -4,6 +4,7 @@ import type { CriterionInfo, ImageInfo, LabSummary, LinkInfo, NodeInfo, Objectiv
 const hex = (text: string): string => {
   let h = 0x811c9dc5;
   let out = "";
+  for (const c of text) h = Math.imul(h ^ c.charCodeAt(0), 0x01000193) >>> 0;
   for (let i = 0; out.length < 64; i += 1) {
     h = Math.imul(h ^ text.charCodeAt(i % text.length), 0x01000193) >>> 0;
     out += h.toString(16).padStart(8, "0");

@@ -92,8 +92,9 @@ export const WORDS = {
     typeInto: (node: string) => `Type into the terminal of ${node}`,
     typeActive: "Type into the open terminal",
     copyCode: "Copy this code",
-    code: "Commands",
-    table: "Table",
+    text: "Guide text",
+    code: (n: number, node: string | null) => (node === null ? `Code ${n}` : `Code ${n}, for ${node}`),
+    table: (n: number) => `Table ${n}`,
     progress: (passed: number, all: number) => `${passed} of ${plural(all, "check")} pass`,
   },
 

@@ -41,15 +41,15 @@ interface Box extends Point {
 export interface Spacing {
   min: Point;
   max: Point;
+  /** Room for a node's body and names around the outermost places. */
+  edge: { side: number; top: number; bottom: number };
   /** The least scale at which all labels can still be read; below it the drawing goes compact. */
   legible: number;
 }
-const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, legible: 0.78 };
+const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0.78 };
 /** For a still picture with names and subnets only. */
-export const PICTURE: Spacing = { min: { x: 116, y: 92 }, max: { x: 230, y: 150 }, legible: 0.64 };
-const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 }, legible: 0 };
-/** Room for a node's body and names around the outermost places. */
-const EDGE = { left: 70, right: 70, top: 42, bottom: 68 };
+export const PICTURE: Spacing = { min: { x: 112, y: 74 }, max: { x: 200, y: 130 }, edge: { side: 52, top: 34, bottom: 54 }, legible: 0.64 };
+const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0 };
 /** A node's body, with the two lines of text under it. */
 const BODY = { half: 24, bottom: 62 };
 
@@ -132,15 +132,16 @@ function cells(g: ReturnType<typeof graph>): Map<number, Point> {
 
 /** Stretches the cells to the pane within the spacing's bounds, and centres what is smaller. */
 function fit(at: ReadonlyMap<number, Point>, pane: { width: number; height: number }, spacing: Spacing) {
+  const { edge } = spacing;
   const spanX = Math.max(0, ...[...at.values()].map((p) => p.x));
   const spanY = Math.max(0, ...[...at.values()].map((p) => p.y));
   const clamp = (n: number, low: number, high: number) => Math.min(high, Math.max(low, n));
-  const sx = clamp((pane.width - EDGE.left - EDGE.right) / Math.max(spanX, 0.01), spacing.min.x, spacing.max.x);
-  const sy = clamp((pane.height - EDGE.top - EDGE.bottom) / Math.max(spanY, 0.01), spacing.min.y, spacing.max.y);
-  const width = Math.max(pane.width, spanX * sx + EDGE.left + EDGE.right);
-  const height = Math.max(pane.height, spanY * sy + EDGE.top + EDGE.bottom);
-  const x0 = EDGE.left + (width - EDGE.left - EDGE.right - spanX * sx) / 2;
-  const y0 = EDGE.top + (height - EDGE.top - EDGE.bottom - spanY * sy) / 2;
+  const sx = clamp((pane.width - 2 * edge.side) / Math.max(spanX, 0.01), spacing.min.x, spacing.max.x);
+  const sy = clamp((pane.height - edge.top - edge.bottom) / Math.max(spanY, 0.01), spacing.min.y, spacing.max.y);
+  const width = Math.max(pane.width, spanX * sx + 2 * edge.side);
+  const height = Math.max(pane.height, spanY * sy + edge.top + edge.bottom);
+  const x0 = edge.side + (width - 2 * edge.side - spanX * sx) / 2;
+  const y0 = edge.top + (height - edge.top - edge.bottom - spanY * sy) / 2;
   return { width, height, x0, y0, sx, sy };
 }
 

@@ -10,12 +10,7 @@
  * Everything else goes to the real document.
  */
 export function documentForXterm(real: Document = document): Document {
-  const create = (tag: string, options?: ElementCreationOptions): HTMLElement => {
-    if (tag === "style") return sheetElement(real);
-    const element = real.createElement(tag, options);
-    if (tag === "span") element.setAttribute = setAttribute;
-    return element;
-  };
+  const create = creator(real);
   return new Proxy(real, {
     get(target, name) {
       if (name === "createElement") return create;
@@ -26,13 +21,34 @@ export function documentForXterm(real: Document = document): Document {
   });
 }
 
+/** `term.open`, whose viewport takes `window.document` for its one style element whatever `documentOverride` says. */
+export function openUnderCsp(term: { open(host: HTMLElement): void }, host: HTMLElement): void {
+  const create = creator(document);
+  Object.defineProperty(document, "createElement", { value: create, configurable: true });
+  try {
+    term.open(host);
+  } finally {
+    // What the prototype has shows again.
+    Reflect.deleteProperty(document, "createElement");
+  }
+}
+
+function creator(real: Document): (tag: string, options?: ElementCreationOptions) => HTMLElement {
+  const create = Document.prototype.createElement.bind(real) as (tag: string, options?: ElementCreationOptions) => HTMLElement;
+  return (tag, options) => {
+    if (tag === "style") return sheetElement(real, create("template"));
+    const element = create(tag, options);
+    if (tag === "span") element.setAttribute = setAttribute;
+    return element;
+  };
+}
+
 function setAttribute(this: HTMLElement, name: string, value: string): void {
   if (name === "style") this.style.cssText = value;
   else Element.prototype.setAttribute.call(this, name, value);
 }
 
-function sheetElement(real: Document): HTMLElement {
-  const element = real.createElement("template");
+function sheetElement(real: Document, element: HTMLElement): HTMLElement {
   const sheet = new CSSStyleSheet();
   let text = "";
   Object.defineProperty(element, "textContent", {

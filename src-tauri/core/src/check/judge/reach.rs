@@ -97,5 +97,5 @@ pub(super) fn packets(p: &Printed<'_>, want: bool) -> Verdict {
             format!("{}{} packets, the first {}", if p.cut { "more than " } else { "" }, lines.len(), quoted(first))
         }
     };
-    Ok((!lines.is_empty() == want, seen))
+    Ok((lines.is_empty() != want, seen))
 }

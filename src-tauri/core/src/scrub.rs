@@ -79,9 +79,6 @@ impl Scrubber {
 
     fn text(&self, text: &str) -> String {
         let mut out = text.to_owned();
-        for (name, marker) in &self.names {
-            out = replace_word(&out, name, marker);
-        }
         let Some(rules) = rules() else { return "[withheld: the redaction rules did not load]".into() };
         for rule in rules {
             out = rule
@@ -97,12 +94,15 @@ impl Scrubber {
                 })
                 .into_owned();
         }
+        // Names last: inside an address or a token they would break the shape that the rules know.
+        for (name, marker) in &self.names {
+            out = replace_word(&out, name, marker);
+        }
         out
     }
 }
 
-/// A name as a word of its own (or a path, up to its end), without regard to case only where the name is longer than a
-/// path part could be by accident.
+/// A name as a word of its own: not within a longer word that happens to contain it.
 fn replace_word(text: &str, name: &str, marker: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -164,7 +164,7 @@ fn rules() -> Option<&'static [Rule]> {
                 // Hashes in shadow(5).
                 (r"(?P<before>:)(?P<secret>\$(?:y|[1256]|2[aby]|7|gy)\$[^\s:]{8,})", "[password hash]", never),
                 (r"(?i)\b[a-z0-9][a-z0-9._%+-]{0,63}@(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}\b", "[email]", reserved_mail),
-                (r"\b(?:\d{1,3}\.){3}\d{1,3}\b", "[address]", not_personal_address),
+                (r"(?i)\b(?:\d{1,3}\.){3}\d{1,3}(?:\.in-addr\.arpa)?\b", "[address]", not_personal_address),
             ];
             table
                 .into_iter()
@@ -208,7 +208,12 @@ fn reserved_mail(found: &str) -> bool {
 
 /// Private, documentation, loopback, link-local, multicast and other special ranges (RFC 6890) identify nobody.
 fn not_personal_address(found: &str) -> bool {
-    let Ok(IpAddr::V4(a)) = found.parse::<IpAddr>() else { return true };
+    // Below in-addr.arpa the octets stand in the opposite order (RFC 1035 3.5).
+    let parsed = match found.to_ascii_lowercase().strip_suffix(".in-addr.arpa") {
+        Some(reversed) => reversed.split('.').rev().collect::<Vec<_>>().join(".").parse(),
+        None => found.parse::<IpAddr>(),
+    };
+    let Ok(IpAddr::V4(a)) = parsed else { return true };
     let [one, two, three, _] = a.octets();
     a.is_private()
         || a.is_loopback()
@@ -292,6 +297,8 @@ mod tests {
             ("root:$y$j9T$abcdefgh$ijklmnop:19000:", "root:[password hash]:19000:"),
             ("mail mara.k@gmail.com now", "mail [email] now"),
             ("from 8.8.4.4 to 10.0.0.1", "from [address] to 10.0.0.1"),
+            ("98.111.79.10.in-addr.arpa. PTR", "98.111.79.10.in-addr.arpa. PTR"),
+            ("4.4.8.8.in-addr.arpa. PTR", "[address]. PTR"),
             ("/home/mara/x and mara@marabook:~$", "[home]/x and [user]@[host]:~$"),
         ] {
             assert_eq!(scrub(before), after);

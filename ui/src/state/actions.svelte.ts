@@ -1,3 +1,4 @@
+import { untrack } from "svelte";
 /** Everything a key or the palette can do. Views add their own while they are shown. */
 export interface Action {
   id: string;
@@ -18,9 +19,10 @@ class Actions {
 
   /** Returns the way to take them back; made for `$effect(() => actions.add([...]))`. */
   add(more: Action[]): () => void {
-    this.list = [...this.list, ...more];
+    // Read without tracking: an effect that adds must not run again because it added.
+    this.list = [...untrack(() => this.list), ...more];
     return () => {
-      this.list = this.list.filter((a) => !more.includes(a));
+      this.list = untrack(() => this.list).filter((a) => !more.includes(a));
     };
   }
 }

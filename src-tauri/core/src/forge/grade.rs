@@ -39,7 +39,7 @@ impl Forge {
         self.keep_report(caller, graded.report).await
     }
 
-    /// Runs the probes, those in no hurry only once with `at_once`. The caller holds the run's turn.
+    /// Runs the probes, gentle ones only once with `at_once`. The caller holds the run's turn.
     pub(super) async fn graded(
         &self,
         caller: &Caller,
@@ -66,8 +66,13 @@ impl Forge {
             let text = format!("A check could not put the lab back as it was ({left}); restart its nodes.");
             self.emit(caller, Some(run), "log", Level::Error, text, serde_json::Value::Null).await;
         }
-        let report =
-            CheckReport { run: run.clone(), at: now(), score: found.score, max: found.max, criteria: found.outcomes };
+        let report = CheckReport {
+            run: run.to_owned(),
+            at: now(),
+            score: found.score,
+            max: found.max,
+            criteria: found.outcomes,
+        };
         Ok(Graded { report, findings: found.findings })
     }
 
@@ -90,10 +95,7 @@ impl Forge {
         let merged = merged(row.last_check.as_ref(), report);
         let saved = merged.clone();
         let (run, at) = (merged.run.clone(), now());
-        let news = row
-            .last_check
-            .as_ref()
-            .is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
+        let news = row.last_check.as_ref().is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
         self.store
             .write_relaxed(move |tx| {
                 if news {
@@ -146,8 +148,7 @@ impl Forge {
     pub(super) async fn turn(&self, run: &str, alone: bool) -> Result<Turn> {
         let folder = self.run_folder(run);
         std::fs::create_dir_all(&folder)?;
-        let file =
-            File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
+        let file = File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
         let until = tokio::time::Instant::now() + TURN;
         loop {
             let tried = if alone { file.try_lock() } else { file.try_lock_shared() };
@@ -157,8 +158,7 @@ impl Forge {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.")
-                        .hint("Try again in a moment."));
+                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.").hint("Try again in a moment."));
                 }
                 Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),
             }
@@ -168,10 +168,7 @@ impl Forge {
     pub(super) async fn reveal(&self, caller: &Caller, request: RevealHint) -> Result<HintInfo> {
         let row = self.run_row(&request.run).await?;
         if !runs::alive(row.state) {
-            return Err(Error::new(
-                Code::WrongState,
-                format!("Run {} is over; its hints no longer matter.", request.run),
-            ));
+            return Err(Error::new(Code::WrongState, format!("Run {} is over; its hints no longer matter.", request.run)));
         }
         let scenario = self.scenario(&request.run).await?;
         let Some(hint) = scenario.hints.into_iter().find(|h| h.id == request.hint) else {
@@ -264,10 +261,7 @@ mod tests {
         let old = report(vec![outcome("a", OutcomeKind::Pass, 1000), outcome("b", OutcomeKind::Pass, 1000)]);
         let new = report(vec![outcome("a", OutcomeKind::Fail, 0), outcome("b", OutcomeKind::NotChecked, 0)]);
         let both = merged(Some(&old), new.clone());
-        assert_eq!(
-            (both.criteria[0].outcome, both.criteria[1].outcome, both.score),
-            (OutcomeKind::Fail, OutcomeKind::Pass, 1000)
-        );
+        assert_eq!((both.criteria[0].outcome, both.criteria[1].outcome, both.score), (OutcomeKind::Fail, OutcomeKind::Pass, 1000));
         assert_eq!(merged(None, new).criteria[1].outcome, OutcomeKind::NotChecked);
     }
 }

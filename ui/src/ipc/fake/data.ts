@@ -4,6 +4,7 @@ import type { CriterionInfo, ImageInfo, LabSummary, LinkInfo, NodeInfo, Objectiv
 const hex = (text: string): string => {
   let h = 0x811c9dc5;
   let out = "";
+  for (const c of text) h = Math.imul(h ^ c.charCodeAt(0), 0x01000193) >>> 0;
   for (let i = 0; out.length < 64; i += 1) {
     h = Math.imul(h ^ text.charCodeAt(i % text.length), 0x01000193) >>> 0;
     out += h.toString(16).padStart(8, "0");
@@ -58,7 +59,7 @@ export function makeLabs(now: number): FakeLab[] {
         { expected: "transfer refused for client", seen: "transfer of 9 records to client", advice: "allow-transfer is open to all; name ns2’s address in it." },
         { expected: "answer from ns2 within 2 s", seen: "not checked yet", advice: "" },
       ],
-      guide: "<h1>DNS zone and reverse</h1><p>Your company has bought <code>hoarfrost.lab</code>. <strong>ns1</strong> is to be its primary name server, <strong>ns2</strong> the secondary.</p><h2>1. Publish the zone</h2><p>On <code>ns1</code>, write the zone file and declare it:</p><pre><code>zone \"hoarfrost.lab\" {\n    type primary;\n    file \"/etc/bind/db.hoarfrost.lab\";\n};</code></pre><p>Give <code>www</code> the address <code>10.20.30.4</code>, then reload:</p><pre><code>rndc reload\ndig @10.20.30.2 www.hoarfrost.lab +short</code></pre><h2>2. Name the way back</h2><p>Add the reverse zone <code>30.20.10.in-addr.arpa</code> with a PTR record for each host.</p><h2>3. Share it with ns2</h2><ul><li>Only ns2 may transfer the zone.</li><li>A change on ns1 reaches ns2 within seconds.</li></ul>",
+      guide: "<h1>DNS zone and reverse</h1><p>Your company has bought <code>hoarfrost.lab</code>. <strong>ns1</strong> is to be its primary name server, <strong>ns2</strong> the secondary.</p><h2>1. Publish the zone</h2><p>On <code>ns1</code>, write the zone file and declare it:</p><pre data-language=\"named\"><code class=\"language-named\">zone \"hoarfrost.lab\" {\n    type primary;\n    file \"/etc/bind/db.hoarfrost.lab\";\n};</code></pre><p>Give <code>www</code> the address <code>10.20.30.4</code>, then reload:</p><pre data-node=\"ns1\" data-language=\"sh\"><code>rndc reload\ndig @10.20.30.2 www.hoarfrost.lab +short</code></pre><h2>2. Name the way back</h2><p>Add the reverse zone <code>30.20.10.in-addr.arpa</code> with a PTR record for each host.</p><h2>3. Share it with ns2</h2><ul><li>Only ns2 may transfer the zone.</li><li>A change on ns1 reaches ns2 within seconds.</li></ul>",
     },
     {
       summary: lab({
@@ -77,7 +78,7 @@ export function makeLabs(now: number): FakeLab[] {
         { expected: "4 prefixes on the peer", seen: "4 prefixes on the peer", advice: "" },
         { expected: "loss ≤ 5 s when r1–r2 is cut", seen: "not checked yet", advice: "" },
       ],
-      guide: "<h1>OSPF single area</h1><p>Four routers form a ring. Nothing is routed yet.</p><h2>1. Start OSPF</h2><pre><code>vtysh\nconfigure terminal\nrouter ospf\n network 10.0.0.0/8 area 0</code></pre><h2>2. Watch the neighbours</h2><pre><code>show ip ospf neighbor</code></pre><p>The state goes from <code>Init</code> over <code>ExStart</code> to <code>Full</code>.</p><table><tr><th>State</th><th>Meaning</th></tr><tr><td>2-Way</td><td>Hellos seen in both directions</td></tr><tr><td>Full</td><td>The databases agree</td></tr></table><h2>3. Prefer r2</h2><p>Traffic from r1 to r3 should pass r2. Use the interface cost.</p>",
+      guide: "<h1>OSPF single area</h1><p>Four routers form a ring. Nothing is routed yet.</p><h2>1. Start OSPF</h2><pre data-node=\"r1\" data-language=\"sh\"><code>vtysh\nconfigure terminal\nrouter ospf\n network 10.0.0.0/8 area 0</code></pre><h2>2. Watch the neighbours</h2><pre data-node=\"r1\" data-language=\"sh\"><code>show ip ospf neighbor</code></pre><p>The state goes from <code>Init</code> over <code>ExStart</code> to <code>Full</code>.</p><table><tr><th>State</th><th>Meaning</th></tr><tr><td>2-Way</td><td>Hellos seen in both directions</td></tr><tr><td>Full</td><td>The databases agree</td></tr></table><h2>3. Prefer r2</h2><p>Traffic from r1 to r3 should pass r2. Use the interface cost.</p>",
     },
     {
       summary: lab({

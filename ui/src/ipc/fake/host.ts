@@ -279,7 +279,9 @@ export class FakeHost implements Host {
     close_forward: ({ id }) => {
       for (const r of this.#runs.values()) {
         const at = r.forwards.findIndex((f) => f.id === id);
-        if (at >= 0) r.forwards.splice(at, 1);
+        if (at < 0) continue;
+        r.forwards.splice(at, 1);
+        this.#emit("forward.closed", r.summary.run, "A port was closed", { id });
       }
       return {};
     },

@@ -42,6 +42,7 @@ export class FakeRun {
       this.#emit("run.step", this.summary.run, detail, { ...step });
       await new Promise((done) => setTimeout(done, ms));
       if (this.summary.state !== "starting") return;
+      if (name === "startup" && this.summary.seed === "fail") return this.#fail(step);
       if (name === "start" || name === "wire") for (const n of this.lab.topology.nodes) {
         n.state = name === "start" ? "created" : "running";
         this.#emit("node.state", this.summary.run, `${n.name} is ${n.state}`, { node: n.name, state: n.state });
@@ -51,6 +52,18 @@ export class FakeRun {
       this.#emit("run.step", this.summary.run, detail, { ...step });
     }
     this.ready();
+  }
+
+  #fail(step: Step): void {
+    const error = {
+      code: "docker_failed", message: "The startup of ns1 ended with 1: named: /etc/bind/named.conf:12: unknown option 'recurson'", details: null,
+      hints: ["Open a terminal on the image and run its startup by hand: forge labs --try dns-zone-reverse", "The full output is in the log, under this run’s correlation id."],
+    };
+    Object.assign(step, { state: "failed", ms: 700, detail: "ns1: exit code 1" });
+    this.#emit("run.step", this.summary.run, step.detail, { ...step });
+    this.summary.state = "failed";
+    this.summary.reason = error.message;
+    this.#emit("run.state", this.summary.run, error.message, { state: "failed", error });
   }
 
   ready(): void {

@@ -8,12 +8,8 @@ use super::observation::{Answer, Ask, Observation};
 use super::vantage::Vantage;
 use crate::api::{CriterionOutcome, OutcomeKind};
 use crate::error::{Code, Error, Result};
-<<<<<<< HEAD
 use crate::template::scenario::{Criterion, Disturbance, Evidence, From, Probe};
 use futures_util::future::join_all;
-=======
-use crate::template::scenario::{Criterion, Disturbance, Evidence, From};
->>>>>>> labs
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,13 +48,8 @@ pub struct Report {
 /// First pause between two attempts; each further one is half as long again, up to the longest.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-<<<<<<< HEAD
 /// How long a lab may take to be again what it was before a disturbance (routing protocols converge).
 const RECOVERY: Duration = Duration::from_secs(30);
-=======
-/// Logins tried at the same time: sshd turns connections away at random when ten are not yet logged in (MaxStartups 10:30:100).
-const LOGINS: usize = 4;
->>>>>>> labs
 /// How often an undo is tried before it is given up.
 const UNDO_ATTEMPTS: u32 = 3;
 
@@ -127,8 +118,6 @@ fn batch_key(question: &Question) -> String {
             };
             format!("{place} {}", question.quick)
         }
-        // With a secret on standard input: logins, together so that they can be held to a number at a time.
-        Ask::Look { .. } => "logins".to_owned(),
         other => format!("alone {other:?}"),
     }
 }
@@ -174,11 +163,7 @@ impl<'a> Session<'a> {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let mut work: FuturesUnordered<_> = batches
             .into_values()
-<<<<<<< HEAD
-            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &tell))
-=======
-            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.options.cancel, &failed, &tell))
->>>>>>> labs
+            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &failed, &tell))
             .collect();
         let mut findings = Vec::new();
         let mut open: BTreeMap<&str, usize> = criteria.iter().map(|c| (c.id.as_str(), c.evidence.len())).collect();
@@ -268,10 +253,11 @@ impl<'a> Session<'a> {
         }
         // Nobody listens: what is seen now settles nothing.
         let (tell, _) = tokio::sync::mpsc::unbounded_channel();
+        let failed = Failed::default();
         let cancel = &self.options.cancel;
         let batches = batches.into_values();
         let all =
-            join_all(batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &tell)));
+            join_all(batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &failed, &tell)));
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::cancelled()),
@@ -347,16 +333,11 @@ async fn settle_batch<'a>(
         for (mut item, answer) in items.into_iter().zip(answers) {
             item.attempts += 1;
             match decided(&item, answer, began) {
-<<<<<<< HEAD
-                // Gone only where nobody wants to know (see `recover`).
-                Ok(finding) => drop(tell.send(finding)),
-=======
                 Ok(finding) => {
                     failed.heed(&finding, item.evidence);
-                    // The receiver lives as long as this future does.
+                    // Gone only where nobody wants to know (see `recover`).
                     drop(tell.send(Told { criterion: item.criterion, finding: Some(finding) }));
                 }
->>>>>>> labs
                 Err(()) => open.push(item),
             }
         }
@@ -426,16 +407,11 @@ async fn ask_batch(vantage: &dyn Vantage, lanes: &Lanes, items: &[Item<'_>]) -> 
             Err(e) => vec![Answer::NotAsked { reason: e.message }; items.len()],
         };
     }
-<<<<<<< HEAD
     join_all(items.iter().map(|i| async {
         let _turn = lanes.turn(&i.question.ask, &i.evidence.probe).await;
         ask(vantage, &i.question).await
     }))
     .await
-=======
-    let asks: Vec<_> = items.iter().map(|i| ask(vantage, &i.question)).collect();
-    futures_util::stream::iter(asks).buffered(LOGINS).collect().await
->>>>>>> labs
 }
 
 /// Puts one question. A vantage that does not keep its own promise to end is cut off two seconds later.

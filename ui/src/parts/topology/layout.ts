@@ -9,6 +9,8 @@ export interface Drawing {
   /** Size of the drawing; it may exceed the pane, which then shows it smaller. */
   width: number;
   height: number;
+  /** Too little room for interface names and the word “running”: they appear on demand. */
+  brief: boolean;
   /** Too many nodes for labels on every wire: they appear on demand. */
   compact: boolean;
   nodes: ReadonlyMap<string, Point>;
@@ -47,6 +49,7 @@ export interface Spacing {
   legible: number;
 }
 const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0.78 };
+const BRIEF: Spacing = { min: { x: 158, y: 112 }, max: { x: 330, y: 230 }, edge: { side: 58, top: 32, bottom: 46 }, legible: 0.82 };
 /** For a still picture with names and subnets only. */
 export const PICTURE: Spacing = { min: { x: 112, y: 74 }, max: { x: 200, y: 130 }, edge: { side: 52, top: 34, bottom: 54 }, legible: 0.64 };
 const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0 };
@@ -56,9 +59,11 @@ const BODY = { half: 24, bottom: 62 };
 export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], pane: { width: number; height: number }, spacing: Spacing = ROOMY): Drawing {
   const g = graph(nodes, links);
   const at = cells(g);
-  const roomy = fit(at, pane, spacing);
-  const compact = Math.min(pane.width / roomy.width, pane.height / roomy.height) < spacing.legible;
-  const box = compact ? fit(at, pane, DENSE) : roomy;
+  const scale = (box: { width: number; height: number }) => Math.min(pane.width / box.width, pane.height / box.height);
+  const level = [spacing, ...(spacing === ROOMY ? [BRIEF] : [])].find((l) => scale(fit(at, pane, l)) >= l.legible) ?? DENSE;
+  const compact = level === DENSE;
+  const brief = level !== ROOMY;
+  const box = fit(at, pane, level);
   const place = (v: number): Point => {
     const p = at.get(v) ?? { x: 0, y: 0 };
     return { x: round(box.x0 + p.x * box.sx), y: round(box.y0 + p.y * box.sy) };
@@ -73,10 +78,10 @@ export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], p
     const least = compact ? 26 : Math.max(52, 20 + 3.7 * (link.subnet ?? link.id).length);
     buses.set(link.id, { ...p, half: Math.max(least, ...reach.filter((r) => r < box.sx * 3.2).map((r) => r + 14)) });
   }
-  const bodies = nodes.map((_, i) => ({ x: place(i).x, y: place(i).y + 18, w: 60, h: 84 }));
+  const bodies = nodes.map((_, i) => ({ x: place(i).x, y: place(i).y + (brief ? 9 : 18), w: 60, h: brief ? 64 : 84 }));
   const bars = [...buses.values()].map((b) => ({ x: b.x, y: b.y + 8, w: b.half * 2, h: 40 }));
   const wires = g.wires.map((w) => wire(w, place(w.ends[0].vertex), place(w.ends[1].vertex), buses.get(w.link)));
-  return { width: box.width, height: box.height, compact, nodes: new Map(nodes.map((n, i) => [n.name, place(i)])), buses, wires: unobstructed(wires, [...bodies, ...bars], buses) };
+  return { width: box.width, height: box.height, brief, compact, nodes: new Map(nodes.map((n, i) => [n.name, place(i)])), buses, wires: unobstructed(wires, [...bodies, ...bars], buses) };
 }
 
 const overlap = (a: Box, b: Box): boolean => Math.abs(a.x - b.x) * 2 < a.w + b.w && Math.abs(a.y - b.y) * 2 < a.h + b.h;

@@ -164,7 +164,6 @@ export const WORDS = {
     close: (title: string) => `Close ${title}`,
     unseen: "new output",
     escape: "leaves the terminal",
-    restart: (node: string) => `Restart ${node}`,
   },
 
   checks: {

@@ -4,7 +4,8 @@ export type Pane = "guide" | "map" | "terminals" | "right";
 const KEY = "workspace.layout";
 export const LIMITS = { guide: [220, 720], right: [240, 720], map: [90, 900] } as const;
 export type Sized = keyof typeof LIMITS;
-const DEFAULTS: Record<Sized, number> = { guide: 326, right: 330, map: 230 };
+/** The map takes a third of the window's height, so that its labels have room on a large screen. */
+const DEFAULTS: Record<Sized, number> = { guide: 326, right: 330, map: Math.round(Math.min(420, Math.max(230, innerHeight * 0.34))) };
 
 interface Stored {
   sizes: Record<Sized, number>;

@@ -22,6 +22,10 @@ const TURN: Duration = Duration::from_secs(120);
 
 impl Forge {
     pub(super) async fn check(&self, caller: &Caller, request: CheckRun) -> Result<CheckReport> {
+        self.checked(caller, request, false).await
+    }
+
+    async fn checked(&self, caller: &Caller, request: CheckRun, at_once: bool) -> Result<CheckReport> {
         self.ready_row(&request.run).await?;
         let scenario = self.scenario(&request.run).await?;
         if let Some(unknown) = request.criteria.iter().find(|id| scenario.criteria.iter().all(|c| c.id != **id)) {
@@ -31,26 +35,27 @@ impl Forge {
         }
         let live = self.live(&request.run).await?;
         let _turn = self.turn(&request.run, !request.gentle).await?;
-        let graded = self.graded(caller, &live, &scenario, &request.run, request.gentle, &request.criteria).await?;
+        let graded = self.graded(caller, &live, &scenario, &request, at_once).await?;
         self.keep_report(caller, graded.report).await
     }
 
-    /// Runs the probes. The caller holds the run's turn.
+    /// Runs the probes, gentle ones only once with `at_once`. The caller holds the run's turn.
     pub(super) async fn graded(
         &self,
         caller: &Caller,
         live: &Arc<Live>,
         scenario: &Scenario,
-        run: &str,
-        gentle: bool,
-        only: &[String],
+        request: &CheckRun,
+        at_once: bool,
     ) -> Result<Graded> {
-        let id = run.to_owned();
+        let CheckRun { run, criteria, gentle } = request;
+        let (id, gentle) = (run.clone(), *gentle);
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
         let costs = hint_costs(scenario, &revealed);
         let options = Options {
             gentle,
-            only: only.iter().cloned().collect(),
+            only: criteria.iter().cloned().collect(),
+            at_once,
             cancel: self.shutdown.child_token(),
             on_outcome: if gentle { None } else { Some(self.telling(caller, run)?) },
             hint_costs: costs,
@@ -90,7 +95,10 @@ impl Forge {
         let merged = merged(row.last_check.as_ref(), report);
         let saved = merged.clone();
         let (run, at) = (merged.run.clone(), now());
-        let news = row.last_check.as_ref().is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
+        let news = row
+            .last_check
+            .as_ref()
+            .is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
         self.store
             .write_relaxed(move |tx| {
                 if news {
@@ -128,7 +136,7 @@ impl Forge {
                 _ => break,
             }
             let request = CheckRun { run: run.to_owned(), criteria: Vec::new(), gentle: true };
-            match self.check(&caller, request).await {
+            match self.checked(&caller, request, true).await {
                 Ok(_) => {}
                 // A full check is under way, or the run has just ended: the next round will see.
                 Err(e) if matches!(e.code, Code::Timeout | Code::WrongState) => {}
@@ -143,7 +151,8 @@ impl Forge {
     pub(super) async fn turn(&self, run: &str, alone: bool) -> Result<Turn> {
         let folder = self.run_folder(run);
         std::fs::create_dir_all(&folder)?;
-        let file = File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
+        let file =
+            File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
         let until = tokio::time::Instant::now() + TURN;
         loop {
             let tried = if alone { file.try_lock() } else { file.try_lock_shared() };
@@ -153,7 +162,8 @@ impl Forge {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.").hint("Try again in a moment."));
+                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.")
+                        .hint("Try again in a moment."));
                 }
                 Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),
             }
@@ -163,7 +173,10 @@ impl Forge {
     pub(super) async fn reveal(&self, caller: &Caller, request: RevealHint) -> Result<HintInfo> {
         let row = self.run_row(&request.run).await?;
         if !runs::alive(row.state) {
-            return Err(Error::new(Code::WrongState, format!("Run {} is over; its hints no longer matter.", request.run)));
+            return Err(Error::new(
+                Code::WrongState,
+                format!("Run {} is over; its hints no longer matter.", request.run),
+            ));
         }
         let scenario = self.scenario(&request.run).await?;
         let Some(hint) = scenario.hints.into_iter().find(|h| h.id == request.hint) else {
@@ -256,7 +269,10 @@ mod tests {
         let old = report(vec![outcome("a", OutcomeKind::Pass, 1000), outcome("b", OutcomeKind::Pass, 1000)]);
         let new = report(vec![outcome("a", OutcomeKind::Fail, 0), outcome("b", OutcomeKind::NotChecked, 0)]);
         let both = merged(Some(&old), new.clone());
-        assert_eq!((both.criteria[0].outcome, both.criteria[1].outcome, both.score), (OutcomeKind::Fail, OutcomeKind::Pass, 1000));
+        assert_eq!(
+            (both.criteria[0].outcome, both.criteria[1].outcome, both.score),
+            (OutcomeKind::Fail, OutcomeKind::Pass, 1000)
+        );
         assert_eq!(merged(None, new).criteria[1].outcome, OutcomeKind::NotChecked);
     }
 }

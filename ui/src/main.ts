@@ -30,3 +30,6 @@ void jobs.list.load();
 void doctor.report.load();
 await settings.data.load();
 if (settings.data.value?.first_run_done === false && location.hash === "") router.replace("welcome");
+
+// Fetched while nobody waits, so that the first lab opens without a pause.
+setTimeout(() => void import("./views/workspace/Workspace.svelte").catch(() => undefined), 1500);

@@ -1,5 +1,4 @@
 /** The library: labs, their details as they are asked for, and results so far. */
-import { untrack } from "svelte";
 import type { History, LabDetail, LabSummary, ResultSummary } from "../gen/api";
 import { events } from "./events.svelte";
 import { Resource } from "./resource.svelte";
@@ -10,12 +9,14 @@ class Labs {
   readonly results = new Resource<ResultSummary[]>(() => session.call("list_results", {}));
   #details = new Map<string, Resource<LabDetail>>();
 
-  /** The same resource for the same lab; the caller loads it. */
+  /**
+   * The same resource for the same lab; the caller loads it. Ask in a `$derived` of its own: Svelte does not track state in the
+   * reaction that makes it.
+   */
   detail(id: string): Resource<LabDetail> {
     let found = this.#details.get(id);
     if (!found) {
-      // Made outside of the reaction that asks: Svelte does not track state a reaction has made itself.
-      found = untrack(() => new Resource<LabDetail>(() => session.call("get_lab", { lab: id })));
+      found = new Resource<LabDetail>(() => session.call("get_lab", { lab: id }));
       this.#details.set(id, found);
     }
     return found;

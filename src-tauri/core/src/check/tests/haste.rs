@@ -1,10 +1,10 @@
 //! Running checks against a lab that is played: what is asked, how long, and what is left alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use crate::api::OutcomeKind;
 use crate::check::grade::grade;
 use crate::check::run::{Options, run};
 use crate::check::vantage::{Output, Vantage};
-use crate::api::OutcomeKind;
 use crate::error::Result;
 use crate::template::scenario::{Criterion, Disturbance, Evidence, From, Probe};
 use async_trait::async_trait;
@@ -83,7 +83,11 @@ fn to() -> IpAddr {
 }
 
 fn ping(from: &str, within_s: u64, after: Option<Disturbance>) -> Evidence {
-    Evidence { after, within_ms: within_s * 1000, probe: Probe::Ping { from: From::Node(from.into()), to: to(), reaches: true } }
+    Evidence {
+        after,
+        within_ms: within_s * 1000,
+        probe: Probe::Ping { from: From::Node(from.into()), to: to(), reaches: true },
+    }
 }
 
 fn cut() -> Option<Disturbance> {

@@ -31,8 +31,8 @@ use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
 use crate::store::{self, Store, runs};
-use crate::template::{Catalogue, Sources};
 use crate::template::scenario::Scenario;
+use crate::template::{Catalogue, Sources};
 use crate::terminal::Terminals;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -200,7 +200,15 @@ impl Forge {
         Err(Error::new(Code::WrongState, format!("Run {run} is {}.", state.as_str().unwrap_or("not ready"))).hint(hint))
     }
 
-    async fn emit(&self, caller: &Caller, run: Option<&str>, kind: &str, level: Level, text: impl Into<String>, data: serde_json::Value) {
+    async fn emit(
+        &self,
+        caller: &Caller,
+        run: Option<&str>,
+        kind: &str,
+        level: Level,
+        text: impl Into<String>,
+        data: serde_json::Value,
+    ) {
         if let Err(e) = self.events.emit(&caller.correlation, run, kind, level, text, data).await {
             // The stream must never stop the work it tells of; the log still has it.
             tracing::error!(code = ?e.code, "an event could not be recorded: {e}");

@@ -134,12 +134,13 @@ struct Rule {
 
 fn rules() -> Option<&'static [Rule]> {
     static RULES: OnceLock<Option<Vec<Rule>>> = OnceLock::new();
+    type Row = (&'static str, &'static str, fn(&str) -> bool);
     fn never(_: &str) -> bool {
         false
     }
     RULES
         .get_or_init(|| {
-            let table: [(&str, &'static str, fn(&str) -> bool); 8] = [
+            let table: [Row; 8] = [
                 // RFC 7468 and OpenSSH; an unfinished block (cut evidence) up to the end.
                 (
                     r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|\z)",

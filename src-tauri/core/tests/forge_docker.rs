@@ -190,7 +190,8 @@ async fn pause_resume_extend_and_a_node_restart_that_rewires_by_itself() {
             break;
         }
         if Instant::now() >= until {
-            let told = b.forge.list_events(&me(), ListEvents { run: Some(run.clone()), since: 0, limit: None }).await.unwrap();
+            let told =
+                b.forge.list_events(&me(), ListEvents { run: Some(run.clone()), since: 0, limit: None }).await.unwrap();
             let told: Vec<String> = told.into_iter().map(|e| e.text).collect();
             panic!("links did not come back: {}\n{}", addresses(&node.container).await, told.join("\n"));
         }

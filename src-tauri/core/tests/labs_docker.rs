@@ -14,16 +14,27 @@ async fn prove(lab: &str) {
     let count: usize = std::env::var("FORGE_PROVE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3).clamp(1, 9);
     let seeds: Vec<String> = (1..=count).map(|n| format!("proof-{n}")).collect();
     let told = |p: &forge_core::forge::Proof| {
-        println!("{} {lab} {} (seed {}, {} ms): {}", if p.ok { "ok  " } else { "FAIL" }, p.answer, p.seed, p.ms, p.detail);
+        println!(
+            "{} {lab} {} (seed {}, {} ms): {}",
+            if p.ok { "ok  " } else { "FAIL" },
+            p.answer,
+            p.seed,
+            p.ms,
+            p.detail
+        );
     };
     let proofs = forge.prove(&me, lab, &seeds, &told).await;
     forge.stop_all(&me, Empty {}).await.unwrap();
     forge.shutdown().await;
     let proofs = proofs.unwrap();
-    let failed: Vec<String> = proofs.iter().filter(|p| !p.ok).map(|p| format!("{} ({}): {}", p.answer, p.seed, p.detail)).collect();
+    let failed: Vec<String> =
+        proofs.iter().filter(|p| !p.ok).map(|p| format!("{} ({}): {}", p.answer, p.seed, p.detail)).collect();
     assert!(failed.is_empty(), "{lab}:\n{}", failed.join("\n"));
     assert_eq!(proofs.iter().filter(|p| p.answer == "solution").count(), count);
-    assert!(proofs.iter().filter(|p| p.answer.starts_with("wrong/")).count() >= 2, "{lab} needs two wrong answers at least");
+    assert!(
+        proofs.iter().filter(|p| p.answer.starts_with("wrong/")).count() >= 2,
+        "{lab} needs two wrong answers at least"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

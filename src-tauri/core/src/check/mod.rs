@@ -7,6 +7,7 @@ pub mod ask;
 pub mod evidence;
 pub mod grade;
 pub mod judge;
+mod lanes;
 pub mod observation;
 mod quote;
 pub mod run;

@@ -3,11 +3,13 @@
 
 use super::ask::{FILE_MAX, Question, question};
 use super::grade::{Finding, grade, not_checked, outcome};
+use super::lanes::Lanes;
 use super::observation::{Answer, Ask, Observation};
 use super::vantage::Vantage;
 use crate::api::{CriterionOutcome, OutcomeKind};
 use crate::error::{Code, Error, Result};
-use crate::template::scenario::{Criterion, Disturbance, Evidence, From};
+use crate::template::scenario::{Criterion, Disturbance, Evidence, From, Probe};
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,8 +48,8 @@ pub struct Report {
 /// First pause between two attempts; each further one is half as long again, up to the longest.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Logins tried at the same time: sshd turns connections away at random when ten are not yet logged in (MaxStartups 10:30:100).
-const LOGINS: usize = 4;
+/// How long a lab may take to be again what it was before a disturbance (routing protocols converge).
+const RECOVERY: Duration = Duration::from_secs(30);
 /// How often an undo is tried before it is given up.
 const UNDO_ATTEMPTS: u32 = 3;
 
@@ -59,13 +61,20 @@ pub async fn run(vantage: Arc<dyn Vantage>, criteria: &[Criterion], options: &Op
     }
     let chosen = |c: &&Criterion| options.only.is_empty() || options.only.contains(&c.id);
     let (rough, calm): (Vec<_>, Vec<_>) = criteria.iter().filter(chosen).partition(|c| c.disturbs());
-    let mut session =
-        Session { vantage, options, began: Instant::now(), findings: Vec::new(), settled: BTreeMap::new() };
+    let mut session = Session {
+        vantage,
+        options,
+        began: Instant::now(),
+        findings: Vec::new(),
+        settled: BTreeMap::new(),
+        lanes: Lanes::default(),
+    };
     session.gentle(&calm).await?;
     let mut unrestored = Vec::new();
     if !options.gentle {
         for criterion in rough {
             session.disturbing(criterion, &mut unrestored).await?;
+            session.recover(&calm).await?;
         }
     }
     let outcomes: Vec<CriterionOutcome> =
@@ -85,6 +94,7 @@ struct Session<'a> {
     began: Instant,
     findings: Vec<Finding>,
     settled: BTreeMap<String, CriterionOutcome>,
+    lanes: Lanes,
 }
 
 /// One piece of evidence on its way to being settled.
@@ -108,8 +118,6 @@ fn batch_key(question: &Question) -> String {
             };
             format!("{place} {}", question.quick)
         }
-        // With a secret on standard input: logins, together so that they can be held to a number at a time.
-        Ask::Look { .. } => "logins".to_owned(),
         other => format!("alone {other:?}"),
     }
 }
@@ -155,7 +163,7 @@ impl<'a> Session<'a> {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let mut work: FuturesUnordered<_> = batches
             .into_values()
-            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.options.cancel, &failed, &tell))
+            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &failed, &tell))
             .collect();
         let mut findings = Vec::new();
         let mut open: BTreeMap<&str, usize> = criteria.iter().map(|c| (c.id.as_str(), c.evidence.len())).collect();
@@ -211,7 +219,7 @@ impl<'a> Session<'a> {
                     tokio::select! {
                         biased;
                         () = self.options.cancel.cancelled() => return Err(Error::cancelled()),
-                        finding = settle_one(&*self.vantage, &mut item, self.began) => finding,
+                        finding = settle_one(&*self.vantage, &mut item, self.began, &self.lanes) => finding,
                     }
                 }
             };
@@ -226,6 +234,37 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Waits until what passed before the disturbances passes again, so that the next one, and the next check, find the
+    /// lab as it was. Captures and logins are left out: they are slow, and say nothing about convergence. A lab that does
+    /// not come back in time is no error here; the next check will say so.
+    async fn recover(&self, criteria: &[&'a Criterion]) -> Result<()> {
+        let until = Instant::now() + RECOVERY;
+        let passed = |c: &&Criterion| self.settled.get(&c.id).is_some_and(|o| o.outcome == OutcomeKind::Pass);
+        let mut batches: BTreeMap<String, Vec<Item<'a>>> = BTreeMap::new();
+        for criterion in criteria.iter().copied().filter(passed) {
+            for (index, evidence) in criterion.evidence.iter().enumerate() {
+                let question = question(&evidence.probe);
+                let fast = matches!(evidence.probe, Probe::Ping { .. } | Probe::Tcp { .. } | Probe::Dns { .. });
+                if question.quick || fast {
+                    let item = Item { criterion, index, evidence, question, attempts: 0, until };
+                    batches.entry(batch_key(&item.question)).or_default().push(item);
+                }
+            }
+        }
+        // Nobody listens: what is seen now settles nothing.
+        let (tell, _) = tokio::sync::mpsc::unbounded_channel();
+        let failed = Failed::default();
+        let cancel = &self.options.cancel;
+        let batches = batches.into_values();
+        let all =
+            join_all(batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &failed, &tell)));
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::cancelled()),
+            _ = all => Ok(()),
+        }
+    }
+
     async fn disturbed(
         &self,
         criterion: &'a Criterion,
@@ -236,7 +275,7 @@ impl<'a> Session<'a> {
         if let Err(e) = self.vantage.disturb(what).await {
             return self.unasked(criterion, index, evidence, format!("{} did not work: {e}", words(what)));
         }
-        settle_one(&*self.vantage, &mut self.item(criterion, index, evidence), self.began).await
+        settle_one(&*self.vantage, &mut self.item(criterion, index, evidence), self.began, &self.lanes).await
     }
 
     fn item(&self, criterion: &'a Criterion, index: usize, evidence: &'a Evidence) -> Item<'a> {
@@ -282,20 +321,21 @@ async fn settle_batch<'a>(
     vantage: &dyn Vantage,
     mut items: Vec<Item<'a>>,
     began: Instant,
+    lanes: &Lanes,
     cancel: &CancellationToken,
     failed: &Failed,
     tell: &tokio::sync::mpsc::UnboundedSender<Told<'a>>,
 ) {
     let mut pause = PAUSE;
     while !items.is_empty() && !cancel.is_cancelled() {
-        let answers = ask_batch(vantage, &items).await;
+        let answers = ask_batch(vantage, lanes, &items).await;
         let mut open = Vec::new();
         for (mut item, answer) in items.into_iter().zip(answers) {
             item.attempts += 1;
             match decided(&item, answer, began) {
                 Ok(finding) => {
                     failed.heed(&finding, item.evidence);
-                    // The receiver lives as long as this future does.
+                    // Gone only where nobody wants to know (see `recover`).
                     drop(tell.send(Told { criterion: item.criterion, finding: Some(finding) }));
                 }
                 Err(()) => open.push(item),
@@ -313,10 +353,12 @@ async fn settle_batch<'a>(
     }
 }
 
-async fn settle_one(vantage: &dyn Vantage, item: &mut Item<'_>, began: Instant) -> Finding {
+async fn settle_one(vantage: &dyn Vantage, item: &mut Item<'_>, began: Instant, lanes: &Lanes) -> Finding {
     let mut pause = PAUSE;
     loop {
+        let turn = lanes.turn(&item.question.ask, &item.evidence.probe).await;
         let answer = ask(vantage, &item.question).await;
+        drop(turn);
         item.attempts += 1;
         if let Ok(finding) = decided(item, answer, began) {
             return finding;
@@ -339,7 +381,7 @@ fn decided(item: &Item<'_>, answered: Answer, began: Instant) -> Result<Finding,
     if passed || Instant::now() >= item.until { Ok(finding) } else { Err(()) }
 }
 
-async fn ask_batch(vantage: &dyn Vantage, items: &[Item<'_>]) -> Vec<Answer> {
+async fn ask_batch(vantage: &dyn Vantage, lanes: &Lanes, items: &[Item<'_>]) -> Vec<Answer> {
     if let [Item { question: Question { ask: Ask::Look { from, .. }, stdin, .. }, .. }, _, ..] = items
         && stdin.is_empty()
     {
@@ -351,6 +393,11 @@ async fn ask_batch(vantage: &dyn Vantage, items: &[Item<'_>]) -> Vec<Answer> {
             })
             .collect();
         let limit = items.iter().map(|i| i.question.limit).max().unwrap_or_default();
+        // One host for the whole batch; logins that need no secret are as many as there are items.
+        let _turn = match items {
+            [first, ..] => lanes.turn(&first.question.ask, &first.evidence.probe).await,
+            [] => Vec::new(),
+        };
         return match vantage.look_many(from, &scripts, limit).await {
             Ok(outputs) if outputs.len() == items.len() => outputs.into_iter().map(Answer::output).collect(),
             Ok(outputs) => {
@@ -360,8 +407,11 @@ async fn ask_batch(vantage: &dyn Vantage, items: &[Item<'_>]) -> Vec<Answer> {
             Err(e) => vec![Answer::NotAsked { reason: e.message }; items.len()],
         };
     }
-    let asks: Vec<_> = items.iter().map(|i| ask(vantage, &i.question)).collect();
-    futures_util::stream::iter(asks).buffered(LOGINS).collect().await
+    join_all(items.iter().map(|i| async {
+        let _turn = lanes.turn(&i.question.ask, &i.evidence.probe).await;
+        ask(vantage, &i.question).await
+    }))
+    .await
 }
 
 /// Puts one question. A vantage that does not keep its own promise to end is cut off two seconds later.

@@ -56,7 +56,13 @@ fn docker(facts: &Facts) -> DoctorRow {
     let why = "Every node of a lab is a container; nothing starts without a Docker engine.";
     match &facts.docker {
         Ok(info) if version(&info.version) < ENGINE_OLDEST => with(
-            row("docker", "Docker engine", why, Health::Warn, format!("{} is older than what is tested (20.10).", info.version)),
+            row(
+                "docker",
+                "Docker engine",
+                why,
+                Health::Warn,
+                format!("{} is older than what is tested (20.10).", info.version),
+            ),
             shell("Update Docker", "sudo apt-get install docker.io"),
         ),
         Ok(info) => row(
@@ -107,7 +113,10 @@ fn images(images: &Result<Vec<ImageInfo>, Error>) -> DoctorRow {
             if missing.is_empty() {
                 row("images", "Lab images", why, Health::Ok, format!("all {} prepared", list.len()))
             } else {
-                with(row("images", "Lab images", why, Health::Fail, format!("to prepare: {}", missing.join(", "))), fix())
+                with(
+                    row("images", "Lab images", why, Health::Fail, format!("to prepare: {}", missing.join(", "))),
+                    fix(),
+                )
             }
         }
         Err(e) => with(row("images", "Lab images", why, Health::Fail, e.message.clone()), fix()),
@@ -117,7 +126,9 @@ fn images(images: &Result<Vec<ImageInfo>, Error>) -> DoctorRow {
 fn wiring(facts: &Facts) -> DoctorRow {
     let why = "Nodes are joined by links made inside the engine's kernel, never by a Docker network.";
     match &facts.wiring {
-        Some(Ok(ms)) => row("wiring", "Wiring", why, Health::Ok, format!("two trial nodes wired and reached each other in {ms} ms")),
+        Some(Ok(ms)) => {
+            row("wiring", "Wiring", why, Health::Ok, format!("two trial nodes wired and reached each other in {ms} ms"))
+        }
         Some(Err(e)) => {
             let mut r = row("wiring", "Wiring", why, Health::Fail, e.message.clone());
             if let Some(hint) = e.hints.first() {
@@ -175,7 +186,12 @@ mod tests {
 
     fn good() -> Facts {
         Facts {
-            docker: Ok(EngineInfo { version: "20.10.24+dfsg1".into(), memory_bytes: 8 * GIB, cpus: 2, ..Default::default() }),
+            docker: Ok(EngineInfo {
+                version: "20.10.24+dfsg1".into(),
+                memory_bytes: 8 * GIB,
+                cpus: 2,
+                ..Default::default()
+            }),
             images: Ok(Vec::new()),
             wiring: Some(Ok(80)),
             free_bytes: Some(50 * GIB),
@@ -205,7 +221,8 @@ mod tests {
         assert!(r.rows.iter().find(|r| r.id == "docker").unwrap().fix.is_some());
         assert!(r.rows.iter().all(|r| r.id != "memory"), "nothing is claimed about an engine that does not answer");
 
-        let info = |version: &str, memory| EngineInfo { version: version.into(), memory_bytes: memory, ..Default::default() };
+        let info =
+            |version: &str, memory| EngineInfo { version: version.into(), memory_bytes: memory, ..Default::default() };
         assert_eq!(state(&Facts { docker: Ok(info("19.3.1", 8 * GIB)), ..good() }, "docker"), Health::Warn);
         assert_eq!(state(&Facts { docker: Ok(info("29.1.0", GIB / 2)), ..good() }, "memory"), Health::Fail);
         assert_eq!(state(&Facts { free_bytes: Some(1), ..good() }, "disk"), Health::Fail);

@@ -3,8 +3,8 @@
 use super::doctor::Facts;
 use super::{Forge, now};
 use crate::api::{Caller, Job, Level, Settings, Step, StepState};
-use crate::engine::images::Progress;
 use crate::audit::{self, Fact};
+use crate::engine::images::Progress;
 use crate::error::{Code, Error, Result};
 use crate::keys::Protection;
 use crate::lab;
@@ -18,7 +18,8 @@ impl Forge {
             Ok(_) => self.image_list().await,
             Err(e) => Err(e.clone()),
         };
-        let tools_ready = images.as_ref().is_ok_and(|l| ["tools", "host"].iter().all(|n| l.iter().any(|i| i.name == *n && i.ready)));
+        let tools_ready =
+            images.as_ref().is_ok_and(|l| ["tools", "host"].iter().all(|n| l.iter().any(|i| i.name == *n && i.ready)));
         let wiring = if tools_ready { Some(self.wiring_trial().await) } else { None };
         Facts {
             docker,
@@ -54,7 +55,8 @@ impl Forge {
         self.engine.info().await?;
         let known: Vec<String> = self.images.list().await?.into_iter().map(|i| i.name).collect();
         if let Some(unknown) = names.iter().find(|n| !known.contains(n)) {
-            return Err(Error::new(Code::NotFound, format!("There is no image “{unknown}”.")).hint(format!("There are {}.", known.join(", "))));
+            return Err(Error::new(Code::NotFound, format!("There is no image “{unknown}”."))
+                .hint(format!("There are {}.", known.join(", "))));
         }
         let names = if names.is_empty() { known } else { names };
         let began = std::time::Instant::now();
@@ -102,7 +104,8 @@ impl Forge {
             return Err(Error::new(Code::InvalidInput, "The terminal's font size is 9 to 24 points."));
         }
         if !wanted.results_dir.is_empty() && !Path::new(&wanted.results_dir).is_absolute() {
-            return Err(Error::new(Code::InvalidInput, "The results folder is an absolute path.").hint("For example /home/you/verdicts."));
+            return Err(Error::new(Code::InvalidInput, "The results folder is an absolute path.")
+                .hint("For example /home/you/verdicts."));
         }
         let (saved, by) = (wanted.clone(), caller.correlation.clone());
         self.store

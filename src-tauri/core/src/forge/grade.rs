@@ -95,7 +95,10 @@ impl Forge {
         let merged = merged(row.last_check.as_ref(), report);
         let saved = merged.clone();
         let (run, at) = (merged.run.clone(), now());
-        let news = row.last_check.as_ref().is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
+        let news = row
+            .last_check
+            .as_ref()
+            .is_none_or(|old| old.criteria.iter().map(news_of).ne(merged.criteria.iter().map(news_of)));
         self.store
             .write_relaxed(move |tx| {
                 if news {
@@ -148,7 +151,8 @@ impl Forge {
     pub(super) async fn turn(&self, run: &str, alone: bool) -> Result<Turn> {
         let folder = self.run_folder(run);
         std::fs::create_dir_all(&folder)?;
-        let file = File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
+        let file =
+            File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
         let until = tokio::time::Instant::now() + TURN;
         loop {
             let tried = if alone { file.try_lock() } else { file.try_lock_shared() };
@@ -158,7 +162,8 @@ impl Forge {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.").hint("Try again in a moment."));
+                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.")
+                        .hint("Try again in a moment."));
                 }
                 Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),
             }
@@ -168,7 +173,10 @@ impl Forge {
     pub(super) async fn reveal(&self, caller: &Caller, request: RevealHint) -> Result<HintInfo> {
         let row = self.run_row(&request.run).await?;
         if !runs::alive(row.state) {
-            return Err(Error::new(Code::WrongState, format!("Run {} is over; its hints no longer matter.", request.run)));
+            return Err(Error::new(
+                Code::WrongState,
+                format!("Run {} is over; its hints no longer matter.", request.run),
+            ));
         }
         let scenario = self.scenario(&request.run).await?;
         let Some(hint) = scenario.hints.into_iter().find(|h| h.id == request.hint) else {
@@ -261,7 +269,10 @@ mod tests {
         let old = report(vec![outcome("a", OutcomeKind::Pass, 1000), outcome("b", OutcomeKind::Pass, 1000)]);
         let new = report(vec![outcome("a", OutcomeKind::Fail, 0), outcome("b", OutcomeKind::NotChecked, 0)]);
         let both = merged(Some(&old), new.clone());
-        assert_eq!((both.criteria[0].outcome, both.criteria[1].outcome, both.score), (OutcomeKind::Fail, OutcomeKind::Pass, 1000));
+        assert_eq!(
+            (both.criteria[0].outcome, both.criteria[1].outcome, both.score),
+            (OutcomeKind::Fail, OutcomeKind::Pass, 1000)
+        );
         assert_eq!(merged(None, new).criteria[1].outcome, OutcomeKind::NotChecked);
     }
 }

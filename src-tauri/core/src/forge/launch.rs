@@ -1,7 +1,9 @@
 //! Starting a lab: intake here, the launch itself in a task of its own that survives the caller, not the process.
 
 use super::{Forge, jobs, lock, now};
-use crate::api::{Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState};
+use crate::api::{
+    Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState,
+};
 use crate::error::{Code, Error, Result};
 use crate::lab::{self, Live, Plan, Progress};
 use crate::spawn::{self, Admission, Entitlement, SpentToken};
@@ -130,7 +132,8 @@ impl Forge {
     /// By digest; what is missing is prepared on the way, so that a first start needs no other click.
     async fn images_for(&self, scenario: &Scenario, steps: &Steps, cancel: &CancellationToken) -> Result<lab::Images> {
         let began = Instant::now();
-        let step = |state, percent, detail: String| Step { name: "images".into(), state, ms: ms(began), detail, percent };
+        let step =
+            |state, percent, detail: String| Step { name: "images".into(), state, ms: ms(began), detail, percent };
         steps.step(step(StepState::Running, None, String::new()));
         let mut names: Vec<String> = scenario.nodes.iter().map(|n| n.image.clone()).collect();
         names.push("tools".into());
@@ -139,7 +142,11 @@ impl Forge {
         let found = match self.resolve_all(&names).await {
             Err(e) if e.code == Code::ImageMissing => {
                 let tell = |p: crate::engine::images::Progress| {
-                    steps.step(step(StepState::Running, Some(p.percent), format!("{}: {} {}", p.image, p.step, p.detail)));
+                    steps.step(step(
+                        StepState::Running,
+                        Some(p.percent),
+                        format!("{}: {} {}", p.image, p.step, p.detail),
+                    ));
                 };
                 match self.images.prepare(&names, &tell, cancel).await {
                     Ok(()) => self.resolve_all(&names).await,
@@ -161,7 +168,15 @@ impl Forge {
     }
 
     /// The run is ready: its clock starts. A stop that came in at the last moment wins.
-    async fn launched(&self, caller: &Caller, run: &str, scenario: &Scenario, steps: &[Step], live: Arc<Live>, began: Instant) -> Result<()> {
+    async fn launched(
+        &self,
+        caller: &Caller,
+        run: &str,
+        scenario: &Scenario,
+        steps: &[Step],
+        live: Arc<Live>,
+        began: Instant,
+    ) -> Result<()> {
         let ready_ms = ms(began);
         let at = now();
         let proof = steps.iter().find(|s| s.name == "isolation").map(|s| s.detail.clone()).unwrap_or_default();
@@ -227,9 +242,11 @@ impl Forge {
                 RunState::Failed
             }
         };
-        let text = if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
+        let text =
+            if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
         let level = if cancelled { Level::Info } else { Level::Error };
-        self.emit(caller, Some(run), "run.state", level, text, serde_json::json!({"state": state, "error": error})).await;
+        self.emit(caller, Some(run), "run.state", level, text, serde_json::json!({"state": state, "error": error}))
+            .await;
     }
 
     async fn cancel_when_stopped(self: Arc<Self>, run: String, cancel: CancellationToken) {
@@ -253,8 +270,11 @@ impl Forge {
             let row = self.run_row(run).await?;
             match row.state {
                 RunState::Starting if Instant::now() >= until => {
-                    return Err(Error::new(Code::Timeout, format!("Run {run} was not ready after {} s.", limit.as_secs()))
-                        .hint(format!("It may still get there: `forge ps`; or give up with `forge stop {run}`.")));
+                    return Err(Error::new(
+                        Code::Timeout,
+                        format!("Run {run} was not ready after {} s.", limit.as_secs()),
+                    )
+                    .hint(format!("It may still get there: `forge ps`; or give up with `forge stop {run}`.")));
                 }
                 RunState::Starting => tokio::time::sleep(Duration::from_millis(10)).await,
                 RunState::Ready | RunState::Paused => return self.detail(run).await,
@@ -267,9 +287,11 @@ impl Forge {
     async fn why_ended(&self, row: &runs::Run) -> Error {
         let asked = crate::api::ListEvents { run: Some(row.run.clone()), since: 0, limit: None };
         let recorded = self.events.list(asked).await.ok().and_then(|events| {
-            events.into_iter().rev().filter(|e| e.kind == "run.state").find_map(|e| {
-                serde_json::from_value::<Error>(e.data.get("error")?.clone()).ok()
-            })
+            events
+                .into_iter()
+                .rev()
+                .filter(|e| e.kind == "run.state")
+                .find_map(|e| serde_json::from_value::<Error>(e.data.get("error")?.clone()).ok())
         });
         recorded.unwrap_or_else(|| match row.state {
             RunState::Failed => Error::new(Code::Internal, row.reason.clone()),
@@ -311,7 +333,8 @@ impl Steps {
         let writer = tokio::spawn(async move {
             while let Some(step) = receive.recv().await {
                 let level = if step.state == StepState::Failed { Level::Error } else { Level::Info };
-                let text = format!("{}: {}", step.name, if step.detail.is_empty() { word(step.state) } else { &step.detail });
+                let text =
+                    format!("{}: {}", step.name, if step.detail.is_empty() { word(step.state) } else { &step.detail });
                 let data = serde_json::to_value(&step).unwrap_or_default();
                 forge.emit(&caller, Some(&run), "run.step", level, text, data).await;
             }

@@ -5,8 +5,8 @@ use crate::api::*;
 use crate::engine::EngineInfo;
 use crate::error::Result;
 use crate::store::{results, runs};
-use crate::template::{Lab, guide};
 use crate::template::scenario::{Criterion, Node, Scenario};
+use crate::template::{Lab, guide};
 use std::collections::HashMap;
 
 /// How many earlier results a lab's page shows.
@@ -44,8 +44,10 @@ impl Forge {
         history.truncate(HISTORY);
         let mut times: Vec<f64> = times.iter().map(|ms| *ms as f64 / 1000.0).collect();
         times.sort_by(f64::total_cmp);
-        let expected_seconds =
-            times.get(times.len() / 2).copied().unwrap_or(START_BASE + START_PER_NODE * lab.specimen.nodes.len() as f64);
+        let expected_seconds = times
+            .get(times.len() / 2)
+            .copied()
+            .unwrap_or(START_BASE + START_PER_NODE * lab.specimen.nodes.len() as f64);
         Ok(LabDetail {
             lab: summary,
             topology: topology(&lab.specimen),
@@ -62,7 +64,8 @@ impl Forge {
             .store
             .read(move |c| Ok((results::best(c, &id)?, runs::last_of_lab(c, &id)?, runs::active_of_lab(c, &id)?)))
             .await?;
-        let blockers: Vec<String> = requirements(lab, machine).into_iter().filter(|r| !r.met).map(|r| r.detail).collect();
+        let blockers: Vec<String> =
+            requirements(lab, machine).into_iter().filter(|r| !r.met).map(|r| r.detail).collect();
         Ok(LabSummary {
             id: lab.id.clone(),
             track: lab.track.clone(),
@@ -227,7 +230,11 @@ fn requirements(lab: &Lab, machine: &Machine) -> Vec<Requirement> {
         row("Images", false, format!("images to prepare: {}", missing.join(", ")))
     });
     let have = info.memory_bytes >> 20;
-    rows.push(row("Memory", have >= lab.requires.memory_mb, format!("needs {} MiB, this machine has {have}", lab.requires.memory_mb)));
+    rows.push(row(
+        "Memory",
+        have >= lab.requires.memory_mb,
+        format!("needs {} MiB, this machine has {have}", lab.requires.memory_mb),
+    ));
     if !lab.requires.arch.is_empty() {
         rows.push(row(
             "Architecture",
@@ -264,7 +271,8 @@ fn topology(scenario: &Scenario) -> Topology {
 }
 
 fn node(scenario: &Scenario, n: &Node) -> NodeInfo {
-    let interfaces = scenario.links.iter().flat_map(|l| l.endpoints.iter().filter(|e| e.node == n.name).map(move |e| (l, e)));
+    let interfaces =
+        scenario.links.iter().flat_map(|l| l.endpoints.iter().filter(|e| e.node == n.name).map(move |e| (l, e)));
     NodeInfo {
         name: n.name.clone(),
         role: n.role,

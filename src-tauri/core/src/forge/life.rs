@@ -92,11 +92,7 @@ impl Forge {
             cancel.cancel();
         }
         let theirs = row.owner.as_ref().is_some_and(|o| self.owner_alive(o));
-        if theirs {
-            self.until_over(&run).await
-        } else {
-            self.clear_up(caller, &run).await
-        }
+        if theirs { self.until_over(&run).await } else { self.clear_up(caller, &run).await }
     }
 
     async fn stop_now(&self, caller: &Caller, run: &str, reason: &str) -> Result<()> {
@@ -186,7 +182,8 @@ impl Forge {
 
 /// When the run became ready, also by a clock that nobody can set (within one boot of a Linux machine).
 pub(super) fn clocks(at: i64) -> runs::Started {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default();
+    let boot =
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default();
     runs::Started { at, boot, monotonic_ms: uptime_ms() }
 }
 

@@ -1,8 +1,9 @@
 //! Applying an answer to a run, and proving a lab: the untouched lab scores nothing, the reference solution everything, on
 //! several seeds, and each wrong answer fails the criteria it should.
 
-use super::Forge;
+use super::{Forge, now};
 use crate::api::{Caller, CheckReport, CheckRun, Empty, Level, OutcomeKind, RunRequest, StartLab};
+use crate::audit::{self, Fact};
 use crate::engine::ExecSpec;
 use crate::error::{Code, Error, Result};
 use std::time::Duration;
@@ -48,19 +49,30 @@ impl Forge {
                 }
             },
         };
+        let fact = Fact {
+            at: now(),
+            run: Some(run.to_owned()),
+            kind: "answer.applied".into(),
+            data: serde_json::json!({"answer": name, "correlation": caller.correlation}),
+        };
+        self.store.write(move |tx| audit::append(tx, fact)).await?;
         let live = self.live(run).await?;
         let applied = scripts.iter().map(|(node, script)| {
             let live = live.clone();
             async move {
                 let container = live.container(node)?;
                 let spec = ExecSpec { argv: vec!["sh".into(), "-eus".into()], stdin: true, ..ExecSpec::default() };
-                let output = self.engine.exec(&container, &spec, Some(script.clone().into_bytes().into()), SCRIPT_LIMIT).await?;
+                let output =
+                    self.engine.exec(&container, &spec, Some(script.clone().into_bytes().into()), SCRIPT_LIMIT).await?;
                 if output.exit == 0 {
                     return Ok(());
                 }
                 let said = String::from_utf8_lossy(&output.stderr);
                 let said = said.trim().chars().rev().take(500).collect::<String>().chars().rev().collect::<String>();
-                Err(Error::new(Code::Internal, format!("The answer's script for {node} ended with {}: {said}", output.exit)))
+                Err(Error::new(
+                    Code::Internal,
+                    format!("The answer's script for {node} ended with {}: {said}", output.exit),
+                ))
             }
         });
         futures_util::future::try_join_all(applied).await?;
@@ -69,7 +81,13 @@ impl Forge {
     }
 
     /// Proves a lab on a real engine; each proof is told as it is found. `Ok` also when proofs failed: read `ok`.
-    pub async fn prove(&self, caller: &Caller, lab: &str, seeds: &[String], found: &(dyn Fn(&Proof) + Sync)) -> Result<Vec<Proof>> {
+    pub async fn prove(
+        &self,
+        caller: &Caller,
+        lab: &str,
+        seeds: &[String],
+        found: &(dyn Fn(&Proof) + Sync),
+    ) -> Result<Vec<Proof>> {
         let mut proofs = Vec::new();
         let mut tell = |proof: Proof| {
             found(&proof);
@@ -104,7 +122,8 @@ impl Forge {
         if untouched {
             let report = self.scored(caller, lab, seed, None).await?;
             let ok = report.score == 0 && report.criteria.iter().all(|c| c.outcome == OutcomeKind::Fail);
-            let detail = if ok { "scores nothing".to_owned() } else { format!("has free points or errors; {}", told(&report)) };
+            let detail =
+                if ok { "scores nothing".to_owned() } else { format!("has free points or errors; {}", told(&report)) };
             proofs.push(Proof { answer: "untouched".into(), seed: seed.into(), ok, detail, ms: ms(began) });
         }
         let began = std::time::Instant::now();

@@ -70,7 +70,14 @@ impl Shellable for Forge {
         self.ready_within(run, limit).await
     }
 
-    async fn exec(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec> {
+    async fn exec(
+        &self,
+        caller: &Caller,
+        run: &str,
+        node: &str,
+        argv: Vec<String>,
+        input: Option<Bytes>,
+    ) -> Result<Exec> {
         self.exec_in(caller, run, node, argv, input).await
     }
 
@@ -80,9 +87,18 @@ impl Shellable for Forge {
 }
 
 impl Forge {
-    async fn exec_in(&self, caller: &Caller, run: &str, node: &str, argv: Vec<String>, input: Option<Bytes>) -> Result<Exec> {
+    async fn exec_in(
+        &self,
+        caller: &Caller,
+        run: &str,
+        node: &str,
+        argv: Vec<String>,
+        input: Option<Bytes>,
+    ) -> Result<Exec> {
         if argv.is_empty() {
-            return Err(Error::new(Code::InvalidInput, "There is no command to run.").hint("forge exec RUN NODE -- COMMAND …"));
+            return Err(
+                Error::new(Code::InvalidInput, "There is no command to run.").hint("forge exec RUN NODE -- COMMAND …")
+            );
         }
         let container = self.enterable(run, node).await?;
         let fact = Fact {
@@ -201,11 +217,17 @@ impl Forge {
             return Ok(same.clone());
         }
         if open.len() >= FORWARDS_PER_RUN {
-            return Err(Error::new(Code::TooLarge, format!("{FORWARDS_PER_RUN} ports of this run are forwarded already."))
-                .hint("Close one first."));
+            return Err(Error::new(
+                Code::TooLarge,
+                format!("{FORWARDS_PER_RUN} ports of this run are forwarded already."),
+            )
+            .hint("Close one first."));
         }
         if !node.enter && !node.ports.contains_key(&request.port) {
-            return Err(Error::new(Code::Denied, format!("Ports of {} are not yours to reach in this lab.", node.name)));
+            return Err(Error::new(
+                Code::Denied,
+                format!("Ports of {} are not yours to reach in this lab.", node.name),
+            ));
         }
         let live = self.live(&request.run).await?;
         let forwarder = Forwarder::open(live, &request.node, request.port).await?;
@@ -219,7 +241,8 @@ impl Forge {
     }
 
     pub(super) fn forwards_of(&self, run: &str) -> Vec<Forward> {
-        let mut open: Vec<Forward> = lock(&self.forwards).values().map(OpenForward::info).filter(|f| f.run == run).collect();
+        let mut open: Vec<Forward> =
+            lock(&self.forwards).values().map(OpenForward::info).filter(|f| f.run == run).collect();
         open.sort_by(|a, b| (&a.node, a.port).cmp(&(&b.node, b.port)));
         open
     }

@@ -46,7 +46,13 @@ impl Forge {
         outcome
     }
 
-    async fn seal(&self, caller: &Caller, row: &runs::Run, scenario: &Scenario, live: &Arc<Live>) -> Result<(ResultSummary, Kept)> {
+    async fn seal(
+        &self,
+        caller: &Caller,
+        row: &runs::Run,
+        scenario: &Scenario,
+        live: &Arc<Live>,
+    ) -> Result<(ResultSummary, Kept)> {
         let run = row.run.as_str();
         let request = CheckRun { run: run.to_owned(), criteria: Vec::new(), gentle: false };
         let graded = self.graded(caller, live, scenario, &request, false).await?;
@@ -69,7 +75,9 @@ impl Forge {
             Entry::json("audit.json", "audit", &segment)?,
         ];
         let transcripts = self.transcripts(run).await?;
-        given.extend(transcripts.into_iter().map(|(name, bytes)| Entry::new(format!("terminals/{name}"), "terminal", bytes)));
+        given.extend(
+            transcripts.into_iter().map(|(name, bytes)| Entry::new(format!("terminals/{name}"), "terminal", bytes)),
+        );
         let evidence =
             evidence::collect(live.as_ref(), scenario, &graded.findings, given, evidence::Limits::default()).await?;
         // Before anything is hashed: what could be synced is what was signed.
@@ -118,7 +126,8 @@ impl Forge {
         self.store
             .write(move |tx| {
                 results::record(tx, &row, &detail)?;
-                let data = serde_json::json!({"verdict": row.id, "score": row.score, "max": row.max, "key_id": row.key_id});
+                let data =
+                    serde_json::json!({"verdict": row.id, "score": row.score, "max": row.max, "key_id": row.key_id});
                 audit::append(tx, Fact { at: row.at, run: Some(row.run.clone()), kind: "verdict.sealed".into(), data })
             })
             .await?;

@@ -138,7 +138,9 @@ fn mend(live: &Arc<Live>, witness: &Arc<dyn Witness>, node: &str, seen: bool, wo
         };
         match mended.await {
             Ok(false) => {}
-            Ok(true) => witness.node(live.run(), &node, NodeState::Running, &format!("{node} is back, wired and ready")),
+            Ok(true) => {
+                witness.node(live.run(), &node, NodeState::Running, &format!("{node} is back, wired and ready"))
+            }
             Err(error) => {
                 tracing::warn!(run = live.run(), node, %error, "a node that came back is not as it was");
                 witness.run(live.run(), &format!("{node} came back but is not ready: {}", error.message));

@@ -177,7 +177,7 @@ pub(super) fn listening(p: &Printed<'_>, proto: Proto, port: u16, want: bool) ->
     } else {
         format!("port {port} is open on {}", names(&on, ""))
     };
-    Ok((!on.is_empty() == want, seen))
+    Ok((on.is_empty() != want, seen))
 }
 
 pub(super) fn process(p: &Printed<'_>, name: &str, want: bool) -> Verdict {

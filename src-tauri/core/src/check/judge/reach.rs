@@ -90,6 +90,10 @@ pub(super) fn packets(p: &Printed<'_>, want: bool) -> Verdict {
         return Err(p.broke());
     }
     let lines: Vec<&str> = p.out.lines().filter(|l| !l.trim().is_empty()).collect();
+    // Seeing nothing counts only for one who says that he was looking.
+    if lines.is_empty() && !p.err.lines().any(|l| l.contains("listening on ")) {
+        return Err("the capture did not begin".into());
+    }
     let seen = match lines.as_slice() {
         [] => "no such packet".to_owned(),
         [first] => format!("one packet: {}", quoted(first)),
@@ -97,5 +101,5 @@ pub(super) fn packets(p: &Printed<'_>, want: bool) -> Verdict {
             format!("{}{} packets, the first {}", if p.cut { "more than " } else { "" }, lines.len(), quoted(first))
         }
     };
-    Ok((!lines.is_empty() == want, seen))
+    Ok((lines.is_empty() != want, seen))
 }

@@ -180,7 +180,8 @@ fn ping_path_tcp_packets() {
     case(tcp(false), out(127, "", ""), Error, "missing");
 
     let packets = |seen: bool| json!({"probe":"packets","on":"lan","filter":"proto ospf","for_ms":4000,"seen":seen});
-    case(packets(false), out(0, "", ""), Pass, "no such packet");
+    case(packets(false), out(0, "\n", "listening on b4, link-type EN10MB\n"), Pass, "no such packet");
+    case(packets(false), out(0, "", ""), Error, "did not begin");
     case(packets(false), out(124, "12:00 IP 10.0.0.1 > 224.0.0.5: OSPFv2\n", ""), Fail, "224.0.0.5");
     case(packets(true), out(143, "a\nb\n", ""), Pass, "2 packets");
     case(packets(false), out(1, "", "tcpdump: syntax error"), Error, "syntax error");

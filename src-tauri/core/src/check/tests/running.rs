@@ -158,7 +158,7 @@ async fn gentle_first_then_one_disturbance_at_a_time_each_undone() {
         Options { on_outcome: Some(Arc::new(move |o| ear.lock().unwrap().push(o.id.clone()))), ..Default::default() };
     let report = check(&v, &criteria, &options).await.unwrap();
     let order: Vec<String> = v.log().iter().map(|l| l.split(' ').next().unwrap().to_owned()).collect();
-    assert_eq!(order, ["look", "disturb", "look", "undo", "disturb", "look", "undo"]);
+    assert_eq!(order, ["look", "disturb", "look", "undo", "look", "disturb", "look", "undo", "look"]);
     assert_eq!(*told.lock().unwrap(), ["calm", "rough1", "rough2"]);
     let ids: Vec<&str> = report.outcomes.iter().map(|o| o.id.as_str()).collect();
     assert_eq!(ids, ["rough1", "calm", "rough2"]);
@@ -274,4 +274,94 @@ async fn evidence_is_collected_and_cuts_are_noted() {
     assert_eq!(entries.iter().find(|e| e.path == "terminals/1.cast").unwrap().bytes.len(), 1000);
     let tiny = Limits { total: 10, ..Limits::default() };
     assert_eq!(collect(&*v, &scenario, &report.findings, vec![], tiny).await.unwrap_err().code, Code::TooLarge);
+}
+
+/// A lab that needs a while after a cut: its port closes with the cut and opens again on the third look after the undo.
+#[tokio::test]
+async fn the_lab_is_given_back_as_it_was_found() {
+    struct Slow(FakeVantage, Mutex<u32>);
+    #[async_trait]
+    impl Vantage for Slow {
+        async fn look(&self, from: &From, script: &str, stdin: &[u8], limit: Duration) -> Result<Output> {
+            let mut answer = self.0.look(from, script, stdin, limit).await?;
+            let mut shut = self.1.lock().unwrap();
+            if !script.starts_with("ping") && *shut > 0 {
+                *shut -= 1;
+                answer.stdout.clear();
+            }
+            Ok(answer)
+        }
+        async fn look_many(&self, _: &From, _: &[String], _: Duration) -> Result<Vec<Output>> {
+            Err(Error::internal("one question is no batch"))
+        }
+        async fn inside(&self, n: &str, a: &[String], l: Duration) -> Result<Output> {
+            self.0.inside(n, a, l).await
+        }
+        async fn read_file(&self, n: &str, p: &str, m: usize) -> Result<Option<Vec<u8>>> {
+            self.0.read_file(n, p, m).await
+        }
+        async fn read_tree(&self, n: &str, d: &str, m: usize) -> Result<Vec<(String, Vec<u8>)>> {
+            self.0.read_tree(n, d, m).await
+        }
+        async fn capture(&self, l: &str, f: &str, w: Duration) -> Result<Output> {
+            self.0.capture(l, f, w).await
+        }
+        fn nodes(&self) -> Vec<String> {
+            self.0.nodes()
+        }
+        async fn disturb(&self, what: &Disturbance) -> Result<()> {
+            *self.1.lock().unwrap() = 3;
+            self.0.disturb(what).await
+        }
+        async fn undo(&self, what: &Disturbance) -> Result<()> {
+            self.0.undo(what).await
+        }
+    }
+    let v = Arc::new(Slow(FakeVantage::default(), Mutex::new(0)));
+    let criteria = [criterion("calm", json!([port("pc", 22)])), criterion("rough", ping(0, cut()))];
+    for _ in 0..2 {
+        let report = run(v.clone(), &criteria, &Options::default()).await.unwrap();
+        assert_eq!(report.score, report.max, "{:?}", report.outcomes);
+    }
+    assert_eq!(*v.1.lock().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn unseen_hosts_with_one_address_take_turns() {
+    #[derive(Default)]
+    struct Busy(Mutex<(u32, u32)>);
+    impl Busy {
+        fn most(&self) -> u32 {
+            self.0.lock().unwrap().1
+        }
+    }
+    let busy = Arc::new(Busy::default());
+    let lanes = Arc::new(crate::check::lanes::Lanes::default());
+    let probe = |address: &str, to: &str| -> crate::template::scenario::Probe {
+        let from = json!({"unseen":{"segment":"lan","address":address}});
+        serde_json::from_value(json!({"probe":"ssh","from":from,"to":to,"user":"a","accepted":true})).unwrap()
+    };
+    let go = |address: String, to: String| {
+        let (busy, lanes) = (busy.clone(), lanes.clone());
+        let probe = probe(&address, &to);
+        tokio::spawn(async move {
+            let ask = crate::check::ask::question(&probe).ask;
+            let _turn = lanes.turn(&ask, &probe).await;
+            {
+                let mut b = busy.0.lock().unwrap();
+                b.0 += 1;
+                b.1 = b.1.max(b.0);
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            busy.0.lock().unwrap().0 -= 1;
+        })
+    };
+    for t in (0..4).map(|n| go("10.0.0.7/24".into(), format!("10.0.1.{n}"))).collect::<Vec<_>>() {
+        t.await.unwrap();
+    }
+    assert_eq!(busy.most(), 1, "one address was on the segment twice");
+    for t in (0..6).map(|n| go(format!("10.0.0.{n}/24"), "10.0.1.1".into())).collect::<Vec<_>>() {
+        t.await.unwrap();
+    }
+    assert_eq!(busy.most(), 2, "too many logins at once, or none beside another");
 }

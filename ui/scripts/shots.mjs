@@ -56,7 +56,7 @@ for (const colorScheme of ["dark", "light"]) {
       page.on("console", (m) => m.type() === "error" && complaints.push(m.text()));
       page.on("pageerror", (e) => complaints.push(String(e)));
       await page.goto(`http://127.0.0.1:${port}/?host=fake&scene=${scene}${hash}`);
-      await page.locator("main").waitFor();
+      await page.locator("main").waitFor({ timeout: 60_000 });
       await page.waitForTimeout(500);
       await act?.(page);
       await page.waitForTimeout(400);

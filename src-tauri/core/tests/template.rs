@@ -130,10 +130,22 @@ fn every_mistake_is_found_at_its_place() {
         ),
         ("subnet: 192.168.1.0/24", "subnet: ⟦\"{{core.0}}\"", "overlaps"),
         // What probes are given to match with.
-        ("{probe: ping, from: c, to: \"{{b.eth1}}\"", "{probe: log, node: b, path: /var/log/x, line: ⟦\"(a\"", "is not a regular expression"),
-        ("{probe: ping, from: c, to: \"{{b.eth1}}\"", "{probe: packets, on: lan, for: 1s, seen: true, filter: ⟦\"osfp\"", "is not a packet filter"),
+        (
+            "{probe: ping, from: c, to: \"{{b.eth1}}\"",
+            "{probe: log, node: b, path: /var/log/x, line: ⟦\"(a\"",
+            "is not a regular expression",
+        ),
+        (
+            "{probe: ping, from: c, to: \"{{b.eth1}}\"",
+            "{probe: packets, on: lan, for: 1s, seen: true, filter: ⟦\"osfp\"",
+            "is not a packet filter",
+        ),
         // Nodes.
-        ("{name: c, role: client}", "{name: c, role: client}\n      - {name: ⟦x, role: attacker}", "an attacker more than"),
+        (
+            "{name: c, role: client}",
+            "{name: c, role: client}\n      - {name: ⟦x, role: attacker}",
+            "an attacker more than",
+        ),
         ("{name: c,", "{name: ⟦C_1, role: client}\n      - {name: c,", "cannot be a node's name"),
         ("{name: c,", "{name: ⟦c, role: client}\n      - {name: c,", "two nodes named “c”"),
         ("role: client}", "role: client, image: ⟦hots}", "there is no image “hots”"),

@@ -283,9 +283,12 @@ impl Work<'_> {
                 zone: p.zone.clone(),
                 allowed: p.allowed,
             },
-            S::Http(p) => {
-                Probe::Http { from: self.from(&p.from), url: p.url.clone(), status: p.status, body: self.pattern(p.body.as_ref()) }
-            }
+            S::Http(p) => Probe::Http {
+                from: self.from(&p.from),
+                url: p.url.clone(),
+                status: p.status,
+                body: self.pattern(p.body.as_ref()),
+            },
             S::Ssh(p) => {
                 let from = self.from(&p.from);
                 if p.key.is_some() == p.password.is_some() {

@@ -265,8 +265,10 @@ fn attackers(limits: &LimitsSpec, nodes: &[NodeSpec]) -> Vec<Problem> {
     let declared = usize::try_from(limits.attacker_max_exploits).unwrap_or(usize::MAX);
     let attackers = nodes.iter().filter(|n| n.role == Role::Attacker).skip(declared);
     let problem = |n: &NodeSpec| {
-        let message = format!("“{}” is an attacker more than limits.attacker_max_exploits allows ({declared})", n.name.value);
-        Problem::new(LAB_FILE, n.name.at, message).hint("Each attacker plays one technique; declare how many there are.")
+        let message =
+            format!("“{}” is an attacker more than limits.attacker_max_exploits allows ({declared})", n.name.value);
+        Problem::new(LAB_FILE, n.name.at, message)
+            .hint("Each attacker plays one technique; declare how many there are.")
     };
     attackers.map(problem).collect()
 }

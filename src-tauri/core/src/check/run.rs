@@ -163,7 +163,9 @@ impl<'a> Session<'a> {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let mut work: FuturesUnordered<_> = batches
             .into_values()
-            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &failed, &tell))
+            .map(|items| {
+                settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &failed, &tell)
+            })
             .collect();
         let mut findings = Vec::new();
         let mut open: BTreeMap<&str, usize> = criteria.iter().map(|c| (c.id.as_str(), c.evidence.len())).collect();
@@ -256,8 +258,9 @@ impl<'a> Session<'a> {
         let failed = Failed::default();
         let cancel = &self.options.cancel;
         let batches = batches.into_values();
-        let all =
-            join_all(batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &failed, &tell)));
+        let all = join_all(
+            batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &failed, &tell)),
+        );
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::cancelled()),

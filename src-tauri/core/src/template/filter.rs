@@ -32,7 +32,7 @@ pub fn fault(filter: &str) -> Option<String> {
     let end = filter.trim_end();
     let open_ended = ["and", "or", "not", "src", "dst", "host", "net", "port", "proto"];
     if end.ends_with(['&', '|', '!', '=', '<', '>'])
-        || words().last().is_some_and(|w| open_ended.contains(&w) && end.ends_with(w))
+        || words().next_back().is_some_and(|w| open_ended.contains(&w) && end.ends_with(w))
     {
         return Some("something is missing at its end".into());
     }

@@ -25,11 +25,12 @@ const PAGES = [
   ["doctor", "full", "#/doctor"],
   ["doctor-error", "error", "#/doctor"],
   ["images", "full", "#/images"],
-  ["results", "full", "#/history", (p) => p.locator("table a").nth(1).click()],
+  ["results", "full", "#/results"],
   ["results-unknown", "full", "#/results/none"],
   ["history", "full", "#/history"],
   ["history-empty", "empty", "#/history"],
   ["settings", "full", "#/settings"],
+  ["lab", "full", "#/lab/k3v9q2x7aa", (p) => p.waitForTimeout(1500)],
   ["lab-none", "empty", "#/lab"],
   ["palette", "full", "#/library", async (p) => { await p.keyboard.press("Control+k"); await p.keyboard.type("o"); }],
   ["keys", "full", "#/library", (p) => p.keyboard.press("?")],
@@ -55,7 +56,7 @@ for (const colorScheme of ["dark", "light"]) {
       page.on("console", (m) => m.type() === "error" && complaints.push(m.text()));
       page.on("pageerror", (e) => complaints.push(String(e)));
       await page.goto(`http://127.0.0.1:${port}/?host=fake&scene=${scene}${hash}`);
-      await page.locator("main").waitFor();
+      await page.locator("main").waitFor({ timeout: 60_000 });
       await page.waitForTimeout(500);
       await act?.(page);
       await page.waitForTimeout(400);

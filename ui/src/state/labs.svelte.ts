@@ -1,4 +1,5 @@
 /** The library: labs, their details as they are asked for, and results so far. */
+import { untrack } from "svelte";
 import type { History, LabDetail, LabSummary, ResultSummary } from "../gen/api";
 import { events } from "./events.svelte";
 import { Resource } from "./resource.svelte";
@@ -13,7 +14,8 @@ class Labs {
   detail(id: string): Resource<LabDetail> {
     let found = this.#details.get(id);
     if (!found) {
-      found = new Resource<LabDetail>(() => session.call("get_lab", { lab: id }));
+      // Made outside of the reaction that asks: Svelte does not track state a reaction has made itself.
+      found = untrack(() => new Resource<LabDetail>(() => session.call("get_lab", { lab: id })));
       this.#details.set(id, found);
     }
     return found;

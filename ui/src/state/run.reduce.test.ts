@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { CheckReport, Event, RunDetail } from "../gen/api";
-import { append, failure, needsReload, reduce, remaining, urgency, withReport } from "./run.reduce";
+import { append, failure, needsReload, reduce, remaining, urgency, withReport, withSteps } from "./run.reduce";
 
 const event = (kind: string, data: unknown = null, seq = 1): Event => ({ seq, at: seq, correlation: "c", run: "r", kind, level: "info", text: kind, data });
 const report = (at: number, score: number): CheckReport => ({ run: "r", at, score, max: 3000, criteria: [] });
@@ -52,6 +52,26 @@ describe("a run from its events", () => {
     expect(newer.run.last_check?.score).toBe(2000);
     expect(withReport(newer, report(10, 0)).run.last_check?.score).toBe(2000);
     expect(withReport(newer, report(20, 3000)).run.last_check?.score).toBe(3000);
+  });
+
+  it("takes outcomes as they come and leaves the last word to the report", () => {
+    const outcome = (id: string, points: number) => ({ id, title: id, outcome: points > 0 ? "pass" : "fail", expected: "", seen: "", advice: "", points, max: 1000, ms: 1 });
+    const base = withReport(starting(), { ...report(10, 0), criteria: [outcome("a", 0), outcome("b", 0)] as CheckReport["criteria"] });
+    const during = reduce(base, event("check.outcome", outcome("b", 1000), 20));
+    expect(during.run.last_check).toMatchObject({ at: 10, score: 1000, max: 3000 });
+    expect(during.run.last_check?.criteria.map((c) => c.outcome)).toEqual(["fail", "pass"]);
+    const after = reduce(during, event("check.report", report(30, 2000), 21));
+    expect(after.run.last_check?.score).toBe(2000);
+    expect(reduce(after, event("check.outcome", outcome("b", 0), 25))).toBe(after);
+  });
+
+  it("finds a start’s steps in the events while the run does not have them", () => {
+    const steps = [event("run.step", { name: "admit", state: "done", ms: 3, detail: "", percent: null }), event("node.state", { node: "a", state: "running" })];
+    const read = withSteps(starting(), steps);
+    expect(read.steps.map((s) => s.name)).toEqual(["admit"]);
+    expect(read.nodes[0]?.state).toBe("absent");
+    const ended = { ...read, run: { ...read.run, state: "ready" as const } };
+    expect(withSteps(ended, [])).toBe(ended);
   });
 
   it("does not fall over data that is not what it should be", () => {

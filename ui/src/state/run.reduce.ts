@@ -1,5 +1,5 @@
 /** What an event changes in a run. Pure: state in, state out, so that replay and live are the same thing. */
-import type { CheckReport, Error as ApiError, Event, Forward, NodeState, RunDetail, RunState, Step } from "../gen/api";
+import type { CheckReport, CriterionOutcome, Error as ApiError, Event, Forward, NodeState, RunDetail, RunState, Step } from "../gen/api";
 
 type Fields = Record<string, unknown>;
 
@@ -30,6 +30,10 @@ export function reduce(detail: RunDetail, event: Event): RunDetail {
       const report = asReport(data);
       return report ? withReport(detail, report) : detail;
     }
+    case "check.outcome": {
+      const outcome = asOutcome(data);
+      return outcome ? withOutcome(detail, outcome, event.at) : detail;
+    }
     case "forward.opened": {
       const forward = asForward(data);
       return forward ? { ...detail, forwards: upsert(detail.forwards, forward, (f) => f.id) } : detail;
@@ -50,6 +54,22 @@ export function needsReload(event: Event): boolean {
 export function withReport(detail: RunDetail, report: CheckReport): RunDetail {
   if ((detail.run.last_check?.at ?? 0) > report.at) return detail;
   return { ...detail, run: { ...detail.run, last_check: report } };
+}
+
+/** One outcome of a check that is under way; the report that follows has the last word. */
+function withOutcome(detail: RunDetail, outcome: CriterionOutcome, at: number): RunDetail {
+  const known = detail.run.last_check;
+  if (known && known.at > at) return detail;
+  const criteria = upsert(known?.criteria ?? [], outcome, (c) => c.id);
+  const max = known?.max ?? detail.criteria.reduce((sum, c) => sum + c.weight * 1000, 0);
+  const score = criteria.reduce((sum, c) => sum + c.points, 0);
+  return { ...detail, run: { ...detail.run, last_check: { run: detail.run.run, at: known?.at ?? at, score, max, criteria } } };
+}
+
+/** A run as read, with the steps that until its start has ended only the events know. */
+export function withSteps(detail: RunDetail, events: readonly Event[]): RunDetail {
+  if (detail.run.state !== "starting" && detail.steps.length > 0) return detail;
+  return events.filter((e) => e.kind === "run.step").reduce(reduce, detail);
 }
 
 /** The error a start or a run ended with, from the last `run.state` that carries one. */
@@ -108,4 +128,6 @@ function upsert<T>(list: readonly T[], item: T, key: (item: T) => string): T[] {
 const asStep = (data: Fields): Step | null => (text(data["name"]) !== null && text(data["state"]) !== null ? (data as unknown as Step) : null);
 const asReport = (data: Fields): CheckReport | null =>
   number(data["at"]) !== null && Array.isArray(data["criteria"]) ? (data as unknown as CheckReport) : null;
+const asOutcome = (data: Fields): CriterionOutcome | null =>
+  text(data["id"]) !== null && text(data["outcome"]) !== null && number(data["points"]) !== null ? (data as unknown as CriterionOutcome) : null;
 const asForward = (data: Fields): Forward | null => (text(data["id"]) !== null && text(data["local"]) !== null ? (data as unknown as Forward) : null);

@@ -2,7 +2,7 @@
 import type { CheckReport, Event, Forward, RunDetail, SubmitReport, Telemetry } from "../gen/api";
 import type { Stream, StreamState } from "../ipc/host";
 import { HostError } from "../ipc/host";
-import { append, failure, needsReload, reduce, remaining, withReport } from "./run.reduce";
+import { append, failure, needsReload, reduce, remaining, withReport, withSteps } from "./run.reduce";
 import { session } from "./session.svelte";
 import { attempt } from "./toasts.svelte";
 
@@ -51,7 +51,7 @@ export class RunModel {
       const detail = await session.call("get_run", { run: this.id });
       if (this.#closed) return;
       this.events = events;
-      this.detail = detail;
+      this.detail = withSteps(detail, events);
     } catch (error) {
       this.error = HostError.from(error);
       return;
@@ -169,7 +169,7 @@ export class RunModel {
         (detail) => {
           if (this.#closed) return;
           const before = this.detail?.run.state;
-          this.detail = detail;
+          this.detail = withSteps(detail, this.events);
           if (before === "starting" && detail.run.state === "ready") this.becameReady = true;
           this.#follow();
         },

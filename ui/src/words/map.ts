@@ -1,6 +1,5 @@
 /** What the map, its list and its menus say. */
 import type { InterfaceInfo, NodeInfo, NodeState, Role } from "../gen/api";
-import { bitRate } from "./format";
 
 export const ROLE: Record<Role, string> = {
   learner: "your machine",
@@ -60,18 +59,17 @@ export const MAP = {
 export const addressesOf = (interfaces: readonly InterfaceInfo[]): string =>
   interfaces.map((i) => (i.addresses.length ? `${i.name} ${i.addresses.join(", ")}` : i.name)).join(" · ");
 
+/** Spoken names begin with what is drawn, so that a voice command for what one sees finds it. */
 export function nodeName(node: NodeInfo): string {
-  const parts = [node.name, ROLE[node.role], NODE_STATE[node.state]];
+  const parts = [`${node.name} ${NODE_STATE[node.state]}`, ROLE[node.role]];
   if (!node.enter) parts.push(MAP.closed);
   const addresses = addressesOf(node.interfaces);
   if (addresses) parts.push(addresses);
   return parts.join(", ");
 }
 
-export function linkName(id: string, ends: readonly string[], subnet: string | null, bits: number | null, cut: readonly string[]): string {
-  const parts = [`link ${id}`, `between ${ends.join(", ")}`];
-  if (subnet) parts.push(subnet);
+export function linkName(id: string, ends: readonly string[], shown: string, cut: readonly string[]): string {
+  const parts = [shown, `link ${id}`, `between ${ends.join(", ")}`];
   if (cut.length) parts.push(`down at ${cut.join(", ")}`);
-  else if (bits !== null) parts.push(bitRate(bits));
   return parts.join(", ");
 }

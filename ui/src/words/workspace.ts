@@ -15,8 +15,8 @@ const STEPS: Record<string, string> = {
   isolation: "Prove the isolation",
 };
 
-/** The order in which a launch goes through them. */
-export const STEP_ORDER: readonly string[] = Object.keys(STEPS);
+/** The order in which a launch goes through them; minting the token is told as a part of the first. */
+export const STEP_ORDER: readonly string[] = Object.keys(STEPS).filter((s) => s !== "token");
 
 export const STATE: Record<RunState, string> = { starting: "Starting", ready: "Running", paused: "Paused", stopping: "Stopping", stopped: "Stopped", failed: "Failed" };
 
@@ -92,8 +92,9 @@ export const WORDS = {
     typeInto: (node: string) => `Type into the terminal of ${node}`,
     typeActive: "Type into the open terminal",
     copyCode: "Copy this code",
-    code: "Commands",
-    table: "Table",
+    text: "Guide text",
+    code: (n: number, node: string | null) => (node === null ? `Code ${n}` : `Code ${n}, for ${node}`),
+    table: (n: number) => `Table ${n}`,
     progress: (passed: number, all: number) => `${passed} of ${plural(all, "check")} pass`,
   },
 
@@ -163,7 +164,6 @@ export const WORDS = {
     close: (title: string) => `Close ${title}`,
     unseen: "new output",
     escape: "leaves the terminal",
-    restart: (node: string) => `Restart ${node}`,
   },
 
   checks: {

@@ -1,12 +1,56 @@
-//! `forge bench`: measures, does not test.
+//! `forge bench`: measures this machine, tests nothing. The one place of this shell that looks below the engine: what
+//! Docker alone needs (the floor) can only be measured by asking Docker alone.
+
+mod floor;
+mod policy;
+mod ring;
+mod running;
+mod spawn;
 
 use crate::args::BenchCommand;
 use crate::out::Out;
 use forge_core::api::Caller;
-use forge_core::error::{Error, Result};
+use forge_core::error::Result;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
-pub async fn run(_: BenchCommand, _: &Caller, _: &Out, _: &Path) -> Result<ExitCode> {
-    Err(Error::internal("no engine is linked"))
+/// # Errors
+/// What could not be measured, and why.
+pub async fn run(what: BenchCommand, caller: &Caller, out: &Out, home: &Path) -> Result<ExitCode> {
+    match what {
+        BenchCommand::Spawn { nodes, rounds } => spawn::run(&nodes, rounds, caller, out).await?,
+        BenchCommand::Policy { rounds } => policy::run(rounds, out)?,
+        BenchCommand::Probes { run, rounds } => running::probes(run, rounds, caller, out, home).await?,
+        BenchCommand::Terminal { run, node } => running::terminal(run, node, caller, out, home).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Milliseconds since `began`, with three decimals.
+fn ms(began: Instant) -> f64 {
+    (began.elapsed().as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The value below which `part` (0..=1) of the samples lie.
+fn quantile(samples: &mut [f64], part: f64) -> Option<f64> {
+    samples.sort_by(f64::total_cmp);
+    let last = samples.len().checked_sub(1)?;
+    samples.get((last as f64 * part).round() as usize).copied()
+}
+
+fn median(mut samples: Vec<f64>) -> Option<f64> {
+    quantile(&mut samples, 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(quantile(&mut [5.0, 1.0, 4.0, 2.0, 3.0], 0.99), Some(5.0));
+        assert_eq!(median(Vec::new()), None);
+    }
 }

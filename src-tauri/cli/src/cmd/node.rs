@@ -29,6 +29,12 @@ impl Drop for Raw {
     }
 }
 
+/// Columns and rows; a terminal that does not know its size (some serial lines and multiplexers) gets the classic one.
+fn size() -> Result<(u16, u16)> {
+    let (cols, rows) = crossterm::terminal::size()?;
+    Ok(if cols == 0 || rows == 0 { (80, 24) } else { (cols.min(1000), rows.min(1000)) })
+}
+
 /// # Errors
 /// `InvalidInput` when this is no terminal; what the engine could not open; `Io` when the terminal is lost.
 pub async fn enter(cx: &Cx, run: String, node: String) -> Result<()> {
@@ -36,7 +42,7 @@ pub async fn enter(cx: &Cx, run: String, node: String) -> Result<()> {
         return Err(Error::new(Code::InvalidInput, "`forge enter` needs a terminal at both ends.")
             .hint(format!("To run one program, use `forge exec {run} {node} -- CMD`.")));
     }
-    let (cols, rows) = crossterm::terminal::size()?;
+    let (cols, rows) = size()?;
     let info = cx.engine.open_terminal(&cx.caller, OpenTerminal { run, node, cols, rows }).await?;
     let id = info.id;
     let frames = cx.engine.terminal(&id, info.from).await;
@@ -88,7 +94,7 @@ async fn talk(
                 None => typing = false,
             },
             Some(()) = sizes.recv() => {
-                let (cols, rows) = crossterm::terminal::size()?;
+                let (cols, rows) = size()?;
                 cx.engine.resize_terminal(&cx.caller, ResizeTerminal { id: id.to_owned(), cols, rows }).await?;
             }
             () = &mut asked => return Ok("Left as asked.".into()),

@@ -12,7 +12,7 @@ use crate::template::scenario::{Criterion, Disturbance, Evidence, From, Probe};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub gentle: bool,
     /// Only these criteria; all when empty.
     pub only: BTreeSet<String>,
+    /// Ask gentle evidence once, however long its `within`: whoever asks comes back in a moment anyway.
+    pub at_once: bool,
     pub cancel: CancellationToken,
     /// Called once per criterion, as soon as it is settled.
     pub on_outcome: Option<OnOutcome>,
@@ -120,14 +122,37 @@ fn batch_key(question: &Question) -> String {
     }
 }
 
+/// What becomes of an item of a batch: a finding, or nothing because its criterion has failed without it.
+struct Told<'a> {
+    criterion: &'a Criterion,
+    finding: Option<Finding>,
+}
+
+/// One failure settles a criterion, so what else it asks for need not be waited for.
+#[derive(Default)]
+struct Failed(Mutex<BTreeSet<String>>);
+
+impl Failed {
+    fn has(&self, criterion: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(criterion)
+    }
+
+    fn heed(&self, finding: &Finding, evidence: &Evidence) {
+        if finding.judge(evidence).outcome == OutcomeKind::Fail {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(finding.criterion.clone());
+        }
+    }
+}
+
 impl<'a> Session<'a> {
     async fn gentle(&mut self, criteria: &[&'a Criterion]) -> Result<()> {
         let now = Instant::now();
+        let failed = Failed::default();
         let mut batches: BTreeMap<String, Vec<Item<'a>>> = BTreeMap::new();
         for criterion in criteria {
             for (index, evidence) in criterion.evidence.iter().enumerate() {
                 let question = question(&evidence.probe);
-                let until = now + Duration::from_millis(evidence.within_ms);
+                let until = now + self.patience(evidence);
                 let item = Item { criterion, index, evidence, question, attempts: 0, until };
                 batches.entry(batch_key(&item.question)).or_default().push(item);
             }
@@ -138,29 +163,31 @@ impl<'a> Session<'a> {
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let mut work: FuturesUnordered<_> = batches
             .into_values()
-            .map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &tell))
+            .map(|items| {
+                settle_batch(&*self.vantage, items, self.began, &self.lanes, &self.options.cancel, &failed, &tell)
+            })
             .collect();
         let mut findings = Vec::new();
+        let mut open: BTreeMap<&str, usize> = criteria.iter().map(|c| (c.id.as_str(), c.evidence.len())).collect();
+        // Borrowed work still runs: what is settled is told right away, from the findings so far.
+        let mut take = |Told { criterion, finding }: Told<'a>, settled: &mut BTreeMap<String, CriterionOutcome>| {
+            findings.extend(finding);
+            let left = open.entry(&criterion.id).or_default();
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self::tell(criterion, &findings, self.options, settled);
+            }
+        };
         loop {
             tokio::select! {
                 biased;
                 () = self.options.cancel.cancelled() => return Err(Error::cancelled()),
-                Some(finding) = told.recv() => findings.push(finding),
+                Some(one) = told.recv() => take(one, &mut self.settled),
                 done = work.next() => if done.is_none() { break },
             }
-            while let Ok(finding) = told.try_recv() {
-                findings.push(finding);
-            }
-            // Borrowed work still runs: what is settled is told right away, from the findings so far.
-            for criterion in criteria {
-                complete(criterion, &findings, self.options, &mut self.settled);
-            }
         }
-        while let Ok(finding) = told.try_recv() {
-            findings.push(finding);
-        }
-        for criterion in criteria {
-            complete(criterion, &findings, self.options, &mut self.settled);
+        while let Ok(one) = told.try_recv() {
+            take(one, &mut self.settled);
         }
         drop(work);
         self.findings.append(&mut findings);
@@ -198,7 +225,12 @@ impl<'a> Session<'a> {
                     }
                 }
             };
+            let settled = finding.judge(evidence).outcome == OutcomeKind::Fail;
             self.findings.push(finding);
+            // One failure settles it, so that the lab need not be disturbed any further.
+            if settled {
+                break;
+            }
         }
         self.settle(criterion);
         Ok(())
@@ -223,10 +255,12 @@ impl<'a> Session<'a> {
         }
         // Nobody listens: what is seen now settles nothing.
         let (tell, _) = tokio::sync::mpsc::unbounded_channel();
+        let failed = Failed::default();
         let cancel = &self.options.cancel;
         let batches = batches.into_values();
-        let all =
-            join_all(batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &tell)));
+        let all = join_all(
+            batches.map(|items| settle_batch(&*self.vantage, items, self.began, &self.lanes, cancel, &failed, &tell)),
+        );
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(Error::cancelled()),
@@ -252,6 +286,10 @@ impl<'a> Session<'a> {
         Item { criterion, index, evidence, question: question(&evidence.probe), attempts: 0, until }
     }
 
+    fn patience(&self, evidence: &Evidence) -> Duration {
+        Duration::from_millis(if self.options.at_once { 0 } else { evidence.within_ms })
+    }
+
     fn unasked(&self, criterion: &Criterion, index: usize, evidence: &Evidence, reason: String) -> Finding {
         Finding {
             criterion: criterion.id.clone(),
@@ -268,14 +306,6 @@ impl<'a> Session<'a> {
 
     fn settle(&mut self, criterion: &Criterion) {
         tell(criterion, &self.findings, self.options, &mut self.settled);
-    }
-}
-
-/// Tells a criterion's outcome once all its evidence is in.
-fn complete(c: &Criterion, findings: &[Finding], options: &Options, settled: &mut BTreeMap<String, CriterionOutcome>) {
-    let have = findings.iter().filter(|f| f.criterion == c.id).count();
-    if have == c.evidence.len() && !settled.contains_key(&c.id) {
-        tell(c, findings, options, settled);
     }
 }
 
@@ -296,7 +326,8 @@ async fn settle_batch<'a>(
     began: Instant,
     lanes: &Lanes,
     cancel: &CancellationToken,
-    tell: &tokio::sync::mpsc::UnboundedSender<Finding>,
+    failed: &Failed,
+    tell: &tokio::sync::mpsc::UnboundedSender<Told<'a>>,
 ) {
     let mut pause = PAUSE;
     while !items.is_empty() && !cancel.is_cancelled() {
@@ -305,16 +336,23 @@ async fn settle_batch<'a>(
         for (mut item, answer) in items.into_iter().zip(answers) {
             item.attempts += 1;
             match decided(&item, answer, began) {
-                // Gone only where nobody wants to know (see `recover`).
-                Ok(finding) => drop(tell.send(finding)),
+                Ok(finding) => {
+                    failed.heed(&finding, item.evidence);
+                    // Gone only where nobody wants to know (see `recover`).
+                    drop(tell.send(Told { criterion: item.criterion, finding: Some(finding) }));
+                }
                 Err(()) => open.push(item),
             }
         }
-        items = open;
-        if !items.is_empty() {
+        if !open.is_empty() {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(PAUSE_MAX);
         }
+        let (lost, wanted) = open.into_iter().partition::<Vec<_>, _>(|i| failed.has(&i.criterion.id));
+        for item in lost {
+            drop(tell.send(Told { criterion: item.criterion, finding: None }));
+        }
+        items = wanted;
     }
 }
 

@@ -22,6 +22,10 @@ const TURN: Duration = Duration::from_secs(120);
 
 impl Forge {
     pub(super) async fn check(&self, caller: &Caller, request: CheckRun) -> Result<CheckReport> {
+        self.checked(caller, request, false).await
+    }
+
+    async fn checked(&self, caller: &Caller, request: CheckRun, at_once: bool) -> Result<CheckReport> {
         self.ready_row(&request.run).await?;
         let scenario = self.scenario(&request.run).await?;
         if let Some(unknown) = request.criteria.iter().find(|id| scenario.criteria.iter().all(|c| c.id != **id)) {
@@ -31,26 +35,27 @@ impl Forge {
         }
         let live = self.live(&request.run).await?;
         let _turn = self.turn(&request.run, !request.gentle).await?;
-        let graded = self.graded(caller, &live, &scenario, &request.run, request.gentle, &request.criteria).await?;
+        let graded = self.graded(caller, &live, &scenario, &request, at_once).await?;
         self.keep_report(caller, graded.report).await
     }
 
-    /// Runs the probes. The caller holds the run's turn.
+    /// Runs the probes, gentle ones only once with `at_once`. The caller holds the run's turn.
     pub(super) async fn graded(
         &self,
         caller: &Caller,
         live: &Arc<Live>,
         scenario: &Scenario,
-        run: &str,
-        gentle: bool,
-        only: &[String],
+        request: &CheckRun,
+        at_once: bool,
     ) -> Result<Graded> {
-        let id = run.to_owned();
+        let CheckRun { run, criteria, gentle } = request;
+        let (id, gentle) = (run.clone(), *gentle);
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
         let costs = hint_costs(scenario, &revealed);
         let options = Options {
             gentle,
-            only: only.iter().cloned().collect(),
+            only: criteria.iter().cloned().collect(),
+            at_once,
             cancel: self.shutdown.child_token(),
             on_outcome: if gentle { None } else { Some(self.telling(caller, run)?) },
             hint_costs: costs,
@@ -131,7 +136,7 @@ impl Forge {
                 _ => break,
             }
             let request = CheckRun { run: run.to_owned(), criteria: Vec::new(), gentle: true };
-            match self.check(&caller, request).await {
+            match self.checked(&caller, request, true).await {
                 Ok(_) => {}
                 // A full check is under way, or the run has just ended: the next round will see.
                 Err(e) if matches!(e.code, Code::Timeout | Code::WrongState) => {}

@@ -1,8 +1,9 @@
 //! Applying an answer to a run, and proving a lab: the untouched lab scores nothing, the reference solution everything, on
 //! several seeds, and each wrong answer fails the criteria it should.
 
-use super::Forge;
+use super::{Forge, now};
 use crate::api::{Caller, CheckReport, CheckRun, Empty, Level, OutcomeKind, RunRequest, StartLab};
+use crate::audit::{self, Fact};
 use crate::engine::ExecSpec;
 use crate::error::{Code, Error, Result};
 use std::time::Duration;
@@ -48,6 +49,13 @@ impl Forge {
                 }
             },
         };
+        let fact = Fact {
+            at: now(),
+            run: Some(run.to_owned()),
+            kind: "answer.applied".into(),
+            data: serde_json::json!({"answer": name, "correlation": caller.correlation}),
+        };
+        self.store.write(move |tx| audit::append(tx, fact)).await?;
         let live = self.live(run).await?;
         let applied = scripts.iter().map(|(node, script)| {
             let live = live.clone();

@@ -54,7 +54,8 @@ impl Forge {
         live: &Arc<Live>,
     ) -> Result<(ResultSummary, Kept)> {
         let run = row.run.as_str();
-        let graded = self.graded(caller, live, scenario, run, false, &[]).await?;
+        let request = CheckRun { run: run.to_owned(), criteria: Vec::new(), gentle: false };
+        let graded = self.graded(caller, live, scenario, &request, false).await?;
         self.terminals.sync_transcripts(run).await;
         let id = run.to_owned();
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;

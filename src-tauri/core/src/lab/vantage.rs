@@ -142,7 +142,8 @@ impl Vantage for Live {
         let argv = ["timeout", "--preserve-status", "-k", "0.5", &seconds, "tcpdump", "-i", &bridge];
         let rest = ["-nn", "-l", "-c", "5000", "--immediate-mode", "--", filter];
         let argv: Vec<&str> = argv.into_iter().chain(rest).collect();
-        self.fabric.run(None, &[], &argv, &[], wait + Duration::from_secs(1)).await.map(output)
+        // A busy machine needs a while to start and end tcpdump; the check itself gives up five seconds after `wait`.
+        self.fabric.run(None, &[], &argv, &[], wait + Duration::from_secs(4)).await.map(output)
     }
 
     fn nodes(&self) -> Vec<String> {

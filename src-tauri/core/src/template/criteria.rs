@@ -1,5 +1,6 @@
 //! From criteria as written to criteria that can be checked: places resolved, every name looked up.
 
+use super::filter;
 use super::model::{CriterionSpec, DisturbanceSpec, EvidenceSpec, HintSpec};
 use super::params::{host_range, nth_host};
 use super::probes::{FromSpec, ProbeSpec, UnseenSpec};
@@ -21,6 +22,8 @@ pub struct Context<'a> {
 
 const LONGEST_WAIT_MS: u64 = 120_000;
 const LONGEST_CAPTURE_MS: u64 = 30_000;
+/// Bytes a compiled expression may take, the same as where it is used.
+const EXPRESSION_MAX: usize = 1 << 20;
 
 pub fn criteria(specs: &[CriterionSpec], cx: &Context) -> Result<Vec<Criterion>, Vec<Problem>> {
     let mut work = Work { cx, problems: Vec::new(), place: String::new() };
@@ -156,6 +159,23 @@ impl Work<'_> {
         id.value.clone()
     }
 
+    fn pattern(&mut self, pattern: Option<&At<String>>) -> Option<String> {
+        let pattern = pattern?;
+        if let Err(e) = regex::RegexBuilder::new(pattern).size_limit(EXPRESSION_MAX).build() {
+            let why = e.to_string();
+            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            self.problem(pattern.at, format!("“{}” is not a regular expression: {why}", pattern.value), None);
+        }
+        Some(pattern.value.clone())
+    }
+
+    fn filter(&mut self, filter: &At<String>) -> String {
+        if let Some(why) = filter::fault(filter) {
+            self.problem(filter.at, format!("“{}” is not a packet filter: {why}", filter.value), None);
+        }
+        filter.value.clone()
+    }
+
     fn path(&mut self, path: &At<String>) -> String {
         if clean_path(path).is_none() {
             self.problem(path.at, format!("“{}” is not a plain absolute path", path.value), None);
@@ -205,7 +225,6 @@ impl Work<'_> {
 
     fn probe(&mut self, p: &ProbeSpec) -> Probe {
         use ProbeSpec as S;
-        let text = |t: &Option<At<String>>| t.as_ref().map(|t| t.value.clone());
         match p {
             S::Interface(p) => Probe::Interface {
                 node: self.node(&p.node),
@@ -235,8 +254,8 @@ impl Work<'_> {
                 Probe::File {
                     node: self.node(&p.node),
                     path: self.path(&p.path),
-                    matches: text(&p.matches),
-                    lacks: text(&p.lacks),
+                    matches: self.pattern(p.matches.as_ref()),
+                    lacks: self.pattern(p.lacks.as_ref()),
                     exists: p.exists,
                 }
             }
@@ -264,9 +283,12 @@ impl Work<'_> {
                 zone: p.zone.clone(),
                 allowed: p.allowed,
             },
-            S::Http(p) => {
-                Probe::Http { from: self.from(&p.from), url: p.url.clone(), status: p.status, body: text(&p.body) }
-            }
+            S::Http(p) => Probe::Http {
+                from: self.from(&p.from),
+                url: p.url.clone(),
+                status: p.status,
+                body: self.pattern(p.body.as_ref()),
+            },
             S::Ssh(p) => {
                 let from = self.from(&p.from);
                 if p.key.is_some() == p.password.is_some() {
@@ -281,7 +303,7 @@ impl Work<'_> {
                     password: p.password.clone(),
                     accepted: p.accepted,
                     command: p.command.clone(),
-                    output: text(&p.output),
+                    output: self.pattern(p.output.as_ref()),
                 }
             }
             S::SshMethods(p) => Probe::SshMethods {
@@ -300,7 +322,7 @@ impl Work<'_> {
                 }
                 Probe::Packets {
                     on: self.link(&p.on),
-                    filter: p.filter.clone(),
+                    filter: self.filter(&p.filter),
                     for_ms: p.wait.value.ms(),
                     seen: p.seen,
                 }
@@ -308,7 +330,7 @@ impl Work<'_> {
             S::Log(p) => Probe::Log {
                 node: self.node(&p.node),
                 path: self.path(&p.path),
-                line: p.line.value.clone(),
+                line: self.pattern(Some(&p.line)).unwrap_or_default(),
                 present: p.present,
             },
             S::Command(p) => {
@@ -335,7 +357,7 @@ impl Work<'_> {
                     inside: p.inside,
                     argv: p.argv.value.clone(),
                     exit: p.exit,
-                    output: text(&p.output),
+                    output: self.pattern(p.output.as_ref()),
                 }
             }
         }

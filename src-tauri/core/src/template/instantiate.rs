@@ -3,7 +3,7 @@
 
 use super::criteria;
 use super::folder::Folder;
-use super::model::{API_VERSION, EgressSpec, KIND, LabFile, LimitsSpec, Metadata, NetworkSpec, RequiresSpec};
+use super::model::{API_VERSION, EgressSpec, KIND, LabFile, LimitsSpec, Metadata, NetworkSpec, NodeSpec, RequiresSpec};
 use super::network::{self, Member, Plan};
 use super::nodes;
 use super::normal::normal;
@@ -14,6 +14,7 @@ use super::scope::{RESERVED, Scope};
 use super::shape::{KERNEL_FEATURES, is_label, is_semver};
 use super::tree::{Kind, Tree};
 use super::typed;
+use crate::api::Role;
 use crate::error::{Code, Error, Result};
 use ipnet::IpNet;
 
@@ -58,6 +59,7 @@ impl Template {
         problems.append(&mut limits(&lab.spec.limits));
         problems.append(&mut versions(&lab));
         problems.append(&mut requirements(&lab.spec.requires));
+        problems.append(&mut attackers(&lab.spec.limits, &lab.spec.assets.nodes));
         let nodes_cx =
             nodes::Context { file: LAB_FILE, folder, scope: &scope, plan: &plan, names: lab.spec.network.names };
         let nodes = nodes::nodes(&lab.spec.assets.nodes, &nodes_cx).unwrap_or_else(|mut p| {
@@ -256,6 +258,19 @@ fn limits(l: &LimitsSpec) -> Vec<Problem> {
         format!("{} minutes are not between 5 and 1440", l.timeout_minutes.value),
     );
     out
+}
+
+/// The gate goes by the declared number, so the lab must keep to it.
+fn attackers(limits: &LimitsSpec, nodes: &[NodeSpec]) -> Vec<Problem> {
+    let declared = usize::try_from(limits.attacker_max_exploits).unwrap_or(usize::MAX);
+    let attackers = nodes.iter().filter(|n| n.role == Role::Attacker).skip(declared);
+    let problem = |n: &NodeSpec| {
+        let message =
+            format!("“{}” is an attacker more than limits.attacker_max_exploits allows ({declared})", n.name.value);
+        Problem::new(LAB_FILE, n.name.at, message)
+            .hint("Each attacker plays one technique; declare how many there are.")
+    };
+    attackers.map(problem).collect()
 }
 
 fn versions(lab: &LabFile) -> Vec<Problem> {

@@ -5,6 +5,7 @@
 //! [`instantiate`] the order of it · [`catalogue`] all labs.
 pub mod catalogue;
 mod criteria;
+mod filter;
 pub mod folder;
 pub mod guide;
 pub mod instantiate;

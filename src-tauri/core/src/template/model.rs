@@ -105,7 +105,7 @@ pub struct LimitsSpec {
     pub cpu: At<f64>,
     /// MiB of the whole lab.
     pub memory_mb: At<u64>,
-    /// How many actions an attacker agent may take; 0 = none.
+    /// How many techniques attackers may use, each as often as it likes; an attacker node plays one. 0 = no attackers.
     #[serde(default)]
     pub attacker_max_exploits: u32,
     pub timeout_minutes: At<u32>,

@@ -114,7 +114,7 @@ probes! {
     /// Neighbours in state Full, by router id.
     OspfNeighbours OspfNeighboursProbe { node: At<String>, full: Vec<String>, #[serde(default)] exact: bool }
     /// Packets that match a pcap filter are seen (or not) on a link.
-    Packets PacketsProbe { on: At<String>, filter: String, #[serde(rename = "for")] wait: At<Span>, seen: bool }
+    Packets PacketsProbe { on: At<String>, filter: At<String>, #[serde(rename = "for")] wait: At<Span>, seen: bool }
     /// A line of a node's file matches (or none does).
     Log LogProbe { node: At<String>, path: At<String>, line: At<String>, #[serde(default = "yes")] present: bool }
     /// Everything else.

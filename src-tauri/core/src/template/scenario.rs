@@ -35,6 +35,7 @@ pub struct Limits {
     /// Of the whole lab, in MiB; shared out to the nodes.
     pub memory_mb: u64,
     pub timeout_minutes: u32,
+    /// How many techniques attackers use; each attacker node plays one.
     pub attacker_max_exploits: u32,
 }
 

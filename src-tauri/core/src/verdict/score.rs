@@ -54,7 +54,10 @@ impl Score {
                     points: grade::points(outcome, c.weight, hint_cost),
                     max: grade::maximum(c.weight),
                     hint_cost,
-                    evidence: (0..c.evidence.len()).map(|i| format!("{OBSERVATIONS}#{}/{i}", c.id)).collect(),
+                    evidence: (0..c.evidence.len())
+                        .filter(|i| findings.iter().any(|f| f.criterion == c.id && f.index == *i))
+                        .map(|i| format!("{OBSERVATIONS}#{}/{i}", c.id))
+                        .collect(),
                 }
             })
             .collect();

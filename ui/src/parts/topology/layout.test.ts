@@ -30,6 +30,11 @@ describe("layout", () => {
     expect([d.width, d.height, d.compact]).toEqual([700, 420, false]);
     expect(closest(d)).toBeGreaterThan(200);
   });
+  it("keeps the links' labels in a low pane by giving up interface names first", () => {
+    const d = layout(names(4), ring(4), { width: 560, height: 200 });
+    expect([d.brief, d.compact]).toEqual([true, false]);
+    expect(layout(names(4), ring(4), pane).brief).toBe(false);
+  });
   it("lays a chain flat and in order", () => {
     const d = layout(names(3), [link("a", ["n0", "n1"]), link("b", ["n1", "n2"])], pane);
     const at = [...d.nodes.values()];

@@ -9,6 +9,8 @@ export interface Drawing {
   /** Size of the drawing; it may exceed the pane, which then shows it smaller. */
   width: number;
   height: number;
+  /** Too little room for interface names and the word “running”: they appear on demand. */
+  brief: boolean;
   /** Too many nodes for labels on every wire: they appear on demand. */
   compact: boolean;
   nodes: ReadonlyMap<string, Point>;
@@ -41,24 +43,27 @@ interface Box extends Point {
 export interface Spacing {
   min: Point;
   max: Point;
+  /** Room for a node's body and names around the outermost places. */
+  edge: { side: number; top: number; bottom: number };
   /** The least scale at which all labels can still be read; below it the drawing goes compact. */
   legible: number;
 }
-const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, legible: 0.78 };
+const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0.78 };
+const BRIEF: Spacing = { min: { x: 158, y: 112 }, max: { x: 330, y: 230 }, edge: { side: 58, top: 32, bottom: 46 }, legible: 0.82 };
 /** For a still picture with names and subnets only. */
-export const PICTURE: Spacing = { min: { x: 116, y: 92 }, max: { x: 230, y: 150 }, legible: 0.64 };
-const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 }, legible: 0 };
-/** Room for a node's body and names around the outermost places. */
-const EDGE = { left: 70, right: 70, top: 42, bottom: 68 };
+export const PICTURE: Spacing = { min: { x: 112, y: 74 }, max: { x: 200, y: 130 }, edge: { side: 52, top: 34, bottom: 54 }, legible: 0.64 };
+const DENSE: Spacing = { min: { x: 76, y: 66 }, max: { x: 180, y: 140 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0 };
 /** A node's body, with the two lines of text under it. */
 const BODY = { half: 24, bottom: 62 };
 
 export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], pane: { width: number; height: number }, spacing: Spacing = ROOMY): Drawing {
   const g = graph(nodes, links);
   const at = cells(g);
-  const roomy = fit(at, pane, spacing);
-  const compact = Math.min(pane.width / roomy.width, pane.height / roomy.height) < spacing.legible;
-  const box = compact ? fit(at, pane, DENSE) : roomy;
+  const scale = (box: { width: number; height: number }) => Math.min(pane.width / box.width, pane.height / box.height);
+  const level = [spacing, ...(spacing === ROOMY ? [BRIEF] : [])].find((l) => scale(fit(at, pane, l)) >= l.legible) ?? DENSE;
+  const compact = level === DENSE;
+  const brief = level !== ROOMY;
+  const box = fit(at, pane, level);
   const place = (v: number): Point => {
     const p = at.get(v) ?? { x: 0, y: 0 };
     return { x: round(box.x0 + p.x * box.sx), y: round(box.y0 + p.y * box.sy) };
@@ -73,10 +78,10 @@ export function layout(nodes: readonly NodeInfo[], links: readonly LinkInfo[], p
     const least = compact ? 26 : Math.max(52, 20 + 3.7 * (link.subnet ?? link.id).length);
     buses.set(link.id, { ...p, half: Math.max(least, ...reach.filter((r) => r < box.sx * 3.2).map((r) => r + 14)) });
   }
-  const bodies = nodes.map((_, i) => ({ x: place(i).x, y: place(i).y + 18, w: 60, h: 84 }));
+  const bodies = nodes.map((_, i) => ({ x: place(i).x, y: place(i).y + (brief ? 9 : 18), w: 60, h: brief ? 64 : 84 }));
   const bars = [...buses.values()].map((b) => ({ x: b.x, y: b.y + 8, w: b.half * 2, h: 40 }));
   const wires = g.wires.map((w) => wire(w, place(w.ends[0].vertex), place(w.ends[1].vertex), buses.get(w.link)));
-  return { width: box.width, height: box.height, compact, nodes: new Map(nodes.map((n, i) => [n.name, place(i)])), buses, wires: unobstructed(wires, [...bodies, ...bars], buses) };
+  return { width: box.width, height: box.height, brief, compact, nodes: new Map(nodes.map((n, i) => [n.name, place(i)])), buses, wires: unobstructed(wires, [...bodies, ...bars], buses) };
 }
 
 const overlap = (a: Box, b: Box): boolean => Math.abs(a.x - b.x) * 2 < a.w + b.w && Math.abs(a.y - b.y) * 2 < a.h + b.h;
@@ -132,15 +137,16 @@ function cells(g: ReturnType<typeof graph>): Map<number, Point> {
 
 /** Stretches the cells to the pane within the spacing's bounds, and centres what is smaller. */
 function fit(at: ReadonlyMap<number, Point>, pane: { width: number; height: number }, spacing: Spacing) {
+  const { edge } = spacing;
   const spanX = Math.max(0, ...[...at.values()].map((p) => p.x));
   const spanY = Math.max(0, ...[...at.values()].map((p) => p.y));
   const clamp = (n: number, low: number, high: number) => Math.min(high, Math.max(low, n));
-  const sx = clamp((pane.width - EDGE.left - EDGE.right) / Math.max(spanX, 0.01), spacing.min.x, spacing.max.x);
-  const sy = clamp((pane.height - EDGE.top - EDGE.bottom) / Math.max(spanY, 0.01), spacing.min.y, spacing.max.y);
-  const width = Math.max(pane.width, spanX * sx + EDGE.left + EDGE.right);
-  const height = Math.max(pane.height, spanY * sy + EDGE.top + EDGE.bottom);
-  const x0 = EDGE.left + (width - EDGE.left - EDGE.right - spanX * sx) / 2;
-  const y0 = EDGE.top + (height - EDGE.top - EDGE.bottom - spanY * sy) / 2;
+  const sx = clamp((pane.width - 2 * edge.side) / Math.max(spanX, 0.01), spacing.min.x, spacing.max.x);
+  const sy = clamp((pane.height - edge.top - edge.bottom) / Math.max(spanY, 0.01), spacing.min.y, spacing.max.y);
+  const width = Math.max(pane.width, spanX * sx + 2 * edge.side);
+  const height = Math.max(pane.height, spanY * sy + edge.top + edge.bottom);
+  const x0 = edge.side + (width - 2 * edge.side - spanX * sx) / 2;
+  const y0 = edge.top + (height - edge.top - edge.bottom - spanY * sy) / 2;
   return { width, height, x0, y0, sx, sy };
 }
 

@@ -4,7 +4,16 @@ export type Pane = "guide" | "map" | "terminals" | "right";
 const KEY = "workspace.layout";
 export const LIMITS = { guide: [220, 720], right: [240, 720], map: [90, 900] } as const;
 export type Sized = keyof typeof LIMITS;
-const DEFAULTS: Record<Sized, number> = { guide: 326, right: 330, map: 230 };
+/** A quarter of the window for the guide and for the progress, the upper third of the middle for the map. */
+const DEFAULTS: Record<Sized, number> = {
+  guide: between(300, innerWidth * 0.255, 460),
+  right: between(300, innerWidth * 0.258, 420),
+  map: between(180, innerHeight * 0.29, 380),
+};
+
+function between(min: number, px: number, max: number): number {
+  return Math.round(Math.min(max, Math.max(min, px)));
+}
 
 interface Stored {
   sizes: Record<Sized, number>;
@@ -33,7 +42,7 @@ export function read(json: string | null): Stored {
 
 export function clamp(pane: Sized, px: number): number {
   const [min, max] = LIMITS[pane];
-  return Math.round(Math.min(max, Math.max(min, px)));
+  return between(min, px, max);
 }
 
 export class Layout {

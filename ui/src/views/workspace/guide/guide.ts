@@ -29,8 +29,8 @@ export function build(html: string): Built {
     h.tabIndex = -1;
     return { id: h.id, level: Number(h.tagName.slice(1)), text: h.textContent };
   });
-  for (const table of page.querySelectorAll("table")) wrap(table, "scroll", WORDS.guide.table);
-  for (const pre of page.querySelectorAll<HTMLElement>("pre")) withTools(page, pre);
+  page.querySelectorAll("table").forEach((table, i) => wrap(table, "scroll", WORDS.guide.table(i + 1)));
+  page.querySelectorAll<HTMLElement>("pre").forEach((pre, i) => withTools(page, pre, i + 1));
   const content = document.createDocumentFragment();
   content.append(...page.body.childNodes);
   return { content, headings, firstNode: content.querySelector<HTMLElement>("pre[data-node]")?.dataset["node"] ?? null };
@@ -56,7 +56,7 @@ function wrap(element: Element, className: string, label: string): HTMLElement {
   return box;
 }
 
-function withTools(page: Document, pre: HTMLElement): void {
+function withTools(page: Document, pre: HTMLElement, n: number): void {
   const node = pre.dataset["node"] ?? null;
   const block = page.createElement("div");
   block.className = "block";
@@ -71,7 +71,7 @@ function withTools(page: Document, pre: HTMLElement): void {
   // A long line scrolls, so the keyboard must reach it.
   pre.tabIndex = 0;
   pre.setAttribute("role", "region");
-  pre.setAttribute("aria-label", node === null ? WORDS.guide.code : `${WORDS.guide.code}: ${node}`);
+  pre.setAttribute("aria-label", WORDS.guide.code(n, node));
   pre.replaceWith(block);
   block.append(bar, pre);
 }

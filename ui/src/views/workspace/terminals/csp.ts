@@ -1,21 +1,16 @@
 /**
  * xterm under a content security policy with `style-src 'self'`.
  *
- * xterm writes its rules into `<style>` elements, and two inline colours with `setAttribute("style", …)`; the policy blocks
- * both. What the policy allows is the CSSOM: constructable style sheets and `element.style`. So xterm gets, through its own
- * `documentOverride` option, this page's document with another `createElement`:
- * - a "style" element is an inert `<template>` whose text becomes a sheet in `document.adoptedStyleSheets`, and which takes
- *   the sheet away when it is removed;
- * - a "span" (what the DOM renderer draws cells with) takes its `style` attribute through `style.cssText`.
- * Everything else goes to the real document.
+ * xterm writes its rules into `<style>` elements, and the colours of a cell with `setAttribute("style", …)`; the policy blocks
+ * both. What the policy allows is the CSSOM: constructable style sheets and `element.style`. So:
+ * - through its own `documentOverride` option xterm gets this page's document with another `createElement`, where a "style"
+ *   element is an inert `<template>` whose text becomes a sheet in `document.adoptedStyleSheets`, and which takes the sheet
+ *   away when it is removed;
+ * - spans, which the DOM renderer makes with the global document whatever the option says, take their `style` attribute
+ *   through `style.cssText`: the same outcome by the permitted way.
  */
 export function documentForXterm(real: Document = document): Document {
-  const create = (tag: string, options?: ElementCreationOptions): HTMLElement => {
-    if (tag === "style") return sheetElement(real);
-    const element = real.createElement(tag, options);
-    if (tag === "span") element.setAttribute = setAttribute;
-    return element;
-  };
+  const create = creator(real);
   return new Proxy(real, {
     get(target, name) {
       if (name === "createElement") return create;
@@ -26,13 +21,33 @@ export function documentForXterm(real: Document = document): Document {
   });
 }
 
-function setAttribute(this: HTMLElement, name: string, value: string): void {
+/** `term.open`, whose viewport takes `window.document` for its one style element whatever `documentOverride` says. */
+export function openUnderCsp(term: { open(host: HTMLElement): void }, host: HTMLElement): void {
+  const create = creator(document);
+  HTMLSpanElement.prototype.setAttribute = setAttribute;
+  Object.defineProperty(document, "createElement", { value: create, configurable: true });
+  try {
+    term.open(host);
+  } finally {
+    // What the prototype has shows again.
+    Reflect.deleteProperty(document, "createElement");
+  }
+}
+
+function creator(real: Document): (tag: string, options?: ElementCreationOptions) => HTMLElement {
+  const create = Document.prototype.createElement.bind(real) as (tag: string, options?: ElementCreationOptions) => HTMLElement;
+  return (tag, options) => {
+    if (tag === "style") return sheetElement(real, create("template"));
+    return create(tag, options);
+  };
+}
+
+function setAttribute(this: HTMLSpanElement, name: string, value: string): void {
   if (name === "style") this.style.cssText = value;
   else Element.prototype.setAttribute.call(this, name, value);
 }
 
-function sheetElement(real: Document): HTMLElement {
-  const element = real.createElement("template");
+function sheetElement(real: Document, element: HTMLElement): HTMLElement {
   const sheet = new CSSStyleSheet();
   let text = "";
   Object.defineProperty(element, "textContent", {

@@ -9,7 +9,7 @@ import { HostError } from "../../../ipc/host";
 import { session } from "../../../state/session.svelte";
 import { attempt } from "../../../state/toasts.svelte";
 import { WORDS } from "../../../words/workspace";
-import { documentForXterm } from "./csp";
+import { documentForXterm, openUnderCsp } from "./csp";
 import type { Screen, Tab } from "./tabs.svelte";
 import { hasGpu, terminalTheme } from "./theme";
 
@@ -66,7 +66,7 @@ export class XtermScreen implements Screen {
     this.term.onData((data) => this.#send(encoder.encode(data)));
     this.term.onBinary((data) => this.#send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
     this.term.onResize(({ cols, rows }) => this.#resized(cols, rows));
-    this.term.open(host);
+    openUnderCsp(this.term, host);
     this.term.textarea?.setAttribute("aria-label", WORDS.terminal.input(options.tab.title));
     this.fit();
     this.#observer = new ResizeObserver(() => this.fit());

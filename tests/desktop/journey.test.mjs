@@ -1,0 +1,58 @@
+// The main job in the real window: start a lab, type in its terminal, see it graded, submit, see the verdict.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, before, test } from "node:test";
+import { FORGE, dataFolder } from "../lib/forge.mjs";
+import { open } from "./desktop.mjs";
+
+const LAB = "A DNS zone and its reverse";
+let data, window;
+
+const forge = (...args) => JSON.parse(execFileSync(FORGE, ["--json", ...args], { env: { ...process.env, FORGE_HOME: data.home }, encoding: "utf8" }));
+/** The first button whose name begins so. */
+const press = (name) =>
+  window.run(
+    `const b = [...document.querySelectorAll("button")].find((b) => !b.disabled && (b.getAttribute("aria-label") ?? b.innerText).replace(/\\s+/g, " ").trim().startsWith(arguments[0]));
+     if (!b) throw new Error("no button " + arguments[0]); b.click();`,
+    name,
+  );
+
+before(async () => {
+  data = dataFolder();
+  window = await open({ home: data.home });
+});
+
+after(async () => {
+  try {
+    if (data) forge("stop", "--all");
+  } finally {
+    await window?.close();
+    data?.remove();
+  }
+});
+
+test("first start, a running lab, a terminal", async () => {
+  await window.shows("Three steps to your first lab");
+  await window.shows(LAB);
+  await press(`Start ${LAB}`);
+  await window.shows("Isolated", { seconds: 60 });
+  await window.find(".xterm", { seconds: 30 });
+  const [run] = forge("ps");
+  assert.equal(run.state, "ready");
+  await window.shoot("workspace");
+});
+
+test("solved, submitted, verified", async () => {
+  const [run] = forge("ps");
+  forge("solve", run.run);
+  await press("Check");
+  await window.shows("6 of 6 pass", { seconds: 60 });
+  await press("Submit");
+  await window.shows("Submit this run?");
+  await press("Submit now");
+  await window.shows("openssl pkeyutl", { seconds: 60 });
+  await window.shoot("result");
+  const dir = forge("results").at(0)?.dir;
+  assert.ok(dir);
+  assert.equal(forge("verify", dir, "--regrade").ok, true);
+});

@@ -70,12 +70,17 @@ pub fn pack(entries: &Scrubbed<Vec<Entry>>) -> Result<Packed> {
     Ok(Packed { tar, zst })
 }
 
+/// One lower-case word.
+fn is_kind(kind: &str) -> bool {
+    (1..=32).contains(&kind.len()) && kind.bytes().all(|b| b.is_ascii_lowercase())
+}
+
 /// ustar (POSIX.1-1988): sorted by path, regular files 0644, owner, group and time zero, manifest.json among them.
 fn tar_of(entries: &[Entry]) -> Result<Vec<u8>> {
     let mut all: BTreeMap<&str, &[u8]> = BTreeMap::new();
     let mut listed = Vec::new();
     for e in entries {
-        if !fits(&e.path) || e.path == MANIFEST || e.kind.is_empty() || e.kind.len() > 32 {
+        if !fits(&e.path) || e.path == MANIFEST || !is_kind(&e.kind) {
             return Err(invalid(format_args!("cannot hold an entry named {:?} of kind {:?}", e.path, e.kind)));
         }
         if all.insert(&e.path, &e.bytes).is_some() {

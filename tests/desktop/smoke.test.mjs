@@ -30,6 +30,10 @@ test("the library shows the three tracks' labs", async () => {
 
 test("a page has no way around the commands", async () => {
   assert.equal(await window.run("return typeof window.__TAURI__"), "undefined");
+  const poisoned = await window.run("try { Object.prototype.toString = 1; Object.prototype.x = 1 } catch {} return ({}).x === 1 || typeof ({}).toString !== 'function'");
+  assert.equal(poisoned, false, "what every object inherits must be frozen");
+  const own = await window.run("'use strict'; const o = {}; o.toString = () => 'own'; return String(o)");
+  assert.equal(own, "own", "objects may still have their own");
   const evaluated = await window.run("try { new Function('return 1')(); return true } catch { return false }");
   assert.equal(evaluated, false, "the policy must forbid evaluating strings");
 });

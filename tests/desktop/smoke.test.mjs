@@ -39,6 +39,8 @@ test("a page has no way around the commands", async () => {
 });
 
 test("an engine that cannot be opened is told in the window", async () => {
+  await window.close();
+  window = undefined;
   const broken = dataFolder();
   // A folder where the database should be.
   mkdirSync(join(broken.home, "forge.db"), { recursive: true });
@@ -46,7 +48,6 @@ test("an engine that cannot be opened is told in the window", async () => {
   const other = await open({ home: broken.home });
   try {
     await other.shows("forge.db");
-    await other.shoot("start-failed");
   } finally {
     await other.close();
     broken.remove();

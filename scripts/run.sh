@@ -9,8 +9,6 @@ stage docker scripts/docker.sh up
 stage images target/debug/forge images prepare
 echo
 if [ "$shell" = app ]; then
-  # WebKit's DMA-BUF renderer costs a quarter of the memory and most of the time where there is no GPU to talk to.
-  [ -e /dev/dri ] || export WEBKIT_DISABLE_DMABUF_RENDERER=1
   exec target/debug/frostgate-forge "$@"
 fi
 say "There is no display here, so the UI is served for a browser instead:"

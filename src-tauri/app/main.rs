@@ -4,6 +4,7 @@
 mod calls;
 mod engine;
 mod streams;
+mod surroundings;
 mod window;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == "keep") {
         return engine::keep();
     }
+    surroundings::settle();
     let app = tauri::Builder::default()
         .manage(engine::Opening::new(std::env::args_os().any(|a| a == "--instructor")))
         .manage(streams::Streams::default())

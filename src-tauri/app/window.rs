@@ -5,11 +5,15 @@ use std::process::{Command, Stdio};
 use tauri::webview::{NewWindowResponse, PageLoadEvent};
 use tauri::{App, Manager, Url, WebviewWindowBuilder};
 
+/// Runs before every page's own scripts.
+const FREEZE: &str = include_str!("freeze.js");
+
 pub fn open(app: &App) -> tauri::Result<()> {
     let Some(config) = app.config().app.windows.iter().find(|w| w.label == "main") else {
         return Err(tauri::Error::WindowNotFound);
     };
     WebviewWindowBuilder::from_config(app, config)?
+        .initialization_script(FREEZE)
         .on_navigation(ours)
         .on_new_window(|url, _| {
             open_in_browser(&url);

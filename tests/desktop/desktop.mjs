@@ -28,7 +28,7 @@ export async function open({ home, width = 1280, height = 800, env = {} }) {
     const [port, native] = [await freePort(), await freePort()];
     // The app inherits the driver's environment.
     const driver = start(DRIVER, ["--port", String(port), "--native-port", String(native)], {
-      env: { DISPLAY: screen.name, WAYLAND_DISPLAY: "", FORGE_HOME: home, WEBKIT_DISABLE_DMABUF_RENDERER: "1", ...env },
+      env: { DISPLAY: screen.name, WAYLAND_DISPLAY: "", FORGE_HOME: home, ...env },
     });
     opened.push(driver.stop);
     const base = `http://127.0.0.1:${port}`;
@@ -69,7 +69,13 @@ function windowOf(base, session) {
         for (const id of await all("css selector", css)) if (await call("GET", `/element/${id}/displayed`)) return id;
       }, options),
     /** Waits until the page shows this text. */
-    shows: (text, options) => until(`the window shows “${text}”`, async () => (await window.run("return document.body.innerText")).includes(text), options),
+    shows: async (text, options) => {
+      let seen = "";
+      const look = async () => (seen = await window.run("return document.body.innerText")).includes(text);
+      await until(`the window shows “${text}”`, look, options).catch((error) => {
+        throw new Error(`${error.message}; it shows: ${seen.slice(0, 500) || "nothing"}`);
+      });
+    },
     click: async (css, options) => call("POST", `/element/${await window.find(css, options)}/click`, {}),
     type: async (css, text) => call("POST", `/element/${await window.find(css)}/value`, { text }),
     /** Keys to whatever has the focus. */

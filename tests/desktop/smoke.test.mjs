@@ -30,11 +30,17 @@ test("the library shows the three tracks' labs", async () => {
 
 test("a page has no way around the commands", async () => {
   assert.equal(await window.run("return typeof window.__TAURI__"), "undefined");
+  const poisoned = await window.run("try { Object.prototype.toString = 1; Object.prototype.x = 1 } catch {} return ({}).x === 1 || typeof ({}).toString !== 'function'");
+  assert.equal(poisoned, false, "what every object inherits must be frozen");
+  const own = await window.run("'use strict'; const o = {}; o.toString = () => 'own'; return String(o)");
+  assert.equal(own, "own", "objects may still have their own");
   const evaluated = await window.run("try { new Function('return 1')(); return true } catch { return false }");
   assert.equal(evaluated, false, "the policy must forbid evaluating strings");
 });
 
 test("an engine that cannot be opened is told in the window", async () => {
+  await window.close();
+  window = undefined;
   const broken = dataFolder();
   // A folder where the database should be.
   mkdirSync(join(broken.home, "forge.db"), { recursive: true });
@@ -42,7 +48,6 @@ test("an engine that cannot be opened is told in the window", async () => {
   const other = await open({ home: broken.home });
   try {
     await other.shows("forge.db");
-    await other.shoot("start-failed");
   } finally {
     await other.close();
     broken.remove();

@@ -12,7 +12,7 @@ pub mod observation;
 mod quote;
 pub mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod vantage;
 mod words;
 

@@ -14,9 +14,6 @@ pub mod statement;
 mod tests;
 pub mod verify;
 
-#[cfg(test)]
-pub(crate) use tests::example_scenario;
-
 pub use seal::{Sealed, Sealing, Signer, seal};
 pub use statement::{Checkpoint, Claims};
 pub use verify::verify_dir;

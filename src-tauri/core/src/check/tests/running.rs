@@ -257,7 +257,7 @@ async fn hints_cost_and_down_nodes_are_errors() {
 async fn evidence_is_collected_and_cuts_are_noted() {
     use crate::check::evidence::{Entry, Limits, NOTES, collect};
     let v = Arc::new(FakeVantage::default());
-    let scenario = crate::verdict::example_scenario();
+    let scenario = super::example_scenario();
     let report = check(&v, &scenario.criteria, &Options::default()).await.unwrap();
     let given = vec![
         Entry::new("terminals/1.cast", "terminal", vec![b'x'; 2000]),

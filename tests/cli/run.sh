@@ -54,6 +54,22 @@ for delay in 0.05 0.3 0.8; do
   [ "$(ours)" = 0 ] || fail "a start interrupted after $delay s left $(ours) containers"
 done
 
+# Killed without warning, at different moments: the next command sweeps or adopts, and tells the truth.
+for delay in 0.1 0.4 0.7 1.5; do
+  "$FORGE" --json start "$FIRST" >"$OUT/answer" 2>&1 </dev/null &
+  PID=$!
+  sleep "$delay"
+  kill -KILL "$PID" 2>/dev/null || true
+  wait "$PID" 2>/dev/null || true
+  expect 0 ps && holds 'a.every(r => r.state === "ready")'
+  if [ "$(field a.length)" = 0 ]; then
+    [ "$(ours)" = 0 ] || fail "a start killed after $delay s left $(ours) containers"
+  else
+    expect 0 stop --all
+  fi
+done
+[ "$(ours)" = 0 ] || fail "killed starts left $(ours) containers"
+
 for lab in $LABS; do
   say "demo $lab"
   expect 0 demo "$lab" && holds 'a.ok && a.verify.ok && a.check.score === a.check.max'

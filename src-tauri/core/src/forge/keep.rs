@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_secs(1);
 const STAND_BY: Duration = Duration::from_secs(2);
 /// Minutes left at which the learner is warned.
 const WARN_AT: [i64; 2] = [10, 2];
+/// How long a command waits for the keeper to mend what a killed process left.
+const KEEPER_MENDS: Duration = Duration::from_secs(10);
 /// Ticks between repairs.
 const REPAIR_EVERY: u64 = 15;
 /// A keeper of its own process stays this many ticks after the last run.
@@ -70,7 +72,7 @@ impl Forge {
         let mut keepers: HashMap<String, Keeper> = HashMap::new();
         let mut idle = 0;
         for tick in 0_u64.. {
-            if tick % REPAIR_EVERY == 0
+            if (tick % REPAIR_EVERY == 0 || self.anything_abandoned().await)
                 && let Err(e) = self.recover().await
                 && e.code != Code::DockerUnavailable
             {
@@ -123,6 +125,45 @@ impl Forge {
             let data = serde_json::json!({"remaining_ms": left});
             self.emit(&caller, Some(&row.run), "timer.warning", Level::Warn, text, data).await;
         }
+    }
+
+    /// A command that nobody keeps runs for looks after them itself before it tells of them or adds another.
+    pub(super) async fn repair_if_alone(&self) {
+        if self.options.keep {
+            return;
+        }
+        match KeeperLock::try_take(&self.options.home) {
+            // The keeper sees it within a tick; until then the truth is not known.
+            Ok(None) => {
+                let until = tokio::time::Instant::now() + KEEPER_MENDS;
+                while self.anything_abandoned().await && tokio::time::Instant::now() < until {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            Ok(Some(_held)) => match self.recover().await {
+                Ok(()) => {}
+                // Said by whatever the command does next, if it needs Docker.
+                Err(e) if e.code == Code::DockerUnavailable => {}
+                Err(e) => tracing::warn!(code = ?e.code, "repair is not complete: {e}"),
+            },
+            Err(e) => tracing::warn!("the keeper's lock could not be taken: {e}"),
+        }
+    }
+
+    /// Whether a run is being started or stopped by a process that is no more.
+    async fn anything_abandoned(&self) -> bool {
+        match self.store.read(|c| runs::list(c, false)).await {
+            Ok(rows) => rows.iter().any(|row| self.abandoned_half_way(row)),
+            Err(e) => {
+                tracing::warn!("the runs could not be read: {e}");
+                false
+            }
+        }
+    }
+
+    fn abandoned_half_way(&self, row: &runs::Run) -> bool {
+        matches!(row.state, RunState::Starting | RunState::Stopping)
+            && row.owner.as_ref().is_none_or(|o| !self.owner_alive(o))
     }
 
     /// Each run that is ready or paused has its nodes watched: Docker says which one came back, and its links do not come

@@ -34,6 +34,7 @@ impl Forge {
             None => fresh_seed(),
         };
         let scenario = lab.instantiate(&seed)?;
+        self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
         let machine = self.engine.info().await?;
         let asked = spawn::Request {

@@ -118,6 +118,7 @@ impl Forge {
     }
 
     pub(super) async fn runs(&self, all: bool) -> Result<Vec<RunSummary>> {
+        self.repair_if_alone().await;
         let rows = self.store.read(move |c| runs::list(c, all)).await?;
         let at = now();
         Ok(rows.iter().map(|r| r.summary(at)).collect())

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn every_way_out_is_named() {
-        let cases: [(&str, fn(&mut Vec<Surveyed>), &str); 9] = [
+        type Case = (&'static str, fn(&mut Vec<Surveyed>), &'static str);
+        let cases: [Case; 9] = [
             ("a Docker interface", |s| s[0].devices.push("eth0".into()), "a has eth0"),
             ("a missing interface", |s| s[0].devices.retain(|d| d != "eth1"), "a lacks eth1"),
             ("a route out of the lab", |s| s[1].default_routes.push("eth1/172.17.0.1".into()), "172.17.0.1"),

@@ -369,7 +369,8 @@ mod tests {
     fn files_go_into_the_deepest_volume_as_one_tar_each() {
         let plan = plan(fixture()).unwrap();
         let node = &plan.nodes[1];
-        let listing: Vec<(String, Vec<(String, u32, u64, u64)>)> = node
+        type Listed = (String, u32, u64, u64);
+        let listing: Vec<(String, Vec<Listed>)> = node
             .files
             .iter()
             .map(|(volume, tar)| {

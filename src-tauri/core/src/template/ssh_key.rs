@@ -98,7 +98,7 @@ mod tests {
             rest = &rest[4..];
             assert_eq!(take(&mut rest), blob);
             let mut inner = take(&mut rest);
-            assert!(rest.is_empty() && inner.len() % 8 == 0);
+            assert!(rest.is_empty() && inner.len().is_multiple_of(8));
             assert_eq!(inner[..8], *b"abcdabcd");
             inner = &inner[8..];
             assert_eq!(take(&mut inner), b"ssh-ed25519");

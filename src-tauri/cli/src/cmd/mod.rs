@@ -69,7 +69,9 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
             engine.close_forward(&cx.caller, IdRequest { id: forward.id }).await?;
         }
         Command::Solve { run } => {
-            let done = engine.solve_run(&cx.caller, RunRequest { run: run.clone() }).await?;
+            // Through the contract's door, where the role is checked.
+            let request = serde_json::json!({ "run": run });
+            let done = forge_core::shell::call(engine.as_ref(), &cx.caller, "solve_run", request).await?;
             cx.out.answer(&done, |out, _| out.line(format!("The reference solution is applied to {run}.")))?;
         }
         Command::Demo { lab, seed, keep } => return demo::run(cx, lab, seed, keep).await,

@@ -2,19 +2,23 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
-import { FORGE, dataFolder } from "../lib/forge.mjs";
+import { FORGE, dataFolder, until } from "../lib/forge.mjs";
 import { open } from "./desktop.mjs";
 
 const LAB = "A DNS zone and its reverse";
 let data, window;
 
 const forge = (...args) => JSON.parse(execFileSync(FORGE, ["--json", ...args], { env: { ...process.env, FORGE_HOME: data.home }, encoding: "utf8" }));
-/** The first button whose name begins so. */
+/** The first button whose name begins so, once it can be pressed. */
 const press = (name) =>
-  window.run(
-    `const b = [...document.querySelectorAll("button")].find((b) => !b.disabled && (b.getAttribute("aria-label") ?? b.innerText).replace(/\\s+/g, " ").trim().startsWith(arguments[0]));
-     if (!b) throw new Error("no button " + arguments[0]); b.click();`,
-    name,
+  until(`the button “${name}” can be pressed`, () =>
+    window.run(
+      `const name = (b) => (b.getAttribute("aria-label") ?? b.textContent).replace(/\\s+/g, " ").trim();
+       const found = [...document.querySelectorAll("button")].find((b) => !b.disabled && name(b).startsWith(arguments[0]));
+       found?.click();
+       return Boolean(found);`,
+      name,
+    ),
   );
 
 before(async () => {

@@ -13,13 +13,14 @@ use std::sync::Arc;
 /// Seeds a lab is proved on when none are named: enough to catch an answer that fits one draw only.
 const SEEDS: [&str; 2] = ["prove-1", "prove-2"];
 
-/// The engine on this data folder. A server keeps the runs itself; a command leaves a keeper process behind.
+/// The engine on this data folder. A server keeps the runs itself while it runs; a command, and a server that ends, leave a
+/// keeper process behind.
 ///
 /// # Errors
 /// Why the data folder, its keys, policies or labs cannot be opened.
 pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>) -> Result<Arc<Forge>> {
     let keep = shell != "cli";
-    let keeper = if keep { Vec::new() } else { vec![std::env::current_exe()?.into_os_string(), "keep".into()] };
+    let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
     Forge::open(Options { home, shell: shell.to_owned(), labs, keep, keeper }).await
 }
 

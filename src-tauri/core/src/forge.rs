@@ -141,6 +141,11 @@ impl Forge {
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), gone).await;
         lock(&self.forwards).clear();
         self.terminals.shutdown().await;
+        // A window that closes leaves its labs running; somebody must end them when their time is up.
+        let left = self.store.read(|c| runs::list(c, false)).await;
+        if self.options.keep && left.is_ok_and(|runs| !runs.is_empty()) {
+            self.spawn_keeper();
+        }
     }
 
     pub fn home(&self) -> &Path {

@@ -302,10 +302,14 @@ impl Forge {
 
     /// Leaves a process behind that ends this run when its time is up, unless one keeps already.
     fn ensure_keeper(&self) {
-        let Some((program, arguments)) = self.options.keeper.split_first() else { return };
-        if self.options.keep || !matches!(super::presence::KeeperLock::try_take(&self.options.home), Ok(Some(_))) {
-            return;
+        if !self.options.keep && matches!(super::presence::KeeperLock::try_take(&self.options.home), Ok(Some(_))) {
+            self.spawn_keeper();
         }
+    }
+
+    /// The process finds out by itself whether another one keeps.
+    pub(super) fn spawn_keeper(&self) {
+        let Some((program, arguments)) = self.options.keeper.split_first() else { return };
         let mut command = std::process::Command::new(program);
         command
             .args(arguments)

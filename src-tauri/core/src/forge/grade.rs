@@ -149,10 +149,19 @@ impl Forge {
 
     /// Checks that disturb a lab have it alone, across all processes; gentle ones share it.
     pub(super) async fn turn(&self, run: &str, alone: bool) -> Result<Turn> {
+        self.hold(run, "check.lock", alone).await
+    }
+
+    /// While a program is being started in a node it must not be frozen: Docker then waits for the start, the start for the
+    /// frozen node, and resuming for Docker (seen on 20.10). So whoever starts one shares this, and pausing has it alone.
+    pub(super) async fn starting_programs(&self, run: &str, alone: bool) -> Result<Turn> {
+        self.hold(run, "exec.lock", alone).await
+    }
+
+    async fn hold(&self, run: &str, name: &str, alone: bool) -> Result<Turn> {
         let folder = self.run_folder(run);
         std::fs::create_dir_all(&folder)?;
-        let file =
-            File::options().create(true).truncate(false).write(true).read(true).open(folder.join("check.lock"))?;
+        let file = File::options().create(true).truncate(false).write(true).read(true).open(folder.join(name))?;
         let until = tokio::time::Instant::now() + TURN;
         loop {
             let tried = if alone { file.try_lock() } else { file.try_lock_shared() };
@@ -162,7 +171,7 @@ impl Forge {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(std::fs::TryLockError::WouldBlock) => {
-                    return Err(Error::new(Code::Timeout, "Another check of this run takes very long.")
+                    return Err(Error::new(Code::Timeout, "Another piece of work on this run takes very long.")
                         .hint("Try again in a moment."));
                 }
                 Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),

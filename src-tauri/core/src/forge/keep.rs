@@ -187,6 +187,12 @@ impl Forge {
 
     /// Docker leaves shells running whose window was killed; nobody can reach them any more.
     async fn end_orphaned_shells(&self, live: &lab::Live) {
+        let paused = self.run_row(live.run()).await.is_ok_and(|row| row.state == RunState::Paused);
+        let _starting = match self.starting_programs(live.run(), false).await {
+            Ok(held) if !paused => held,
+            // Shells of a frozen node can wait until somebody watches it again.
+            _ => return,
+        };
         for (node, container) in live.containers() {
             let alive = |process: &str| Presence::alive(&self.options.home, process);
             match self.terminals.sweep(&container, alive).await {

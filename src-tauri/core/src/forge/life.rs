@@ -19,6 +19,8 @@ impl Forge {
     pub(super) async fn pause(&self, caller: &Caller, run: &str) -> Result<RunSummary> {
         self.ready_row(run).await?;
         let live = self.live(run).await?;
+        let _turn = self.turn(run, true).await?;
+        let _starting = self.starting_programs(run, true).await?;
         lab::pause(&live).await?;
         let id = run.to_owned();
         let row = match self.store.write(move |tx| runs::pause(tx, &id, now())).await {

@@ -57,6 +57,7 @@ impl Forge {
         };
         self.store.write(move |tx| audit::append(tx, fact)).await?;
         let live = self.live(run).await?;
+        let _starting = self.starting_programs(run, false).await?;
         let applied = scripts.iter().map(|(node, script)| {
             let live = live.clone();
             async move {

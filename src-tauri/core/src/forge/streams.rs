@@ -109,7 +109,9 @@ impl Forge {
         };
         self.store.write(move |tx| audit::append(tx, fact)).await?;
         let spec = ExecSpec { argv, stdin: input.is_some(), ..ExecSpec::default() };
+        let starting = self.starting_programs(run, false).await?;
         let stream = self.engine.attach(&container, &spec).await?;
+        drop(starting);
         let (engine, id) = (self.engine.clone(), stream.id.clone());
         let ExecStream { input: mut stdin, output, .. } = stream;
         if let Some(bytes) = input {
@@ -197,7 +199,9 @@ impl Forge {
             cols: request.cols,
             rows: request.rows,
         };
+        let starting = self.starting_programs(&request.run, false).await?;
         let info = self.terminals.open(&open).await?;
+        drop(starting);
         let data = serde_json::json!({"terminal": info.id, "node": info.node});
         let text = format!("Terminal on {}.", info.node);
         self.emit(caller, Some(&request.run), "terminal.opened", Level::Info, text, data).await;

@@ -13,8 +13,9 @@ const forge = (...args) => JSON.parse(execFileSync(FORGE, ["--json", ...args], {
 const press = (name) =>
   until(`the button “${name}” can be pressed`, () =>
     window.run(
-      `const name = (b) => (b.getAttribute("aria-label") ?? b.textContent).replace(/\\s+/g, " ").trim();
-       const found = [...document.querySelectorAll("button")].find((b) => !b.disabled && name(b).startsWith(arguments[0]));
+      `const bare = (text) => text.replace(/\\s+/g, "");
+       const name = (b) => bare(b.getAttribute("aria-label") ?? b.textContent);
+       const found = [...document.querySelectorAll("button")].find((b) => !b.disabled && name(b).startsWith(bare(arguments[0])));
        found?.click();
        return Boolean(found);`,
       name,

@@ -24,7 +24,8 @@ async fn a_host_pings_and_traces_without_any_capability() {
 #[tokio::test]
 async fn an_attacker_captures_and_scans() {
     let node = Node::of_role("tools", Role::Attacker, |_| ()).await;
-    let seen = node.says("(sleep 0.5; ping -c1 127.0.0.1 >/dev/null) & timeout 10 tcpdump -ni lo -c1 icmp").await;
+    let seen =
+        node.says("(sleep 0.5; ping -i 0.5 -c15 127.0.0.1 >/dev/null 2>&1) & timeout 10 tcpdump -ni lo -c1 icmp").await;
     assert!(seen.contains("ICMP echo request"), "{seen}");
     node.says("nmap -sS -Pn -p1 127.0.0.1 && command -v sshpass socat jq").await;
 }
@@ -120,7 +121,7 @@ async fn the_fabric_wires_two_nodes_and_looks_into_them() {
     assert!(route.contains("\"dev\":\"eth1\""), "{route}");
     // A namespace of its own, as a segment or an unseen host has.
     assert_eq!(fabric.says("unshare -n ip -br link").await.split_whitespace().next(), Some("lo"));
-    assert!(fabric.says(&format!("(sleep 0.5; nsenter -t {pa} -n ping -c1 10.9.0.2 >/dev/null) & nsenter -t {pb} -n timeout 10 tcpdump -ni eth1 -c1 icmp")).await.contains("10.9.0.1 > 10.9.0.2"));
+    assert!(fabric.says(&format!("(sleep 0.5; nsenter -t {pa} -n ping -i 0.5 -c15 10.9.0.2 >/dev/null 2>&1) & nsenter -t {pb} -n timeout 10 tcpdump -ni eth1 -c1 icmp")).await.contains("10.9.0.1 > 10.9.0.2"));
     a.says("umask 077; echo 42 > /tmp/mine").await;
     assert_eq!(fabric.says(&format!("cat /proc/{pa}/root/tmp/mine")).await, "42");
     fabric.says(&format!("cat /proc/{pa}/root/sys/fs/cgroup/memory/memory.usage_in_bytes /proc/{pa}/root/sys/fs/cgroup/memory.current 2>/dev/null | grep -q '[0-9]'")).await;

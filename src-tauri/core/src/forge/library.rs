@@ -13,7 +13,7 @@ use std::collections::HashMap;
 const HISTORY: usize = 20;
 /// Starts that the expected time is the median of.
 const STARTS: u32 = 7;
-/// Seconds a start takes before there is experience: a base and so much per node (docs/benchmarks.md).
+/// Seconds a start takes before there is experience: a base and so much per node.
 const START_BASE: f64 = 0.6;
 const START_PER_NODE: f64 = 0.12;
 

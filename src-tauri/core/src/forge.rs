@@ -139,6 +139,10 @@ impl Forge {
         };
         // Cleaning up a half-made lab is bounded by Docker's own limits; what is left then, the next start sweeps.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), gone).await;
+        // A trial of the wiring that is under way removes its nodes first.
+        if let Err(e) = self.trial_lock(std::time::Duration::from_secs(10)).await {
+            tracing::debug!("closing without waiting for a trial any longer: {e}");
+        }
         lock(&self.forwards).clear();
         self.terminals.shutdown().await;
         // A window that closes leaves its labs running; somebody must end them when their time is up.

@@ -19,6 +19,19 @@ struct Bench {
     home: tempfile::TempDir,
 }
 
+/// Also when an assertion failed: nothing of this installation stays in Docker.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let Ok(instance) = std::fs::read_to_string(self.home.path().join("instance")) else { return };
+        let filter = format!("label={}={instance}", label::INSTANCE);
+        let left = std::process::Command::new("docker").args(["ps", "-aq", "--filter", &filter]).output();
+        for id in left.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default().split_whitespace() {
+            let removed = std::process::Command::new("docker").args(["rm", "-fv", id]).output();
+            eprintln!("removed {id} of a failed test: {}", removed.is_ok_and(|o| o.status.success()));
+        }
+    }
+}
+
 fn me() -> Caller {
     Caller { correlation: "test".into(), instructor: true }
 }

@@ -11,6 +11,7 @@ mod lanes;
 pub mod observation;
 mod quote;
 pub mod run;
+mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod vantage;

@@ -10,6 +10,10 @@ use crate::keys::Protection;
 use crate::lab;
 use crate::store::settings;
 use std::path::Path;
+use std::time::Duration;
+
+/// A trial of the wiring takes about a second; a slow machine gets its time.
+pub(super) const TRIAL: Duration = Duration::from_secs(30);
 
 impl Forge {
     pub(super) async fn facts(&self) -> Facts {
@@ -40,10 +44,33 @@ impl Forge {
     /// Two throw-away nodes wired by a fabric of their own: whether this engine allows what every lab needs.
     async fn wiring_trial(&self) -> Result<u64> {
         let images = self.resolve_all(&["host".to_owned(), "tools".to_owned()]).await?;
+        // Held while trial nodes exist: whoever repairs leaves them alone until then.
+        let _held = self.trial_lock(TRIAL).await?;
         let trial = lab::trial(self.engine.clone(), &self.instance, &images).await?;
         // What the kernel can does not change while we are open; the first finding stays.
         let _ = self.kernel.set(trial.kernel);
         Ok(trial.ms)
+    }
+
+    /// The right to make trial nodes, or to remove what a killed process left of them.
+    pub(super) async fn trial_lock(&self, limit: Duration) -> Result<std::fs::File> {
+        let file = std::fs::File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(self.options.home.join("trial.lock"))?;
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),
+                Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() >= until => {
+                    return Err(Error::new(Code::Timeout, "Another trial of the wiring is under way."));
+                }
+                Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
     }
 
     /// Starts preparing images, or joins the preparation that is under way.

@@ -224,7 +224,9 @@ impl Forge {
         }
         // Read again: a run admitted meanwhile has containers by right.
         let rows = self.store.read(|c| runs::list(c, false)).await?;
-        for left in found.iter().filter(|f| rows.iter().all(|r| r.run != f.run) && !f.run.starts_with("trial")) {
+        let trials = self.trial_lock(Duration::ZERO).await;
+        let ours = |run: &str| rows.iter().any(|r| r.run == run) || (run.starts_with("trial") && trials.is_err());
+        for left in found.iter().filter(|f| !ours(&f.run)) {
             tracing::info!(run = left.run, "removing what is left of a run that is over");
             lab::stop(self.engine.as_ref(), &self.identity(&left.run)).await?;
         }

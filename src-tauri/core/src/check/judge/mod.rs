@@ -43,6 +43,15 @@ pub fn judge(probe: &Probe, observation: &Observation) -> Judged {
     Judged { outcome, expected, seen }
 }
 
+/// Whether the answer says that the service is only starting, so that asking again soon may tell something else. BIND
+/// says SERVFAIL for a zone that it has been told of and is still loading.
+pub(super) fn starting(probe: &Probe, answer: &Answer) -> bool {
+    match (probe, answer) {
+        (Probe::Dns { .. }, Answer::Output { stdout, .. }) => stdout.contains(", status: SERVFAIL,"),
+        _ => false,
+    }
+}
+
 fn decide(probe: &Probe, answer: &Answer) -> Verdict {
     match probe {
         Probe::File { matches, lacks, exists, path, .. } => {

@@ -22,6 +22,8 @@ struct Played {
     undone: AtomicUsize,
     logins: AtomicUsize,
     most_logins: AtomicUsize,
+    /// How often the name server still says that it is loading its zone.
+    loading: AtomicUsize,
 }
 
 #[async_trait]
@@ -33,6 +35,12 @@ impl Vantage for Played {
             self.logins.fetch_sub(1, SeqCst);
             let stderr = "x@10.0.0.1: Permission denied (publickey).\n".to_owned();
             return Ok(Output { stderr, ..Output::default() });
+        }
+        if script.contains("dig") {
+            let loading = self.loading.fetch_update(SeqCst, SeqCst, |n| n.checked_sub(1)).is_ok();
+            let status = if loading { "SERVFAIL" } else { "NOERROR" };
+            let stdout = format!(";; ->>HEADER<<- opcode: QUERY, status: {status}, id: 7\n;; flags: qr aa; QUERY: 1\n");
+            return Ok(Output { stdout, ..Output::default() });
         }
         let up = matches!(from, From::Node(n) if self.answering.contains(&n.as_str()));
         let stdout = format!("1 packets transmitted, {} received, 0% packet loss\n", u8::from(up));
@@ -160,4 +168,20 @@ async fn few_logins_are_tried_at_a_time() {
     let report = run(lab.clone(), &[criterion((0..12).map(login).collect())], &Options::default()).await.unwrap();
     assert_eq!(report.outcomes[0].outcome, OutcomeKind::Pass);
     assert_eq!(lab.most_logins.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_is_loading_its_zone_is_asked_again() {
+    let probe = serde_json::from_value(serde_json::json!(
+        {"probe": "dns", "from": {"node": "pc"}, "server": "10.0.0.53", "name": "a.test", "rtype": "A"}
+    ));
+    let c = criterion(vec![Evidence { after: None, within_ms: 0, probe: probe.unwrap() }]);
+    let lab = |n| Arc::new(Played { loading: AtomicUsize::new(n), ..Played::default() });
+    let check = async |n, options| run(lab(n), std::slice::from_ref(&c), &options).await.unwrap();
+    let report = check(2, Options::default()).await;
+    assert_eq!((report.outcomes[0].outcome, report.findings[0].attempts), (OutcomeKind::Pass, 3));
+    // Not for ever, and not while somebody asks again anyway.
+    assert_eq!(check(999, Options::default()).await.outcomes[0].outcome, OutcomeKind::Fail);
+    let report = check(2, Options { at_once: true, ..Options::default() }).await;
+    assert_eq!((report.outcomes[0].outcome, report.findings[0].attempts), (OutcomeKind::Fail, 1));
 }

@@ -18,4 +18,7 @@ PrintMotd no
 Subsystem sftp /usr/lib/openssh/sftp-server
 CONF
 sshd -t
+before=$(grep -c 'Server listening' /var/log/sshd.log)
 pkill -HUP -o sshd
+# sshd starts over in its own time.
+timeout 20 sh -c 'until [ "$(grep -c "Server listening" /var/log/sshd.log)" -gt "$0" ]; do sleep 0.1; done' "$before"

@@ -43,3 +43,7 @@ ZONE
 chmod 644 /etc/bind/db.forward /etc/bind/db.reverse /etc/bind/named.conf.local /etc/bind/named.conf.options
 named-checkconf -z
 pkill -HUP named
+# named reads again in its own time.
+for zone in {{zone}} {{office.reverse}}; do
+	timeout 20 sh -c 'until dig +short +norecurse @127.0.0.1 "$0" SOA | grep -q .; do sleep 0.1; done' "$zone"
+done

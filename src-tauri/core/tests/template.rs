@@ -348,7 +348,7 @@ fn the_built_in_labs_stay_as_they_are() {
     let want = [
         ("ccna-ospf-single-area", "1.0.0", "0a6aa79bfab3bf5a"),
         ("cissp-ssh-hardening", "1.0.0", "009dda3ff0dab83f"),
-        ("netplus-dns-zone-reverse", "1.0.0", "595cad15c8554d32"),
+        ("netplus-dns-zone-reverse", "1.0.1", "54749422b3df5e83"),
     ];
     let have: Vec<_> = built_in()
         .list()

@@ -9,7 +9,7 @@ use super::settle::{Failed, Item, PAUSE, Told, batch_key, millis, settle_batch, 
 use super::vantage::Vantage;
 use crate::api::{CriterionOutcome, OutcomeKind};
 use crate::error::{Code, Error, Result};
-use crate::template::scenario::{Criterion, Disturbance, Evidence, From, Probe};
+use crate::template::scenario::{Criterion, Disturbance, Evidence, Probe};
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,7 +165,8 @@ impl<'a> Session<'a> {
                     finding.ok_or_else(Error::cancelled)?
                 }
                 None => {
-                    let mut item = Item::new(criterion, index, evidence, Some(Duration::from_millis(evidence.within_ms)));
+                    let mut item =
+                        Item::new(criterion, index, evidence, Some(Duration::from_millis(evidence.within_ms)));
                     tokio::select! {
                         biased;
                         () = self.options.cancel.cancelled() => return Err(Error::cancelled()),

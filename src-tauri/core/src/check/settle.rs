@@ -146,10 +146,10 @@ fn decided(item: &Item<'_>, answered: Answer, began: Instant) -> Result<Finding,
         attempts: item.attempts,
         observation: Observation { asked: item.question.ask.clone(), answered, at_ms: millis(began) },
     };
-    let until = if starting(&item.evidence.probe, &finding.observation.answered) { item.starting_until } else { item.until };
+    let until =
+        if starting(&item.evidence.probe, &finding.observation.answered) { item.starting_until } else { item.until };
     let passed = finding.judge(item.evidence).outcome == OutcomeKind::Pass;
     if passed || Instant::now() >= until { Ok(finding) } else { Err(()) }
-}
 }
 
 async fn ask_batch(vantage: &dyn Vantage, lanes: &Lanes, items: &[Item<'_>]) -> Vec<Answer> {

@@ -24,7 +24,7 @@ contract() {
   cp -r ui/src/gen "$WORK/gen"
   cargo test --locked --quiet -p forge-core --test contract
   cargo test --locked --quiet -p forge-core --lib export_bindings
-  diff -ru "$WORK/gen" ui/src/gen || fail "ui/src/gen does not say what src-tauri/core/src/api.rs says." "It was written anew just now: look at it and commit it."
+  diff -ru "$WORK/gen" ui/src/gen || fail "ui/src/gen does not say what src-tauri/core/src/api/mod.rs says." "It was written anew just now: look at it and commit it."
 }
 
 dependencies() {

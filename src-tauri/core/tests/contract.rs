@@ -16,7 +16,7 @@ fn typescript(rust: &str) -> String {
 #[test]
 fn command_map_is_current() {
     let mut want = String::from(
-        "// Generated from src-tauri/core/src/api.rs (tests/contract.rs). Do not edit.\nimport type * as api from \"./api\";\n\nexport interface Commands {\n",
+        "// Generated from src-tauri/core/src/api/mod.rs (tests/contract.rs). Do not edit.\nimport type * as api from \"./api\";\n\nexport interface Commands {\n",
     );
     for c in COMMANDS {
         writeln!(want, "  {}: {{ request: {}; response: {} }};", c.name, typescript(c.request), typescript(c.response))

@@ -1,4 +1,4 @@
-// Generated from src-tauri/core/src/api.rs (tests/contract.rs). Do not edit.
+// Generated from src-tauri/core/src/api/mod.rs (tests/contract.rs). Do not edit.
 import type * as api from "./api";
 
 export interface Commands {

@@ -1,4 +1,4 @@
-/** Decodes `TerminalFrame::encode` of api.rs: one type byte, then the payload. */
+/** Decodes `TerminalFrame::encode` of api/streams.rs: one type byte, then the payload. */
 export type TerminalFrame =
   | { kind: "output"; offset: number; bytes: Uint8Array }
   | { kind: "gap"; resumesAt: number }

@@ -1,0 +1,105 @@
+//! Checks, submissions, results, and what verifying one says.
+
+use super::contract;
+use super::runs::Isolation;
+
+contract! {
+    #[serde(deny_unknown_fields)]
+    pub struct CheckRun {
+        pub run: String,
+        /// Only these criteria; all when empty.
+        #[serde(default)]
+        pub criteria: Vec<String>,
+        /// Leave out the criteria that disturb the lab (what continuous checking does).
+        #[serde(default)]
+        pub gentle: bool,
+    }
+
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    pub enum OutcomeKind { Pass, Fail, Error, NotChecked }
+
+    pub struct CriterionOutcome {
+        pub id: String,
+        pub title: String,
+        pub outcome: OutcomeKind,
+        pub expected: String,
+        pub seen: String,
+        /// What to say to the learner and where to look; empty on a pass.
+        pub advice: String,
+        pub points: u64,
+        pub max: u64,
+        pub ms: u64,
+    }
+
+    pub struct CheckReport {
+        pub run: String,
+        pub at: i64,
+        /// Milli-points reached, and reachable.
+        pub score: u64,
+        pub max: u64,
+        pub criteria: Vec<CriterionOutcome>,
+    }
+
+    pub struct SubmitReport {
+        pub id: String,
+        pub dir: String,
+        pub score: u64,
+        pub max: u64,
+        pub key_id: String,
+        pub result: ResultSummary,
+    }
+
+    pub struct ResultSummary {
+        /// The verdict's id: SHA-256 of verdict.pae, hex.
+        pub id: String,
+        pub run: String,
+        pub lab: String,
+        pub lab_title: String,
+        pub track: String,
+        pub version: String,
+        pub at: i64,
+        pub score: u64,
+        pub max: u64,
+        pub duration_ms: u64,
+        pub tier: TrustTier,
+        pub key_id: String,
+        pub dir: String,
+    }
+
+    #[derive(Copy, Eq, PartialOrd, Ord)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum TrustTier { SelfAttested, InstructorSeeded, ReGraded, ReExecuted }
+
+    pub struct ResultDetail {
+        pub summary: ResultSummary,
+        pub criteria: Vec<CriterionOutcome>,
+        pub verified: VerifyReport,
+        /// The command that checks the signature with nothing of ours installed.
+        pub openssl: String,
+        pub isolation: Isolation,
+        /// Self-contained SVG documents, drawn by the engine.
+        pub score_chart_svg: String,
+    }
+
+    pub struct ResultRequest { pub id: String, #[serde(default)] pub dark: bool }
+
+    #[serde(deny_unknown_fields)]
+    pub struct VerifyRequest { pub dir: String, #[serde(default)] pub regrade: bool }
+
+    pub struct VerifyReport {
+        pub ok: bool,
+        pub key_id: String,
+        pub verdict_id: String,
+        pub tier: Option<TrustTier>,
+        /// One line per thing verified, in order; the first that fails names what is wrong.
+        pub checks: Vec<VerifyCheck>,
+    }
+
+    pub struct VerifyCheck { pub name: String, pub ok: bool, pub detail: String }
+
+    pub struct Exported { pub path: String, pub bytes: u64 }
+
+    pub struct HistoryRequest { #[serde(default)] pub dark: bool }
+    pub struct History { pub results: Vec<ResultSummary>, pub scores_svg: String, pub times_svg: String }
+}

@@ -1,0 +1,163 @@
+//! The contract between the engine and its shells: every command once, with its request and response.
+//!
+//! From [`commands!`] come the dispatch that the desktop shell and `forge serve` use, the list that the
+//! tests walk, and (through ts-rs) the types the UI is written against. Times are Unix milliseconds (UTC)
+//! unless a name says otherwise; points are integer milli-points; byte counts are bytes.
+
+mod grading;
+mod labs;
+mod machine;
+mod runs;
+mod streams;
+mod terminals;
+mod topology;
+
+pub use grading::*;
+pub use labs::*;
+pub use machine::*;
+pub use runs::*;
+pub use streams::*;
+pub use terminals::*;
+pub use topology::*;
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Declares contract types: the same derives for each, exported to one TypeScript file.
+macro_rules! contract {
+    ($($(#[$meta:meta])* pub $kind:ident $name:ident $body:tt)*) => { $(
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, ts_rs::TS)]
+        #[ts(export, export_to = "api.ts")]
+        $(#[$meta])*
+        pub $kind $name $body
+    )* };
+}
+use contract;
+
+contract! {
+    #[derive(Default)]
+    #[serde(deny_unknown_fields)]
+    pub struct Empty {}
+}
+
+/// Who may call a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    Learner,
+    Instructor,
+}
+
+/// One row of the contract.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CommandSpec {
+    pub name: &'static str,
+    pub request: &'static str,
+    pub response: &'static str,
+    pub needs: Needs,
+}
+
+/// Who calls and under which correlation id.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub correlation: String,
+    pub instructor: bool,
+}
+
+macro_rules! commands {
+    ($( $(#[$doc:meta])* $needs:ident $name:ident ( $req:ty ) -> $res:ty ; )*) => {
+        /// What an engine must be able to do; [`dispatch`] and [`COMMANDS`] come from the same lines.
+        #[async_trait::async_trait]
+        pub trait Commands: Send + Sync {
+            $( $(#[$doc])* async fn $name(&self, caller: &Caller, request: $req) -> Result<$res>; )*
+        }
+
+        pub const COMMANDS: &[CommandSpec] = &[
+            $( CommandSpec { name: stringify!($name), request: stringify!($req), response: stringify!($res), needs: Needs::$needs }, )*
+        ];
+
+        /// Decodes, checks the role, calls, encodes. The only way in for shells that speak JSON.
+        pub async fn dispatch(engine: &dyn Commands, caller: &Caller, name: &str, args: serde_json::Value) -> Result<serde_json::Value> {
+            match name {
+                $( stringify!($name) => {
+                    permit(caller, name, Needs::$needs)?;
+                    let request: $req = decode(name, args)?;
+                    Ok(serde_json::to_value(engine.$name(caller, request).await?)?)
+                } )*
+                _ => Err(Error::new(crate::error::Code::UnknownCommand, format!("There is no command named “{name}”."))),
+            }
+        }
+    };
+}
+
+commands! {
+    Learner about(Empty) -> About;
+    Learner doctor(Empty) -> DoctorReport;
+    Learner list_labs(Empty) -> Vec<LabSummary>;
+    Learner get_lab(LabRequest) -> LabDetail;
+    Learner list_images(Empty) -> Vec<ImageInfo>;
+    Learner prepare_images(PrepareImages) -> Job;
+    Learner get_job(JobRequest) -> JobInfo;
+    Learner list_jobs(Empty) -> Vec<JobInfo>;
+    Learner cancel_job(JobRequest) -> Empty;
+
+    /// Returns as soon as the run is admitted; steps follow as `run.step` events, then `run.state`.
+    Learner start_lab(StartLab) -> RunSummary;
+    Learner list_runs(ListRuns) -> Vec<RunSummary>;
+    Learner get_run(RunRequest) -> RunDetail;
+    /// Ends a start that is under way (leaving nothing), or stops a run.
+    Learner stop_run(RunRequest) -> StopReport;
+    Learner stop_all(Empty) -> StopReport;
+    Learner pause_run(RunRequest) -> RunSummary;
+    Learner resume_run(RunRequest) -> RunSummary;
+    Learner extend_run(ExtendRun) -> RunSummary;
+    Learner restart_node(NodeRequest) -> Empty;
+
+    Learner check_run(CheckRun) -> CheckReport;
+    /// Keeps continuous checking on for this run for the next 30 s; a view calls it while it is shown.
+    Learner watch_run(RunRequest) -> Empty;
+    Learner reveal_hint(RevealHint) -> HintInfo;
+    Learner submit_run(RunRequest) -> SubmitReport;
+    Instructor solve_run(RunRequest) -> Empty;
+
+    Learner list_results(Empty) -> Vec<ResultSummary>;
+    Learner get_result(ResultRequest) -> ResultDetail;
+    Learner verify_result(VerifyRequest) -> VerifyReport;
+    /// Writes the self-contained HTML report beside the verdict.
+    Learner export_report(ResultRequest) -> Exported;
+    Learner history(HistoryRequest) -> History;
+
+    Learner open_terminal(OpenTerminal) -> TerminalInfo;
+    Learner list_terminals(RunRequest) -> Vec<TerminalInfo>;
+    Learner resize_terminal(ResizeTerminal) -> Empty;
+    Learner close_terminal(IdRequest) -> Empty;
+    Learner forward_port(ForwardPort) -> Forward;
+    Learner list_forwards(RunRequest) -> Vec<Forward>;
+    Learner close_forward(IdRequest) -> Empty;
+
+    Learner list_events(ListEvents) -> Vec<Event>;
+    Learner get_settings(Empty) -> Settings;
+    Learner set_settings(Settings) -> Settings;
+}
+
+fn permit(caller: &Caller, name: &str, needs: Needs) -> Result<()> {
+    if needs == Needs::Instructor && !caller.instructor {
+        return Err(Error::new(crate::error::Code::Denied, format!("“{name}” is for instructors."))
+            .hint("Start the shell in instructor mode if this machine is yours to teach on."));
+    }
+    Ok(())
+}
+
+fn decode<T: serde::de::DeserializeOwned>(name: &str, args: serde_json::Value) -> Result<T> {
+    let args = if args.is_null() { serde_json::json!({}) } else { args };
+    serde_json::from_value(args).map_err(|e| {
+        Error::new(
+            crate::error::Code::InvalidInput,
+            format!("“{name}” was called with arguments it does not take: {e}"),
+        )
+    })
+}
+
+/// Values drawn for a run, by parameter name.
+pub type Values = BTreeMap<String, serde_json::Value>;

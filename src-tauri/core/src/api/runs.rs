@@ -1,0 +1,81 @@
+//! A run: from the request that starts it to the report that it is gone.
+
+use super::contract;
+use super::grading::CheckReport;
+use super::labs::CriterionInfo;
+use super::terminals::{Forward, TerminalInfo};
+use super::topology::{LinkInfo, NodeInfo, RunState, Step};
+
+contract! {
+    #[serde(deny_unknown_fields)]
+    pub struct StartLab {
+        pub lab: String,
+        /// Same request id, same run, same answer. Made by the engine when absent.
+        #[serde(default)]
+        pub request_id: Option<String>,
+        /// 1 to 64 characters of `[A-Za-z0-9._-]`; drawn when absent. Same seed, same lab.
+        #[serde(default)]
+        pub seed: Option<String>,
+    }
+
+    pub struct RunSummary {
+        pub run: String,
+        pub lab: String,
+        pub lab_title: String,
+        pub track: String,
+        pub seed: String,
+        pub request_id: String,
+        pub state: RunState,
+        /// Why it failed or was stopped by itself; empty otherwise.
+        pub reason: String,
+        pub created: i64,
+        /// When the time is up; moves with extensions and pauses. None before it is ready.
+        pub deadline: Option<i64>,
+        /// Milliseconds left, frozen while paused.
+        pub remaining_ms: Option<i64>,
+        pub ready_ms: Option<u64>,
+        pub last_check: Option<CheckReport>,
+        pub nodes: u32,
+    }
+
+    pub struct RunDetail {
+        pub run: RunSummary,
+        pub nodes: Vec<NodeInfo>,
+        pub links: Vec<LinkInfo>,
+        pub steps: Vec<Step>,
+        pub criteria: Vec<CriterionInfo>,
+        pub hints: Vec<HintInfo>,
+        /// The guide with this run's values in it, as sanitized HTML (no script, no remote content).
+        pub guide_html: String,
+        pub forwards: Vec<Forward>,
+        pub terminals: Vec<TerminalInfo>,
+        pub isolation: Isolation,
+        /// Where the last submission went.
+        pub results: Vec<String>,
+    }
+
+    /// What was proven about this run's isolation, and when.
+    pub struct Isolation { pub state: IsolationState, pub detail: String, pub at: Option<i64> }
+
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    pub enum IsolationState { Unknown, Isolated, Leaking }
+
+    pub struct HintInfo {
+        pub id: String,
+        /// The criterion it helps with.
+        pub criterion: String,
+        /// Milli-points taken from the criterion when revealed.
+        pub cost: u32,
+        /// Present once revealed.
+        pub text: Option<String>,
+    }
+
+    pub struct RunRequest { pub run: String }
+    #[serde(deny_unknown_fields)]
+    pub struct ListRuns { #[serde(default)] pub all: bool }
+    pub struct NodeRequest { pub run: String, pub node: String }
+    pub struct ExtendRun { pub run: String, pub minutes: u32 }
+    pub struct RevealHint { pub run: String, pub hint: String }
+    pub struct StopReport { pub stopped: Vec<String>, pub ms: u64 }
+}

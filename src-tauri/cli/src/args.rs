@@ -185,14 +185,21 @@ pub enum BenchCommand {
         #[arg(long, default_value_t = 1000)]
         rounds: u32,
     },
-    /// A full gentle check of a running lab
+    /// A check with twenty probes over five nodes
     Probes {
-        run: String,
         #[arg(long, default_value_t = 5)]
         rounds: u32,
     },
-    /// Keystroke echo and output throughput of a terminal on a running lab's node
-    Terminal { run: String, node: String },
+    /// Keystroke echo and output of a terminal, beside a bare `docker exec`
+    Terminal,
+    /// What watching a lab costs, beside `docker stats`; on a quiet machine
+    Telemetry {
+        #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=64))]
+        nodes: u32,
+        /// How long each is watched, twice
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=300))]
+        seconds: u64,
+    },
 }
 
 #[cfg(test)]

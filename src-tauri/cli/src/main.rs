@@ -72,7 +72,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
     let span = span(&caller.correlation);
     async move {
         match cli.command {
-            Command::Bench { what } => return bench::run(what, &caller, &out, &home).await,
+            Command::Bench { what } => return bench::run(what, &caller, &out).await,
             Command::Keep => return engine::keep(home).await,
             Command::Schema => return engine::schema(&out),
             Command::Prove { lab, seeds } => return engine::prove(home, cli.labs, &caller, &out, &lab, seeds).await,

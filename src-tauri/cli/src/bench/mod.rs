@@ -2,27 +2,30 @@
 //! Docker alone needs (the floor) can only be measured by asking Docker alone.
 
 mod floor;
+mod own;
 mod policy;
+mod probes;
 mod ring;
-mod running;
 mod spawn;
+mod telemetry;
+mod terminal;
 
 use crate::args::BenchCommand;
 use crate::out::Out;
 use forge_core::api::Caller;
 use forge_core::error::Result;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// # Errors
 /// What could not be measured, and why.
-pub async fn run(what: BenchCommand, caller: &Caller, out: &Out, home: &Path) -> Result<ExitCode> {
+pub async fn run(what: BenchCommand, caller: &Caller, out: &Out) -> Result<ExitCode> {
     match what {
         BenchCommand::Spawn { nodes, rounds } => spawn::run(&nodes, rounds, caller, out).await?,
         BenchCommand::Policy { rounds } => policy::run(rounds, out)?,
-        BenchCommand::Probes { run, rounds } => running::probes(run, rounds, caller, out, home).await?,
-        BenchCommand::Terminal { run, node } => running::terminal(run, node, caller, out, home).await?,
+        BenchCommand::Probes { rounds } => probes::run(rounds, caller, out).await?,
+        BenchCommand::Terminal => terminal::run(caller, out).await?,
+        BenchCommand::Telemetry { nodes, seconds } => telemetry::run(nodes, seconds, caller, out).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

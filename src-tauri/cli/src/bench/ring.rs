@@ -11,7 +11,10 @@ pub fn lab_id(nodes: u32) -> String {
     format!("netplus-bench-ring-{nodes}")
 }
 
-/// The lab's file. Its only criterion is a ping to a neighbour, which the ring answers.
+/// How much evidence each host's criterion asks for.
+pub const PROBES_PER_NODE: u32 = 4;
+
+/// The lab's file. Each host's criterion asks for [`PROBES_PER_NODE`] pieces of evidence, which the ring has from the start.
 pub fn lab(nodes: u32) -> String {
     let mut yaml = format!(
         "apiVersion: frostgate.forge/v1\nkind: ScenarioTemplate\nmetadata:\n  name: {}\n  title: Ring of {nodes}\n  version: 1.0.0\n  \
@@ -29,10 +32,18 @@ pub fn lab(nodes: u32) -> String {
     for n in 0..nodes {
         let _ = writeln!(yaml, "      - {{name: h{n}, role: client}}");
     }
-    yaml.push_str(
-        "  successCriteria:\n    - id: neighbour\n      title: The neighbour answers\n      weight: 1\n      evidence:\n        \
-         - {probe: ping, from: h0, to: 10.77.0.2}\n      failed: \"Expected {{expected}}, saw {{seen}}.\"\n",
-    );
+    yaml.push_str("  successCriteria:\n");
+    for n in 0..nodes {
+        let (next, before) = ((n + 1) % nodes, (n + nodes - 1) % nodes);
+        let _ = write!(
+            yaml,
+            "    - id: h{n}\n      title: Host {n} has its links\n      weight: 1\n      failed: \"Expected {{{{expected}}}}, saw {{{{seen}}}}.\"\n      evidence:\n        \
+             - {{probe: ping, from: h{n}, to: \"{{{{h{next}.eth2}}}}\"}}\n        \
+             - {{probe: ping, from: h{n}, to: \"{{{{h{before}.eth1}}}}\"}}\n        \
+             - {{probe: interface, node: h{n}, interface: eth1, up: true}}\n        \
+             - {{probe: interface, node: h{n}, interface: eth2, up: true}}\n"
+        );
+    }
     yaml
 }
 

@@ -1,19 +1,16 @@
 //! `forge bench spawn`: the floor, forge from a cold start to ready, and docker-compose where it is installed; each with
 //! its removal. Rounds take turns, so that what else the machine does falls on all of them alike; the median counts.
 
+use super::own::Own;
 use super::{floor, median, ms, ring};
 use crate::out::{Cell, Ink, Out, cell};
-use forge_core::api::{Caller, Commands, RunRequest, StartLab};
-use forge_core::engine::{Docker, Images};
+use forge_core::api::{Caller, Commands, RunRequest};
+use forge_core::engine::Images;
 use forge_core::error::{Code, Error, Result};
-use forge_core::forge::{Forge, Options};
-use forge_core::shell::Shellable;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(300);
 const COMPOSE_LIMIT: Duration = Duration::from_secs(600);
 
 #[derive(serde::Serialize)]
@@ -27,60 +24,24 @@ struct Row {
     compose_down_ms: Option<f64>,
 }
 
-/// A folder that is gone when this is.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(session: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("forge-bench-{session}"));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if let Err(e) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!("{} could not be removed: {e}", self.0.display());
-        }
-    }
-}
-
 struct Bench {
-    session: String,
-    docker: Arc<Docker>,
-    forge: Arc<Forge>,
+    own: Own,
     caller: Caller,
     image: String,
-    folder: Folder,
     compose: bool,
 }
 
 pub async fn run(sizes: &[u32], rounds: u32, caller: &Caller, out: &Out) -> Result<()> {
-    let session: String = uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect();
-    let folder = Folder::new(&session)?;
-    let labs = folder.0.join("labs");
-    for nodes in sizes {
-        let lab = labs.join("netplus").join(ring::lab_id(*nodes));
-        std::fs::create_dir_all(&lab)?;
-        std::fs::write(lab.join("lab.yaml"), ring::lab(*nodes))?;
-    }
-    let docker = Arc::new(Docker::from_env()?);
-    let image = Images::new(docker.clone()).resolve("host").await?;
-    let options =
-        Options { home: folder.0.join("home"), shell: "cli".into(), labs: Some(labs), keep: false, keeper: Vec::new() };
-    std::fs::create_dir_all(&options.home)?;
-    let forge = Forge::open(options).await?;
-    let compose = compose_there().await;
-    let bench = Bench { session, docker, forge: forge.clone(), caller: caller.clone(), image, folder, compose };
+    let own = Own::open(sizes.iter().map(|n| (ring::lab_id(*n), ring::lab(*n))).collect()).await?;
+    let image = Images::new(own.docker.clone()).resolve("host").await?;
+    let bench = Bench { own, caller: caller.clone(), image, compose: compose_there().await };
     let measured = tokio::select! {
         rows = bench.rows(sizes, rounds, out) => rows,
         () = crate::signal::asked_to_end() => Err(Error::cancelled()),
     };
     // Also after a failure or an interruption in the middle of a round.
-    forge.stop_all(caller, forge_core::api::Empty {}).await?;
-    forge.shutdown().await;
     bench.sweep().await?;
+    bench.own.close(caller).await?;
     let rows = measured?;
     out.answer(&serde_json::json!({ "rows": rows }), |out, _| {
         let told = |v: Option<f64>| v.map_or_else(|| ("–".to_owned(), Ink::Dim), |v| cell(format!("{v:.0} ms")));
@@ -113,7 +74,7 @@ impl Bench {
                 (vec![], vec![], vec![], vec![], vec![], vec![]);
             for round in 1..=rounds {
                 out.progress(Ink::Dim, format!("ring of {nodes}, round {round} of {rounds}"));
-                let (a, b) = floor::once(&self.docker, &self.session, nodes, &self.image).await?;
+                let (a, b) = floor::once(&self.own.docker, &self.own.session, nodes, &self.image).await?;
                 floor_up.push(a);
                 floor_down.push(b);
                 let (a, b) = self.forge(nodes).await?;
@@ -141,18 +102,16 @@ impl Bench {
     /// From the request to ready, gates, token, wiring and isolation proof included; then until nothing is left.
     async fn forge(&self, nodes: u32) -> Result<(f64, f64)> {
         let began = Instant::now();
-        let request = StartLab { lab: ring::lab_id(nodes), request_id: None, seed: Some("bench".into()) };
-        let run = self.forge.start_lab(&self.caller, request).await?.run;
-        self.forge.wait_ready(&run, LIMIT).await?;
+        let run = self.own.start(&self.caller, &ring::lab_id(nodes)).await?.run.run;
         let ready = ms(began);
         let began = Instant::now();
-        self.forge.stop_run(&self.caller, RunRequest { run }).await?;
+        self.own.forge.stop_run(&self.caller, RunRequest { run }).await?;
         Ok((ready, ms(began)))
     }
 
     async fn compose(&self, nodes: u32) -> Result<(f64, f64)> {
-        let file = self.folder.0.join(format!("compose-{nodes}.yml"));
-        std::fs::write(&file, ring::compose(nodes, &self.session, &self.image))?;
+        let file = self.own.folder().join(format!("compose-{nodes}.yml"));
+        std::fs::write(&file, ring::compose(nodes, &self.own.session, &self.image))?;
         let began = Instant::now();
         let started = self.docker_compose(&file, &["up", "-d"]).await;
         let up = ms(began);
@@ -164,7 +123,7 @@ impl Bench {
     }
 
     async fn docker_compose(&self, file: &Path, arguments: &[&str]) -> Result<()> {
-        let project = format!("forgebench{}", self.session);
+        let project = format!("forgebench{}", self.own.session);
         let mut command = Command::new("docker-compose");
         command.arg("-p").arg(project).arg("-f").arg(file).args(arguments).kill_on_drop(true);
         // 25 containers one after the other can take longer than its default of 60 s to answer.
@@ -183,10 +142,10 @@ impl Bench {
     /// Whatever of this session is still there.
     async fn sweep(&self) -> Result<()> {
         use forge_core::engine::{Engine, label};
-        for container in self.docker.list(&[(label::INSTANCE, &self.session)]).await? {
-            self.docker.remove(&container.id).await?;
+        for container in self.own.docker.list(&[(label::INSTANCE, &self.own.session)]).await? {
+            self.own.docker.remove(&container.id).await?;
         }
-        for entry in std::fs::read_dir(&self.folder.0)?.flatten().map(|e| e.path()) {
+        for entry in std::fs::read_dir(self.own.folder())?.flatten().map(|e| e.path()) {
             if entry.extension().is_some_and(|e| e == "yml") {
                 self.docker_compose(&entry, &["down", "-t", "0"]).await?;
             }

@@ -69,7 +69,7 @@ pub fn grade(criterion: &Criterion, findings: &[Finding]) -> Grade {
     let expected: Vec<&str> = judged.iter().map(|j| j.expected.as_str()).collect();
     let mut seen: Vec<&str> = judged.iter().map(|j| j.seen.as_str()).collect();
     seen.dedup();
-    Grade { outcome: OutcomeKind::Pass, expected: list(&expected, ""), seen: seen.join("; ") }
+    Grade { outcome: OutcomeKind::Pass, expected: expected.join("; "), seen: seen.join("; ") }
 }
 
 fn missing(why: &str) -> Judged {

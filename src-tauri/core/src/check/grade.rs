@@ -2,7 +2,7 @@
 
 use super::judge::{Judged, judge};
 use super::observation::Observation;
-use super::words::{fill, list};
+use super::words::fill;
 use crate::api::{CriterionOutcome, OutcomeKind};
 use crate::template::scenario::{Criterion, Disturbance, Evidence};
 use serde::{Deserialize, Serialize};

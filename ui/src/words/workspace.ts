@@ -169,6 +169,8 @@ export const WORDS = {
     close: (title: string) => `Close ${title}`,
     unseen: "new output",
     escape: "leaves the terminal",
+    link: "Link not opened",
+    linkText: "Programs in the lab wrote it. To see a page of the lab, open its port under Ports.",
   },
 
   checks: {

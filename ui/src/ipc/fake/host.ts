@@ -19,6 +19,10 @@ type Handlers = { [C in CommandName]: (request: Commands[C]["request"]) => Comma
 interface Planted {
   texts: string[];
   guide: string;
+  /** Where each lab has a guide of its own, by its title. */
+  guides?: Record<string, string>;
+  /** The labs made of the texts, with a run and a result of each. */
+  labs?: () => { lab: string; run: string | null; result: string | null }[];
   /** Terminal output, as bytes in Latin-1 letters. */
   output: string;
   calls: { name: string; request: unknown }[];
@@ -87,7 +91,10 @@ export class FakeHost implements Host {
       for (let i = 0; i < 10_000; i += 1) this.#emit(i % 3 ? "node.state" : "log", run.summary.run, `n${1 + (i % 25)}: line ${i} of what a busy lab has to say`);
     } else if (this.scene === "texts") {
       this.#results = makeResults(Date.now()).flatMap((r, i) => this.#labs.filter((_, n) => n % 5 === i).map((l) => ({ ...r, id: `${r.id}${l.summary.id}`, lab: l.summary.id, lab_title: l.summary.title, track: l.summary.track, version: l.summary.version })));
-      for (const l of this.#labs.slice(0, 60)) {
+      const given = planted();
+      if (given) given.labs = () => this.#labs.map(({ summary: s }) => ({ lab: s.id, run: s.active_run, result: this.#results.find((r) => r.lab === s.id)?.id ?? null }));
+      for (const l of this.#labs) {
+        l.guide = given?.guides?.[l.summary.title] ?? l.guide;
         const run = this.#add(l.summary.id, "texts", l.summary.title);
         run.ready();
         for (const n of l.topology.nodes) n.ports = [{ port: 80, label: l.summary.title }];

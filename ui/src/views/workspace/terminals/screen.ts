@@ -7,7 +7,7 @@ import { Terminal } from "@xterm/xterm";
 import type { TerminalStream } from "../../../ipc/host";
 import { HostError } from "../../../ipc/host";
 import { session } from "../../../state/session.svelte";
-import { attempt } from "../../../state/toasts.svelte";
+import { attempt, toasts } from "../../../state/toasts.svelte";
 import { WORDS } from "../../../words/workspace";
 import { documentForXterm, openUnderCsp } from "./csp";
 import type { Screen, Tab } from "./tabs.svelte";
@@ -53,6 +53,8 @@ export class XtermScreen implements Screen {
       fontFamily: getComputedStyle(host).getPropertyValue("--mono"),
       fontSize: options.fontSize,
       lineHeight: 1.15,
+      // What a node prints is not ours to follow: a link is shown, and that is all. Without this xterm would ask and open it.
+      linkHandler: { activate: () => toasts.show("warn", WORDS.terminal.link, WORDS.terminal.linkText), allowNonHttpProtocols: false },
       minimumContrastRatio: 4.5,
       scrollback: SCROLLBACK,
       smoothScrollDuration: 0,
@@ -153,7 +155,8 @@ export class XtermScreen implements Screen {
   }
 
   type(text: string): void {
-    this.term.paste(text);
+    // A text with an escape in it could end the bracketed paste and go on as keys.
+    this.term.paste(text.replace(/[^\P{Cc}\n\t]/gu, ""));
     this.term.focus();
   }
 

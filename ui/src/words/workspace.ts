@@ -244,5 +244,8 @@ export const WORDS = {
     guide: "Go to the guide",
     checks: "Go to the checks",
     openOn: (node: string) => `Open a terminal on ${node}`,
+    restart: (node: string) => `Restart ${node}`,
+    pane: (name: string) => `Go to the ${name}`,
+    map: "Go to the map",
   },
 };

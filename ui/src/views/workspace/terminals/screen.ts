@@ -10,6 +10,7 @@ import { session } from "../../../state/session.svelte";
 import { attempt, toasts } from "../../../state/toasts.svelte";
 import { WORDS } from "../../../words/workspace";
 import { documentForXterm, openUnderCsp } from "./csp";
+import { bounded } from "./guard";
 import type { Screen, Tab } from "./tabs.svelte";
 import { hasGpu, terminalTheme } from "./theme";
 
@@ -53,6 +54,8 @@ export class XtermScreen implements Screen {
       fontFamily: getComputedStyle(host).getPropertyValue("--mono"),
       fontSize: options.fontSize,
       lineHeight: 1.15,
+      // Bytes that are no terminal language are the node's affair, not the console's.
+      logLevel: "off",
       // What a node prints is not ours to follow: a link is shown, and that is all. Without this xterm would ask and open it.
       linkHandler: { activate: () => toasts.show("warn", WORDS.terminal.link, WORDS.terminal.linkText), allowNonHttpProtocols: false },
       minimumContrastRatio: 4.5,
@@ -64,6 +67,7 @@ export class XtermScreen implements Screen {
     this.term.loadAddon(this.finder);
     this.term.loadAddon(new Unicode11Addon());
     this.term.unicode.activeVersion = "11";
+    bounded(this.term.parser);
     this.term.attachCustomKeyEventHandler((event) => this.#key(event));
     this.term.onData((data) => this.#send(encoder.encode(data)));
     this.term.onBinary((data) => this.#send(Uint8Array.from(data, (c) => c.charCodeAt(0))));

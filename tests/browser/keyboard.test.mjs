@@ -67,8 +67,10 @@ test("every stop of the Tab key is named and seen, and the way round is not endl
   for (let i = 0; i < 90; i += 1) {
     await page.keyboard.press("Tab");
     const at = await focus();
-    if (at.tag === "textarea") await page.keyboard.press("Control+Shift+Escape");
-    if (at.tag === "body") break;
+    assert.notEqual(at.tag, "textarea", "Tab walked into a shell, which would not give it back");
+    // The end of the page; the next step begins at its top.
+    if (at.tag === "body") continue;
+    if (at.name === "Skip to the view" && names.includes(at.name)) break;
     assert.notEqual(at.name, "", `stop ${i} (${at.tag}) has no name`);
     assert.ok(at.seen, `“${at.name}” (${at.tag}) has the focus and does not show it`);
     names.push(at.name);
@@ -100,7 +102,7 @@ test("the palette reaches every action there is, and ? shows the keys", async ()
     ["map", "Go to the map"], ["restart r2", "Restart r2"], ["dark light", "Switch between dark and light"], ["doctor", "Doctor"], ["settings", "Settings"], ["history", "History"], ["images", "Images"],
   ]) {
     await page.keyboard.press("Control+k");
-    await page.getByRole("combobox").waitFor();
+    await page.getByRole("combobox", { name: "Find a lab or action" }).waitFor();
     await page.keyboard.type(words);
     const found = await page.getByRole("option").allInnerTexts();
     assert.ok(found.some((f) => f.startsWith(title)), `“${words}” does not find “${title}”: ${found.slice(0, 4).join(" | ")}`);

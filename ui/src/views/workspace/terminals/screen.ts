@@ -74,6 +74,8 @@ export class XtermScreen implements Screen {
     this.term.onResize(({ cols, rows }) => this.#resized(cols, rows));
     openUnderCsp(this.term, host);
     this.term.textarea?.setAttribute("aria-label", WORDS.terminal.input(options.tab.title));
+    // A shell takes the Tab key, so Tab must not walk into it: one enters by its tab (Enter) or by Ctrl and its number.
+    if (this.term.textarea) this.term.textarea.tabIndex = -1;
     this.fit();
     this.#observer = new ResizeObserver(() => this.fit());
     this.#observer.observe(host);

@@ -34,6 +34,7 @@ dependencies() {
   else
     say "NOTICE: the advisory database cannot be reached from here; known vulnerabilities were NOT looked up."
   fi
+  node scripts/npm-dependencies.mjs
 }
 
 docker_up() {

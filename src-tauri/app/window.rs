@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use tauri::webview::{NewWindowResponse, PageLoadEvent};
 use tauri::{App, Manager, Url, WebviewWindowBuilder};
 
-/// Runs before every page's own scripts.
-const FREEZE: &str = include_str!("freeze.js");
+/// Runs before every page's own scripts; the page brings the same file, for `forge serve`.
+const FREEZE: &str = include_str!("../../ui/public/freeze.js");
 
 pub fn open(app: &App) -> tauri::Result<()> {
     let Some(config) = app.config().app.windows.iter().find(|w| w.label == "main") else {

@@ -1,6 +1,7 @@
 /**
  * Opens every view against the fake engine in a real Chromium, in both themes and sizes, and fails on a console error or an
- * axe violation. Pictures go to the folder given (default: shots/, ignored by git). `node scripts/shots.mjs [dir] [only]`
+ * axe violation, a frame that scrolls, text that is cut off without a title, and a control without a name. Pictures go to the
+ * folder given (default: shots/, ignored by git). `node scripts/shots.mjs [dir] [name,name]`; THEMES and WIDTHS choose fewer.
  */
 import { createRequire } from "node:module";
 import { mkdirSync } from "node:fs";
@@ -12,29 +13,73 @@ const [dir = "shots", only = ""] = process.argv.slice(2);
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 mkdirSync(dir, { recursive: true });
 
+const RUN = "#/lab/k3v9q2x7a0";
+const tab = (name) => async (p) => { await p.getByRole("tab", { name }).click(); await p.waitForTimeout(name === "Telemetry" ? 3500 : 400); };
+const press = (name) => async (p) => { await p.getByRole("button", { name }).first().click(); await p.waitForTimeout(500); };
+
 /** name, scene, hash, what to do once it is shown */
 const PAGES = [
+  ["welcome", "fresh", "#/welcome"],
+  ["welcome-ready", "well", "#/welcome"],
+  ["welcome-loading", "loading", "#/welcome"],
+  ["welcome-no-docker", "error", "#/welcome"],
   ["library", "full", "#/library/ospf-single-area"],
+  ["library-dns", "well", "#/library/dns-zone-reverse"],
   ["library-blocked", "full", "#/library/ssh-hardening"],
+  ["library-crowd", "crowd", "#/library/crowd-000"],
   ["library-empty", "empty", "#/library"],
   ["library-loading", "loading", "#/library"],
   ["library-error", "error", "#/library"],
   ["library-nothing-found", "full", "#/library", (p) => p.getByLabel("Search labs").fill("bgp")],
-  ["welcome", "fresh", "#/welcome"],
-  ["welcome-no-docker", "error", "#/welcome"],
-  ["doctor", "full", "#/doctor"],
-  ["doctor-error", "error", "#/doctor"],
-  ["images", "full", "#/images"],
-  ["results", "full", "#/results"],
+  ["lab", "full", RUN, (p) => p.waitForTimeout(1500)],
+  ["lab-timeline", "full", RUN, tab("Timeline")],
+  ["lab-telemetry", "full", RUN, tab("Telemetry")],
+  ["lab-ports", "full", RUN, tab("Ports")],
+  ["lab-log", "full", RUN, tab("Log")],
+  ["lab-split", "full", RUN, press("Split")],
+  ["lab-search", "full", RUN, press("Search the output")],
+  ["lab-map-list", "full", RUN, press("list")],
+  ["lab-submit", "full", RUN, press("Submit")],
+  ["lab-stop", "full", RUN, press("Stop the lab")],
+  ["lab-starting", "starting", RUN],
+  ["lab-paused", "paused", RUN],
+  ["lab-last-minute", "last-minute", RUN],
+  ["lab-lost", "lost", RUN],
+  ["lab-stopped", "stopped", RUN],
+  ["lab-failed", "failed", RUN],
+  ["lab-crowd", "crowd", RUN, tab("Log")],
+  ["lab-unknown", "full", "#/lab/nothere000"],
+  ["lab-loading", "loading", RUN],
+  ["lab-error", "error", RUN],
+  ["lab-none", "empty", "#/lab"],
+  ["results", "well", "#/results"],
+  ["results-partial", "well", "#/results", async (p) => { await p.getByRole("link", { name: "45 %" }).click(); await p.waitForTimeout(400); }],
+  ["results-end", "well", "#/results", (p) => p.evaluate(() => document.querySelector("article").scrollTo(0, 1e6))],
+  ["results-exported", "well", "#/results", press("Export report")],
+  ["results-empty", "empty", "#/results"],
+  ["results-loading", "loading", "#/results"],
+  ["results-error", "error", "#/results"],
   ["results-unknown", "full", "#/results/none"],
   ["history", "full", "#/history"],
   ["history-empty", "empty", "#/history"],
-  ["settings", "full", "#/settings"],
-  ["lab", "full", "#/lab/k3v9q2x7a0", (p) => p.waitForTimeout(1500)],
-  ["lab-unknown", "full", "#/lab/nothere000"],
-  ["lab-none", "empty", "#/lab"],
+  ["history-loading", "loading", "#/history"],
+  ["history-error", "error", "#/history"],
+  ["images", "full", "#/images"],
+  ["images-ready", "well", "#/images"],
+  ["images-failed", "images-failed", "#/images"],
+  ["images-loading", "loading", "#/images"],
+  ["images-error", "error", "#/images"],
+  ["doctor", "full", "#/doctor"],
+  ["doctor-well", "well", "#/doctor"],
+  ["doctor-loading", "loading", "#/doctor"],
+  ["doctor-error", "error", "#/doctor"],
+  ["settings", "well", "#/settings"],
+  ["settings-search", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("terminal")],
+  ["settings-nothing", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("zzz")],
   ["palette", "full", "#/library", async (p) => { await p.keyboard.press("Control+k"); await p.keyboard.type("o"); }],
+  ["palette-lab", "full", RUN, async (p) => { await p.waitForTimeout(600); await p.keyboard.press("Control+Shift+Escape"); await p.keyboard.press("Control+k"); }],
   ["keys", "full", "#/library", (p) => p.keyboard.press("?")],
+  ["keys-lab", "full", RUN, async (p) => { await p.waitForTimeout(600); await p.keyboard.press("Control+Shift+Escape"); await p.keyboard.press("?"); }],
 ];
 const SIZES = [[1280, 800], [1920, 1080]];
 
@@ -46,12 +91,23 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
+/** Runs in the page: texts that end in an ellipsis and can be read nowhere in full. */
+function cutOff() {
+  const cut = [];
+  for (const element of document.querySelectorAll("body *")) {
+    if (getComputedStyle(element).textOverflow !== "ellipsis" || element.scrollWidth <= element.clientWidth + 1 || element.clientWidth === 0) continue;
+    if (element.closest("[title], [data-tip], .sr-only, .xterm")) continue;
+    cut.push(`${element.tagName.toLowerCase()}.${element.className} “${element.textContent.trim().slice(0, 50)}”`);
+  }
+  return cut;
+}
+
 let bad = 0;
-for (const colorScheme of ["dark", "light"]) {
-  for (const [width, height] of SIZES) {
+const wanted = only === "" ? PAGES : PAGES.filter(([name]) => only.split(",").some((o) => name.startsWith(o)));
+for (const colorScheme of (process.env.THEMES ?? "dark,light").split(",")) {
+  for (const [width, height] of SIZES.filter(([w]) => !process.env.WIDTHS || process.env.WIDTHS.split(",").includes(String(w)))) {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: "reduce" });
-    for (const [name, scene, hash, act] of PAGES) {
-      if (only && !name.startsWith(only)) continue;
+    for (const [name, scene, hash, act] of wanted) {
       const page = await context.newPage();
       const complaints = [];
       page.on("console", (m) => m.type() === "error" && complaints.push(m.text()));
@@ -59,7 +115,7 @@ for (const colorScheme of ["dark", "light"]) {
       await page.goto(`http://127.0.0.1:${port}/?host=fake&scene=${scene}${hash}`);
       await page.locator("main").waitFor({ timeout: 60_000 });
       await page.waitForTimeout(500);
-      await act?.(page);
+      await act?.(page).catch((e) => complaints.push(`could not be reached: ${e.message.split("\n")[0]}`));
       await page.waitForTimeout(400);
       await page.screenshot({ path: join(dir, `${name}-${colorScheme}-${width}.png`) });
       await page.addScriptTag({ path: axe });
@@ -67,6 +123,7 @@ for (const colorScheme of ["dark", "light"]) {
       for (const v of violations) complaints.push(`axe ${v.id}: ${v.nodes.map((n) => `${n.target.join(" ")} ${n.any[0]?.message ?? ""}`).slice(0, 4).join(" | ")}`);
       const scrolls = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight);
       if (scrolls) complaints.push("the frame scrolls");
+      for (const text of await page.evaluate(cutOff)) complaints.push(`cut off without a title: ${text}`);
       for (const c of complaints) console.error(`${name} ${colorScheme} ${width}: ${c}`);
       bad += complaints.length;
       await page.close();

@@ -4,7 +4,11 @@ import type { Attachment } from "svelte/attachments";
 const DELAY_MS = 400;
 let bubble: HTMLElement | null = null;
 let owner: HTMLElement | null = null;
+let tabbed = false;
 let timer: ReturnType<typeof setTimeout> | undefined;
+
+addEventListener("keydown", (e) => (tabbed = e.key === "Tab" || e.key.startsWith("Arrow")), true);
+addEventListener("pointerdown", () => (tabbed = false), true);
 
 function hide(): void {
   clearTimeout(timer);
@@ -36,7 +40,8 @@ export function tip(text: string): Attachment<HTMLElement> {
       timer = setTimeout(() => show(anchor, text), DELAY_MS);
     };
     const focus = () => {
-      if (anchor.matches(":focus-visible")) show(anchor, text);
+      // A dialog that opens puts the focus somewhere; only a step with Tab asks for words.
+      if (tabbed && anchor.matches(":focus-visible")) show(anchor, text);
     };
     const key = (e: KeyboardEvent) => {
       if (e.key === "Escape") hide();

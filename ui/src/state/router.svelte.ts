@@ -9,7 +9,16 @@ export interface Route {
 export function parse(hash: string): Route {
   const [view = "", id = ""] = hash.replace(/^#?\/?/, "").split("/");
   const known = VIEWS.find((v) => v === view);
-  return known ? { view: known, id: id === "" ? null : decodeURIComponent(id) } : { view: "library", id: null };
+  return known ? { view: known, id: id === "" ? null : decoded(id) } : { view: "library", id: null };
+}
+
+/** An address typed by hand may be no valid encoding; then it names nothing, and the view says so. */
+function decoded(id: string): string {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
 }
 
 export function href(view: ViewName, id: string | null = null): string {

@@ -62,7 +62,7 @@ export const bitRate = (n: number): string => scale(n, 1000, ["bit/s", "kbit/s",
 export const packetRate = (n: number): string => `${n < 10 && n > 0 ? n.toFixed(1) : Math.round(n)} pkt/s`;
 
 export const TRACKS: Record<string, string> = { netplus: "Network+", ccna: "CCNA", cissp: "CISSP" };
-export const track = (id: string): string => TRACKS[id] ?? id;
+export const track = (id: string): string => (Object.hasOwn(TRACKS, id) ? TRACKS[id] : undefined) ?? id;
 
 export const TIER: Record<TrustTier, { title: string; means: string }> = {
   "self-attested": { title: "Self-attested", means: "Signed with this machine’s key. It proves where the result comes from and that nothing was changed since; it does not prove who worked, or that nobody helped." },

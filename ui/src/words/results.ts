@@ -17,6 +17,9 @@ export const RESULTS = {
   expected: "Expected",
   seen: "Seen",
   next: "Next time",
+  notMet: "Not met",
+  more: (n: number) => `${n} more`,
+  fewer: "Show fewer",
   took: (span: string) => `checked in ${span}`,
   verdict: "Verdict",
   verified: "The verdict verifies",
@@ -47,6 +50,7 @@ export const RESULTS = {
 
 export const HISTORY = {
   title: "History",
+  note: (n: number) => (n === 0 ? "" : n === 1 ? "1 result" : `${n} results`),
   none: "Nothing to look back on yet",
   noneText: "Every submitted lab adds a point here: how far you got, and how long it took.",
   scores: "Scores",

@@ -23,7 +23,7 @@ export const STATE: Record<RunState, string> = { starting: "Starting", ready: "R
 export const NODE_STATE: Record<NodeState, string> = { absent: "not there yet", created: "created", running: "running", paused: "paused", rewiring: "being rewired", exited: "ended" };
 
 export const WORDS = {
-  step: (name: string): string => STEPS[name] ?? name,
+  step: (name: string): string => (Object.hasOwn(STEPS, name) ? STEPS[name] : undefined) ?? name,
   stepState: { running: "Under way", done: "Done", failed: "Failed", skipped: "Skipped" } satisfies Record<Step["state"], string>,
   loading: "Reading the run",
 
@@ -37,6 +37,7 @@ export const WORDS = {
     time: "Time left",
     frozen: "Time stands still while paused",
     extend: "Extend the time by 15 minutes",
+    plus: "+15 min",
     extended: "15 more minutes",
     score: "Score so far",
     noScore: "Not checked",
@@ -44,6 +45,7 @@ export const WORDS = {
     resume: "Resume",
     check: "Check",
     submit: "Submit",
+    submitted: "Submitted",
     stop: "Stop the lab",
     more: "More actions",
     lost: "The event stream is down; coming back",
@@ -84,6 +86,9 @@ export const WORDS = {
   guide: {
     steps: "Steps",
     jump: "Go to a step",
+    at: (n: number, of: number) => `${Math.max(n, 1)} of ${of}`,
+    previous: "Previous step",
+    next: "Next step",
     empty: "This lab has no guide",
     emptyText: "The checks on the right say what has to work in the end.",
     copy: "Copy",
@@ -164,6 +169,8 @@ export const WORDS = {
     close: (title: string) => `Close ${title}`,
     unseen: "new output",
     escape: "leaves the terminal",
+    link: "Link not opened",
+    linkText: "Programs in the lab wrote it. To see a page of the lab, open its port under Ports.",
   },
 
   checks: {
@@ -194,7 +201,7 @@ export const WORDS = {
     empty: "Nothing has happened yet",
     emptyText: "Starts, checks, terminals and node changes appear here as they happen.",
     groups: { check: "Checks", node: "Nodes", run: "Run", step: "Steps", terminal: "Terminals", log: "Other" },
-    rows: (n: number) => plural(n, "row"),
+    rows: (n: number) => (n === 1 ? "1 row" : `${n.toLocaleString("en")} rows`),
     follow: "Go to the newest",
   },
   log: {
@@ -230,12 +237,15 @@ export const WORDS = {
     pause: "Pause or resume",
     stop: "Stop the lab",
     extend: "Extend the time by 15 minutes",
-    terminal: (n: number) => `Go to terminal ${n}`,
+    terminal: (n: number) => (n === 1 ? "Go to terminal 1, and so on to 9" : `Go to terminal ${n}`),
     split: "Split the terminal",
     search: "Search the terminal’s output",
     leave: "Leave the terminal",
     guide: "Go to the guide",
     checks: "Go to the checks",
     openOn: (node: string) => `Open a terminal on ${node}`,
+    restart: (node: string) => `Restart ${node}`,
+    pane: (name: string) => `Go to the ${name}`,
+    map: "Go to the map",
   },
 };

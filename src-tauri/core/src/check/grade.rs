@@ -2,7 +2,7 @@
 
 use super::judge::{Judged, judge};
 use super::observation::Observation;
-use super::words::{fill, list};
+use super::words::fill;
 use crate::api::{CriterionOutcome, OutcomeKind};
 use crate::template::scenario::{Criterion, Disturbance, Evidence};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ pub fn grade(criterion: &Criterion, findings: &[Finding]) -> Grade {
     let expected: Vec<&str> = judged.iter().map(|j| j.expected.as_str()).collect();
     let mut seen: Vec<&str> = judged.iter().map(|j| j.seen.as_str()).collect();
     seen.dedup();
-    Grade { outcome: OutcomeKind::Pass, expected: list(&expected, ""), seen: seen.join("; ") }
+    Grade { outcome: OutcomeKind::Pass, expected: expected.join("; "), seen: seen.join("; ") }
 }
 
 fn missing(why: &str) -> Judged {

@@ -1,23 +1,41 @@
 /**
- * An engine in memory, for development, screenshots and unit tests. Scenes: `full` (a run under way, images building),
- * `fresh` (first start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone).
+ * An engine in memory, for development, screenshots and tests. Scenes: `full` (a run under way, images building), `fresh` (first
+ * start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone), `well` (nothing runs, all is
+ * prepared), `images-failed`, the states of a run (`starting`, `paused`, `last-minute`, `stopped`, `failed`, `lost`), `crowd` (a
+ * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given).
  */
 import type { DoctorRow, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
 import { HostError } from "../host";
 import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
-import { chart, makeImages, makeLabs, makeResults, openssl } from "./data";
+import { chart, makeImages, makeLabs, makeResults, openssl, type FakeLab } from "./data";
+import { allOf, crowd } from "./crowd";
 import { FakeRun } from "./run";
 import { FakeTerminal } from "./terminal";
 
 type Handlers = { [C in CommandName]: (request: Commands[C]["request"]) => Commands[C]["response"] | Promise<Commands[C]["response"]> };
+
+/** What a test lays down before the page's own scripts run, and reads afterwards. */
+interface Planted {
+  texts: string[];
+  guide: string;
+  /** Where each lab has a guide of its own, by its title. */
+  guides?: Record<string, string>;
+  /** The labs made of the texts, with a run and a result of each. */
+  labs?: () => { lab: string; run: string | null; result: string | null }[];
+  /** Terminal output, as bytes in Latin-1 letters. */
+  output: string;
+  calls: { name: string; request: unknown }[];
+  typed: string[];
+}
+const planted = (): Planted | undefined => (globalThis as { forgeFake?: Planted }).forgeFake;
 
 const missing = (what: string) => new HostError("not_found", `There is no ${what}.`);
 
 export class FakeHost implements Host {
   readonly kind = "fake";
   readonly scene: string;
-  readonly #labs = makeLabs(Date.now());
+  readonly #labs: FakeLab[];
   readonly #images = makeImages();
   #results = makeResults(Date.now());
   readonly #runs = new Map<string, FakeRun>();
@@ -33,13 +51,88 @@ export class FakeHost implements Host {
     this.scene = scene;
     this.#latency = latency;
     this.#settings.first_run_done = scene !== "fresh";
-    if (scene === "full") this.#begin();
+    const given = planted();
+    this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
     if (scene === "fresh" || scene === "empty") this.#results = [];
     if (scene === "empty") this.#labs.length = 0;
     if (scene === "fresh") for (const l of this.#labs) Object.assign(l.summary, { best: null, last_run: null });
+    if (["well", "starting", "paused", "last-minute", "stopped", "failed", "lost", "crowd", "texts"].includes(scene)) this.#prepared();
+    this.#stage();
+  }
+
+  /** What has happened before the window was opened. */
+  #stage(): void {
+    const [first] = this.#labs;
+    const ospf = this.#labs.find((l) => l.summary.id === "ospf-single-area") ?? first;
+    if (!first || !ospf) return;
+    if (this.scene === "full") {
+      this.#goingOn(this.#ready(ospf));
+      void this.#build(["forge/tools"]);
+    } else if (this.scene === "images-failed") {
+      this.#failedBuild();
+    } else if (this.scene === "starting") {
+      this.#add(ospf.summary.id, "demo", "a91f27").hold(6);
+    } else if (this.scene === "failed") {
+      const run = this.#add(first.summary.id, "demo", "a91f27");
+      first.summary.active_run = null;
+      run.hold(6);
+      run.fail();
+    } else if (["paused", "last-minute", "stopped", "lost"].includes(this.scene)) {
+      const run = this.#ready(ospf);
+      if (this.scene === "paused") run.state("paused", "Paused");
+      if (this.scene === "last-minute") run.summary.deadline = Date.now() + 42_000;
+      if (this.scene === "stopped") {
+        ospf.summary.active_run = null;
+        run.summary.reason = "The time was up.";
+        run.state("stopped", "The lab was stopped: the time was up");
+      }
+    } else if (this.scene === "crowd") {
+      const run = this.#ready(first);
+      for (let i = 0; i < 10_000; i += 1) this.#emit(i % 3 ? "node.state" : "log", run.summary.run, `n${1 + (i % 25)}: line ${i} of what a busy lab has to say`);
+    } else if (this.scene === "texts") {
+      this.#results = makeResults(Date.now()).flatMap((r, i) => this.#labs.filter((_, n) => n % 5 === i).map((l) => ({ ...r, id: `${r.id}${l.summary.id}`, lab: l.summary.id, lab_title: l.summary.title, track: l.summary.track, version: l.summary.version })));
+      const given = planted();
+      if (given) given.labs = () => this.#labs.map(({ summary: s }) => ({ lab: s.id, run: s.active_run, result: this.#results.find((r) => r.lab === s.id)?.id ?? null }));
+      for (const l of this.#labs) {
+        l.guide = given?.guides?.[l.summary.title] ?? l.guide;
+        const run = this.#add(l.summary.id, "texts", l.summary.title);
+        run.ready();
+        for (const n of l.topology.nodes) n.ports = [{ port: 80, label: l.summary.title }];
+        run.check();
+        for (const level of ["info", "warn"] as const) this.#emit("log", run.summary.run, l.summary.title, JSON.parse(`{"__proto__":{"polluted":1},"text":${JSON.stringify(l.summary.title)}}`), level);
+        this.#emit("node.state", run.summary.run, l.summary.title, { node: l.summary.title, state: "running" });
+      }
+    }
+  }
+
+  #ready(lab: FakeLab): FakeRun {
+    const run = this.#add(lab.summary.id, "demo", "a91f27");
+    run.ready();
+    run.check();
+    return run;
+  }
+
+  /** Checks that turn green one after another. */
+  #goingOn(run: FakeRun): void {
+    const timer = setInterval(() => {
+      if (run.summary.state === "ready" && run.passed < 4) run.check();
+      else if (run.summary.state !== "ready") clearInterval(timer);
+    }, 9000);
+  }
+
+  #prepared(): void {
+    for (const image of this.#images) if (!image.ready) Object.assign(image, { ready: true, reason: "", bytes: 141e6, digest: "sha256:77aa0c3d99e10b55" });
+    if (this.scene !== "texts") for (const { summary } of this.#labs) if (!summary.ready) Object.assign(summary, { ready: true, blockers: [] });
+  }
+
+  #failedBuild(): void {
+    const error = { code: "image_build_failed" as const, message: "Step 3 of 7 (apt-get install nmap hydra tcpdump) failed: no package mirror answers.", hints: ["Connect this machine to the internet once, then prepare the images again: finished steps are kept.", "Behind a proxy, set http_proxy before you start the app."], details: null };
+    const step = (name: string, state: "done" | "failed", ms: number, detail: string) => ({ name, state, ms, detail, percent: state === "done" ? 100 : 42 });
+    this.#jobs.set("job-1", { job: "job-1", kind: "prepare_images", done: true, error, steps: [step("base for forge/tools", "done", 4200, "debian:bookworm-slim from the local store"), step("forge/tools", "failed", 31_400, "Step 3/7: apt-get install")] });
   }
 
   async call<C extends CommandName>(name: C, request: Request<C>): Promise<Response<C>> {
+    planted()?.calls.push({ name, request });
     await new Promise((done) => setTimeout(done, this.#latency));
     if (this.scene === "loading" && name !== "get_settings") return new Promise(() => undefined);
     if (this.scene === "error" && !["get_settings", "set_settings", "about", "doctor"].includes(name)) {
@@ -50,7 +143,7 @@ export class FakeHost implements Host {
 
   events(run: string | null, since: number, sink: Sink<Event>): Stream {
     const filtered: Sink<Event> = { ...sink, item: (e) => { if (run === null || e.run === run) sink.item(e); } };
-    sink.state?.(this.scene === "error" ? "reconnecting" : "live");
+    sink.state?.(["error", "lost"].includes(this.scene) ? "reconnecting" : "live");
     for (const e of this.#events) if (e.seq > since) filtered.item(e);
     this.#followers.add(filtered);
     return { close: () => void this.#followers.delete(filtered) };
@@ -60,7 +153,7 @@ export class FakeHost implements Host {
     sink.state?.("live");
     const timer = setInterval(() => {
       const found = this.#runs.get(run);
-      if (found?.summary.state === "ready") sink.item(found.telemetry());
+      if (found?.summary.state === "ready" && this.scene !== "texts") sink.item(found.telemetry());
     }, 1000);
     return { close: () => clearInterval(timer) };
   }
@@ -72,7 +165,12 @@ export class FakeHost implements Host {
       return { write: () => false, close: () => undefined };
     }
     const detach = terminal.attach(from, sink);
-    return { write: (bytes) => { terminal.input(bytes); return true; }, close: detach };
+    const write = (bytes: Uint8Array) => {
+      planted()?.typed.push(new TextDecoder("latin1").decode(bytes));
+      if (this.scene !== "texts") terminal.input(bytes);
+      return true;
+    };
+    return { write, close: detach };
   }
 
   readonly #emit = (kind: string, run: string | null, text: string, data: unknown = null, level: Event["level"] = "info"): void => {
@@ -80,20 +178,6 @@ export class FakeHost implements Host {
     this.#events.push(event);
     for (const f of this.#followers) f.item(event);
   };
-
-  /** A run that is ready, with checks turning green, and an image that is being built. */
-  #begin(): void {
-    const lab = this.#labs.find((l) => l.summary.id === "ospf-single-area");
-    if (!lab) return;
-    const run = this.#add(lab.summary.id, "demo", "a91f27");
-    run.ready();
-    run.check();
-    const timer = setInterval(() => {
-      if (run.summary.state === "ready" && run.passed < 4) run.check();
-      else if (run.summary.state !== "ready") clearInterval(timer);
-    }, 9000);
-    void this.#build(["forge/tools"]);
-  }
 
   #add(id: string, request: string, seed: string): FakeRun {
     const lab = this.#labs.find((l) => l.summary.id === id);
@@ -146,7 +230,7 @@ export class FakeHost implements Host {
       row("memory", "Memory", "ok", "22.1 GiB free of 23.5 GiB", "The largest lab needs 1.2 GiB."),
       row("disk", "Disk space", "ok", "61 GiB free", "Images take about 600 MiB."),
       row("veth", "Network links (veth, bridge)", "ok", "Kernel 6.1: present", "Each link of a lab is a veth pair."),
-      row("netem", "Delay and loss (sch_netem)", "warn", "The kernel has no sch_netem module.", "Labs with slow or lossy links use a user-space variant instead.", { kind: "shell", label: "Install the module", command: "sudo apt-get install linux-modules-extra-$(uname -r)" }),
+      this.scene === "well" ? row("netem", "Delay and loss (sch_netem)", "ok", "Kernel 6.1: present", "Labs with slow or lossy links need it.") : row("netem", "Delay and loss (sch_netem)", "warn", "The kernel has no sch_netem module.", "Labs with slow or lossy links use a user-space variant instead.", { kind: "shell", label: "Install the module", command: "sudo apt-get install linux-modules-extra-$(uname -r)" }),
       row("images", "Lab images", this.#images.every((i) => i.ready) ? "ok" : "warn", `${this.#images.filter((i) => i.ready).length} of ${this.#images.length} prepared`, "A lab starts in seconds when its images are here.", { kind: "call", label: "Prepare images", command: "prepare_images", args: { images: [] } }),
       row("key", "Signing key", "ok", "Ed25519, SHA256:9f2c41d07be8, in the system’s secret store", "Your verdicts are signed with it."),
     ];
@@ -257,7 +341,7 @@ export class FakeHost implements Host {
     open_terminal: ({ run, node, cols, rows }) => {
       const info = { id: `t${++this.#made}`, run, node, cols, rows, open: true, from: 0, next: 0 };
       this.#run(run).terminals.push(info);
-      this.#terminals.set(info.id, new FakeTerminal(info));
+      this.#terminals.set(info.id, new FakeTerminal(info, planted()?.output));
       this.#emit("terminal.opened", run, `Terminal on ${node}`, { id: info.id });
       return info;
     },

@@ -54,6 +54,19 @@ export class FakeRun {
     this.ready();
   }
 
+  /** Stands in the middle of its start: `at` steps are done, the next one is under way. */
+  hold(at: number): void {
+    STEPS.slice(0, at + 1).forEach(([name, detail, ms], i) => this.steps.push({ name, detail, ms, state: i < at ? "done" : "running", percent: null }));
+    this.lab.topology.nodes.forEach((n, i) => (n.state = i % 3 === 2 ? "created" : "running"));
+    for (const step of this.steps) this.#emit("run.step", this.summary.run, step.detail, { ...step });
+  }
+
+  /** Fails in the step that is under way. */
+  fail(): void {
+    const step = this.steps.at(-1);
+    if (step) this.#fail(step);
+  }
+
   #fail(step: Step): void {
     const error = {
       code: "docker_failed", message: "The startup of ns1 ended with 1: named: /etc/bind/named.conf:12: unknown option 'recurson'", details: null,

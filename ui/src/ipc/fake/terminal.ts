@@ -15,8 +15,12 @@ export class FakeTerminal {
   #kept: number[] = [];
   #line = "";
 
-  constructor(info: TerminalInfo) {
+  constructor(info: TerminalInfo, output?: string) {
     this.info = info;
+    if (output !== undefined) {
+      this.#keep(Uint8Array.from(output, (c) => c.charCodeAt(0)));
+      return;
+    }
     this.#print(`\x1b[1m${info.node}\x1b[0m: type help\r\n`);
     this.#prompt();
   }
@@ -64,9 +68,12 @@ export class FakeTerminal {
   }
 
   #print(text: string): void {
-    const bytes = new TextEncoder().encode(text);
+    this.#keep(new TextEncoder().encode(text));
+  }
+
+  #keep(bytes: Uint8Array): void {
     const offset = this.#kept.length;
-    this.#kept.push(...bytes);
+    for (const byte of bytes) this.#kept.push(byte);
     this.info.next = this.#kept.length;
     for (const sink of this.#sinks) void sink.output(bytes, offset);
   }

@@ -14,16 +14,25 @@ export interface Built {
 }
 
 const PREFIX = "guide-";
-/** The engine lets none of these through; if one comes all the same it is not shown. */
-const NEVER = "script, style, iframe, object, embed, link, meta, base, form, img, svg, math, template";
+/** What the engine's renderer writes, and the attributes each may have. Whatever else came is shown as its text alone. */
+const KNOWN = new Map<string, readonly string[]>(
+  ["H1", "H2", "H3", "H4", "H5", "H6", "P", "BR", "HR", "EM", "STRONG", "DEL", "BLOCKQUOTE", "UL", "LI", "TABLE", "THEAD", "TBODY", "TR", "TH", "TD"].map((tag) => [tag, tag.startsWith("H") && tag !== "HR" ? ["id"] : []]),
+)
+  .set("OL", ["start"])
+  .set("CODE", ["class"])
+  .set("PRE", ["data-node", "data-language"])
+  .set("A", ["href", "target", "rel"])
+  .set("INPUT", ["type", "disabled", "checked"]);
+/** Their text is code or data, not words. */
+const SILENT = "script, style, template, noscript, iframe, object, embed, svg, math, textarea, select, title, head";
 
-export function build(html: string): Built {
+export function build(html: string, title = ""): Built {
   const page = new DOMParser().parseFromString(html, "text/html");
-  for (const element of page.querySelectorAll(NEVER)) element.remove();
-  for (const element of page.body.querySelectorAll("*")) {
-    for (const { name } of [...element.attributes]) if (name === "style" || name.startsWith("on")) element.removeAttribute(name);
-    if (element.id !== "") element.id = PREFIX + element.id;
-  }
+  for (const element of page.body.querySelectorAll(SILENT)) element.remove();
+  for (const element of [...page.body.querySelectorAll("*")]) clean(element);
+  // The window's header says the lab's title already.
+  const [first] = page.body.children;
+  if (first?.tagName === "H1" && first.textContent.trim() === title) first.remove();
   const headings = [...page.querySelectorAll<HTMLElement>("h1, h2, h3")].map((h, i) => {
     if (h.id === "") h.id = `${PREFIX}${i}`;
     h.tabIndex = -1;
@@ -36,13 +45,35 @@ export function build(html: string): Built {
   return { content, headings, firstNode: content.querySelector<HTMLElement>("pre[data-node]")?.dataset["node"] ?? null };
 }
 
-/** The text of a block as it is typed: no final line break, so that the learner presses Enter. */
+function clean(element: Element): void {
+  const allowed = KNOWN.get(element.tagName);
+  if (!allowed || (element.tagName === "INPUT" && element.getAttribute("type") !== "checkbox")) {
+    element.replaceWith(...element.childNodes);
+    return;
+  }
+  for (const { name } of [...element.attributes]) if (!allowed.includes(name)) element.removeAttribute(name);
+  if (element.id !== "") element.id = PREFIX + element.id;
+  const href = element.getAttribute("href");
+  if (href !== null && !/^(#|https:\/\/)/i.test(href)) element.removeAttribute("href");
+  if (element.tagName === "CODE" && !/^language-[\w+-]*$/.test(element.className)) element.removeAttribute("class");
+  if (element.tagName === "INPUT") element.setAttribute("disabled", "");
+}
+
+/** Not seen, and yet typed or copied: control characters, direction marks, zero-width characters. */
+const UNSEEN = /[^\P{Cc}\n\t]|[\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
+
+/** The text of a block as it is typed: what is seen and no more, no final line break, so that the learner presses Enter. */
 export function codeOf(block: Element): string {
-  return (block.querySelector("code")?.textContent ?? "").replace(/\n+$/, "");
+  return (block.querySelector("code")?.textContent ?? "").replace(UNSEEN, "").replace(/\n+$/, "");
 }
 
 export function anchorId(hash: string): string {
-  return PREFIX + decodeURIComponent(hash.replace(/^#/, ""));
+  const name = hash.replace(/^#/, "");
+  try {
+    return PREFIX + decodeURIComponent(name);
+  } catch {
+    return PREFIX + name;
+  }
 }
 
 function wrap(element: Element, className: string, label: string): HTMLElement {

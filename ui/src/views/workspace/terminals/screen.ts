@@ -7,9 +7,10 @@ import { Terminal } from "@xterm/xterm";
 import type { TerminalStream } from "../../../ipc/host";
 import { HostError } from "../../../ipc/host";
 import { session } from "../../../state/session.svelte";
-import { attempt } from "../../../state/toasts.svelte";
+import { attempt, toasts } from "../../../state/toasts.svelte";
 import { WORDS } from "../../../words/workspace";
 import { documentForXterm, openUnderCsp } from "./csp";
+import { bounded } from "./guard";
 import type { Screen, Tab } from "./tabs.svelte";
 import { hasGpu, terminalTheme } from "./theme";
 
@@ -53,6 +54,10 @@ export class XtermScreen implements Screen {
       fontFamily: getComputedStyle(host).getPropertyValue("--mono"),
       fontSize: options.fontSize,
       lineHeight: 1.15,
+      // Bytes that are no terminal language are the node's affair, not the console's.
+      logLevel: "off",
+      // What a node prints is not ours to follow: a link is shown, and that is all. Without this xterm would ask and open it.
+      linkHandler: { activate: () => toasts.show("warn", WORDS.terminal.link, WORDS.terminal.linkText), allowNonHttpProtocols: false },
       minimumContrastRatio: 4.5,
       scrollback: SCROLLBACK,
       smoothScrollDuration: 0,
@@ -62,12 +67,15 @@ export class XtermScreen implements Screen {
     this.term.loadAddon(this.finder);
     this.term.loadAddon(new Unicode11Addon());
     this.term.unicode.activeVersion = "11";
+    bounded(this.term.parser);
     this.term.attachCustomKeyEventHandler((event) => this.#key(event));
     this.term.onData((data) => this.#send(encoder.encode(data)));
     this.term.onBinary((data) => this.#send(Uint8Array.from(data, (c) => c.charCodeAt(0))));
     this.term.onResize(({ cols, rows }) => this.#resized(cols, rows));
     openUnderCsp(this.term, host);
     this.term.textarea?.setAttribute("aria-label", WORDS.terminal.input(options.tab.title));
+    // A shell takes the Tab key, so Tab must not walk into it: one enters by its tab (Enter) or by Ctrl and its number.
+    if (this.term.textarea) this.term.textarea.tabIndex = -1;
     this.fit();
     this.#observer = new ResizeObserver(() => this.fit());
     this.#observer.observe(host);
@@ -153,7 +161,8 @@ export class XtermScreen implements Screen {
   }
 
   type(text: string): void {
-    this.term.paste(text);
+    // A text with an escape in it could end the bracketed paste and go on as keys.
+    this.term.paste(text.replace(/[^\P{Cc}\n\t]/gu, ""));
     this.term.focus();
   }
 

@@ -20,6 +20,9 @@ describe("timeline", () => {
   it("keeps a level and what is worse", () => {
     expect(filterLog(all, "warn").map((e) => e.seq)).toEqual([4]);
     expect(filterLog(all, "debug")).toHaveLength(4);
+    expect(filterLog(all, "debug", "JOB.").map((e) => e.seq)).toEqual([4]);
+    expect(filterLog(all, "info", "c1")).toHaveLength(4);
+    expect(filterLog(all, "warn", "pass")).toEqual([]);
   });
   it("counts from the start, with tenths while tenths matter", () => {
     expect([0, 4200, 65_000, 727_000].map((at) => since(at, 0))).toEqual(["+0:00.0", "+0:04.2", "+1:05.0", "+12:07"]);

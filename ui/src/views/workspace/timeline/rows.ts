@@ -21,9 +21,11 @@ export function filterTimeline(events: readonly Event[], groups: ReadonlySet<Gro
 
 const LEVELS: readonly Level[] = ["debug", "info", "warn", "error"];
 
-export function filterLog(events: readonly Event[], least: Level): readonly Event[] {
+export function filterLog(events: readonly Event[], least: Level, words = ""): readonly Event[] {
   const from = LEVELS.indexOf(least);
-  return from === 0 ? events : events.filter((e) => LEVELS.indexOf(e.level) >= from);
+  const query = words.trim().toLowerCase();
+  if (from === 0 && query === "") return events;
+  return events.filter((e) => LEVELS.indexOf(e.level) >= from && (query === "" || `${e.kind} ${e.correlation} ${e.text}`.toLowerCase().includes(query)));
 }
 
 /** Time since the run began: "+0:04.2", "+12:07". */

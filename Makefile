@@ -1,9 +1,11 @@
 # From a fresh clone: `make run` opens the app, `make test` tests everything. Both install what is missing, saying what and why.
-.PHONY: run test build release fmt docker-up docker-down
+.PHONY: run test bench build release fmt docker-up docker-down
 run:
 	@scripts/run.sh
 test:
 	@scripts/test.sh
+bench:
+	@scripts/bench.sh
 build:
 	@scripts/setup.sh base desktop
 	@scripts/build.sh ui cli app

@@ -21,6 +21,7 @@ desktop|libwebkit2gtk-4.1-dev|/usr/share/doc/libwebkit2gtk-4.1-dev|the web view 
 desktop|libssl-dev|/usr/share/doc/libssl-dev|cryptography headers for the desktop build
 desktop|xdg-utils|xdg-open|opens forwarded lab pages in your browser
 test|xvfb|Xvfb|a display without a screen, for the window under test
+test|x11-utils|xwininfo|tells when the window is on the screen (make bench)
 test|webkit2gtk-driver|WebKitWebDriver|drives the window under test
 test|chromium|chromium|the browser under test
 test|fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|so that screenshots show letters

@@ -7,7 +7,7 @@ const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
 const DRIVER = process.env.TAURI_DRIVER ?? join(ROOT, ".tools/bin/tauri-driver");
 
 /** A display without a screen; Xvfb picks the number itself and says it once it is ready. */
-async function display(width, height) {
+export async function display(width, height) {
   const server = start("Xvfb", ["-displayfd", "3", "-screen", "0", `${width}x${height}x24`, "-nolisten", "tcp"], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
@@ -36,7 +36,7 @@ export async function open({ home, width = 1280, height = 800, env = {} }) {
     const capabilities = { alwaysMatch: { "tauri:options": { application: APP } } };
     const { sessionId } = await command(base, "POST", "/session", { capabilities });
     opened.push(() => command(base, "DELETE", `/session/${sessionId}`).catch((error) => console.error(`closing the window: ${error.message}`)));
-    return { ...windowOf(base, sessionId), driverSaid: driver.said, close };
+    return { ...windowOf(base, sessionId), driverSaid: driver.said, driverPid: driver.child.pid, close };
   } catch (error) {
     await close();
     throw error;

@@ -23,6 +23,7 @@ dangerous := {
 	`:\s*\(\s*\)\s*\{.*:\s*\|\s*:.*\}`: "is a fork bomb",
 	`(^|[\s;&|])mkfs(\.\w+)?\s`: "formats a disk",
 	`(^|[\s;&|])dd\s.*of=/dev/(sd|vd|nvme|xvd|mmcblk|dm-)`: "overwrites a disk",
+	`>\s*/dev/(sd|vd|nvme|xvd|mmcblk|dm-)`: "overwrites a disk",
 	`docker\.sock|containerd\.sock`: "reaches for the container engine",
 	`/proc/(sysrq-trigger|kcore|1/root)`: "reaches for the machine below the lab",
 	`(^|[\s;&|])(insmod|modprobe|kexec)(\s|$)`: "changes the kernel",
@@ -48,11 +49,17 @@ reasons contains "Only an instructor, the grader or the app itself may take priv
 }
 
 reasons contains "It is not known what this run has done so far." if {
-	not input.spent >= 0
+	not counted
 }
 
 reasons contains sprintf("The run's budget of %v points is used up: %v spent, this would cost %v.", [budget, input.spent, costs[input.action.class]]) if {
+	counted
 	input.spent + costs[input.action.class] > budget
+}
+
+reasons contains "The command cannot be read." if {
+	is_object(input.action)
+	not is_string(object.get(input.action, "command", ""))
 }
 
 reasons contains sprintf("The command %v.", [what]) if {
@@ -60,6 +67,11 @@ reasons contains sprintf("The command %v.", [what]) if {
 	input.action.command != ""
 	some pattern, what in dangerous
 	regex.match(pattern, input.action.command)
+}
+
+counted if {
+	is_number(input.spent)
+	input.spent >= 0
 }
 
 known_actor if {

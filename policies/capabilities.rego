@@ -51,7 +51,12 @@ reasons contains sprintf("There is no tier named “%v”.", [object.get(input, 
 }
 
 reasons contains "The lab's nodes are not known." if {
-	not count(input.nodes) > 0
+	not listed
+}
+
+reasons contains "A node has no name." if {
+	some node in input.nodes
+	not is_string(node.name)
 }
 
 reasons contains sprintf("Node %v has the role “%v”, which does not exist.", [object.get(node, "name", "?"), object.get(node, "role", "")]) if {
@@ -92,4 +97,9 @@ reasons contains sprintf("Node %v asks for %v, which a node of role %v in the %v
 	not cap in ordinary
 	not cap in by_role[node.role]
 	not cap in by_track[input.track]
+}
+
+listed if {
+	is_array(input.nodes)
+	count(input.nodes) > 0
 }

@@ -39,11 +39,16 @@ whole if {
 	input.request.cpu > 0
 	input.request.memory_mb > 0
 	every key in ["today", "last_minute", "concurrent", "cpu", "memory_mb"] {
-		is_number(input.usage[key])
+		counted(input.usage[key])
 	}
-	is_number(input.machine_usage.memory_mb)
-	is_number(input.machine.cpus)
-	is_number(input.machine.memory_mb)
+	counted(input.machine_usage.memory_mb)
+	counted(input.machine.cpus)
+	counted(input.machine.memory_mb)
+}
+
+counted(n) if {
+	is_number(n)
+	n >= 0
 }
 
 reasons contains "It cannot be told what is in use, so nothing more is started." if not whole

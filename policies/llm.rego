@@ -77,6 +77,7 @@ reasons contains sprintf("What stands in %v cannot be read.", [what]) if {
 
 reasons contains sprintf("Nobody knows what “%v” in %v means, so the answer is no.", [field, what]) if {
 	some [what, value] in given
+	is_object(value)
 	some field, _ in value
 	not field in known[what]
 }

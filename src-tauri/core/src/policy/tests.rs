@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
 use serde_json::json;
-use std::time::Duration;
 
 pub(super) fn files() -> BTreeMap<String, String> {
     POLICIES
@@ -53,46 +52,16 @@ fn what_cannot_be_decided_is_denied_with_the_reason() {
     }
 }
 
-#[test]
-fn a_policy_that_does_not_end_is_cut_off() {
-    let mut changed = files();
-    changed.insert(
-        "access.rego".into(),
-        "package frostgate.forge.access\nimport rego.v1\nn := object.get(input, \"n\", 1)\ndecision := {\"allow\": count([1 | some i in numbers.range(1, n); some j in numbers.range(1, n); i * j == 0]) == 0, \"reasons\": []}".into(),
-    );
-    let policy = Policy::from_files(&changed).unwrap();
-    assert!(policy.decide(Gate::Access, &json!({"n": 3})).allow);
-    let began = Instant::now();
-    let decision = policy.decide(Gate::Access, &json!({"n": 100_000}));
-    assert!(!decision.allow, "{decision:?}");
-    assert!(decision.reasons[0].contains("could not decide") && decision.reasons[0].contains("time"), "{decision:?}");
-    assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
-}
-
-/// Ten million numbers are some hundred megabytes; the limit is far below.
-#[test]
-fn a_policy_that_piles_up_is_cut_off() {
-    let mut changed = files();
-    changed.insert(
-        "access.rego".into(),
-        "package frostgate.forge.access\nimport rego.v1\nn := object.get(input, \"n\", 1)\ndecision := {\"allow\": count(numbers.range(1, n)) == n, \"reasons\": []}".into(),
-    );
-    let policy = Policy::from_files(&changed).unwrap();
-    assert!(policy.decide(Gate::Access, &json!({"n": 1000})).allow);
-    let decision = policy.decide(Gate::Access, &json!({"n": 10_000_000}));
-    assert!(!decision.allow && decision.reasons[0].contains("memory"), "{decision:?}");
-    // The limit is gone with the decision: what the app itself takes is its own.
-    let own = vec![7u8; usize::try_from(bounds::MEMORY).unwrap() * 2];
-    assert!(policy.decide(Gate::Access, &json!({"n": 1000})).allow, "{}", own.len());
-}
-
 /// Wherever a gate looks, a value of another kind is a denial. `free` is what no gate reads.
 #[test]
 fn a_field_of_the_wrong_kind_is_a_denial() {
     let free = [
-        "spawn /plan", "spawn /template/id", "action /action/name", "quota /plan",
-        // Without a list of the blocked nobody is let in; a blocked tenant is named in it.
-        "training /egress/profile",
+        "spawn /template/id",
+        "action /action/name",
+        // Looked at only when the lab wants out.
+        "training /approved_profiles",
+        "training /approved_profiles/0",
+        "access /blocked_tenants/0",
     ];
     let policy = Policy::load().unwrap();
     for suite in cases::suites().unwrap() {
@@ -108,10 +77,9 @@ fn a_field_of_the_wrong_kind_is_a_denial() {
             for odd in [json!({}), json!(["x"]), json!("zz"), json!(true), json!(-1), json!(null), json!({"a": []})] {
                 let alike = match (&was, &odd) {
                     (serde_json::Value::Null, serde_json::Value::Null) => true,
-                    (serde_json::Value::String(w), serde_json::Value::String(_)) => {
-                        // Free text, and names of people, nodes and keys, are as good as any other.
-                        w != "ccna"
-                    }
+                    // A name is as good as another where none is known in advance.
+                    (serde_json::Value::String(_), serde_json::Value::String(_)) => true,
+                    (serde_json::Value::Array(_), serde_json::Value::Array(_)) => path == "/blocked_tenants",
                     _ => was == odd,
                 };
                 if alike {

@@ -23,6 +23,12 @@ pub fn read(bytes: &[u8]) -> Result<Value> {
     })
 }
 
+/// # Errors
+/// `TooLarge` for a question that no gate would look at.
+pub fn check(value: &Value) -> Result<()> {
+    text_of(value).map(drop)
+}
+
 /// The same limits for a question that has been parsed already; its text is what the gate gets.
 pub(super) fn text_of(value: &Value) -> Result<String> {
     deep_enough(depth(value))?;

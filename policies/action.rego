@@ -39,8 +39,8 @@ reasons contains sprintf("“%v” is not a role that acts in labs.", [input.act
 	not input.actor.role in roles
 }
 
-reasons contains sprintf("“%v” is not a class of actions.", [object.get(input.action, "class", "")]) if {
-	not costs[input.action.class] > 0
+reasons contains sprintf("“%v” is not a class of actions.", [object.get(object.get(input, "action", {}), "class", "")]) if {
+	not costs[input.action.class]
 }
 
 reasons contains "Only an instructor, the grader or the app itself may take privileged actions." if {
@@ -58,13 +58,11 @@ reasons contains sprintf("The run's budget of %v points is used up: %v spent, th
 }
 
 reasons contains "The command cannot be read." if {
-	is_object(input.action)
-	not is_string(object.get(input.action, "command", ""))
+	command := input.action.command
+	not is_string(command)
 }
 
 reasons contains sprintf("The command %v.", [what]) if {
-	# Most actions have no command, and the patterns need not be compiled for those.
-	input.action.command != ""
 	some pattern, what in dangerous
 	regex.match(pattern, input.action.command)
 }

@@ -30,7 +30,6 @@ is_digest(text) if {
 }
 
 named(word) if {
-	is_string(word)
 	count(word) > 0
 	count(word) <= 64
 	trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-") == ""

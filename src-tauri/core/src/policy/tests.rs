@@ -52,7 +52,7 @@ fn what_cannot_be_decided_is_denied_with_the_reason() {
     }
 }
 
-/// Wherever a gate looks, a value of another kind is a denial. `free` is what no gate reads.
+/// Wherever a gate looks, a value of another kind, or none, is a denial. `free` is what no gate reads.
 #[test]
 fn a_field_of_the_wrong_kind_is_a_denial() {
     let free = [
@@ -63,6 +63,8 @@ fn a_field_of_the_wrong_kind_is_a_denial() {
         "training /approved_profiles/0",
         "access /blocked_tenants/0",
     ];
+    // No command, and no approval where none is needed.
+    let may_be_absent = ["action /action/command", "llm /approval"];
     let policy = Policy::load().unwrap();
     for suite in cases::suites().unwrap() {
         let mut paths = Vec::new();
@@ -74,6 +76,13 @@ fn a_field_of_the_wrong_kind_is_a_denial() {
                 continue;
             }
             let was = suite.base.pointer(&path).unwrap().clone();
+            let mut gone = suite.base.clone();
+            let (parent, last) = path.rsplit_once('/').unwrap();
+            if let Some(fields) = gone.pointer_mut(parent).unwrap().as_object_mut() {
+                fields.remove(last);
+                let allow = policy.decide(suite.gate, &gone).allow;
+                assert!(!allow || may_be_absent.contains(&name.as_str()), "without {name} it is allowed");
+            }
             for odd in [json!({}), json!(["x"]), json!("zz"), json!(true), json!(-1), json!(null), json!({"a": []})] {
                 let alike = match (&was, &odd) {
                     (serde_json::Value::Null, serde_json::Value::Null) => true,

@@ -5,7 +5,7 @@ use crate::Cx;
 use crate::args::PolicyCommand;
 use crate::exit;
 use crate::out::{Cell, Ink, Out, cell};
-use forge_core::api::{DecisionRequest, Empty, ListDecisions};
+use forge_core::api::{DecisionRequest, Empty, GateAnswer, ListDecisions};
 use forge_core::error::{Code, Error, Result};
 use forge_core::policy::{Gate, Policy, cases, input};
 use std::io::Read;
@@ -81,12 +81,12 @@ fn eval(gate: &str, out: &Out) -> Result<ExitCode> {
         Err(e) => return Err(e),
     };
     let decision = Policy::load()?.decide(gate, &question);
-    out.document(&serde_json::json!({
-        "allow": decision.allow,
-        "reasons": decision.reasons,
-        "policy_digest": decision.policy_digest,
-        "micros": decision.micros,
-    }))?;
+    out.document(&GateAnswer {
+        allow: decision.allow,
+        reasons: decision.reasons,
+        policy_digest: decision.policy_digest,
+        micros: decision.micros,
+    })?;
     Ok(if decision.allow { ExitCode::SUCCESS } else { ExitCode::from(exit::of(Code::Denied)) })
 }
 

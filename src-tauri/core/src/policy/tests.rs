@@ -62,6 +62,8 @@ fn a_field_of_the_wrong_kind_is_a_denial() {
         "training /approved_profiles",
         "training /approved_profiles/0",
         "access /blocked_tenants/0",
+        // Another track than the one that is wanted.
+        "access /token/tracks/1",
     ];
     // No command, and no approval where none is needed.
     let may_be_absent = ["action /action/command", "llm /approval"];

@@ -96,8 +96,8 @@ class Governance {
 
   /** Null goes back to the example. */
   write(gate: string, text: string | null): void {
-    const { [gate]: _, ...others } = this.questions;
-    this.questions = text === null ? others : { ...others, [gate]: text };
+    const others = Object.entries(this.questions).filter(([name]) => name !== gate);
+    this.questions = Object.fromEntries(text === null ? others : [...others, [gate, text]]);
   }
 
   /** `text` is JSON; the caller has looked. */
@@ -122,10 +122,3 @@ class Governance {
 }
 
 export const governance = new Governance();
-
-/** The decision an error tells of, if a gate said no. */
-export function decisionOf(details: unknown): number | null {
-  if (typeof details !== "object" || details === null || !("decisions" in details) || !Array.isArray(details.decisions)) return null;
-  const first: unknown = details.decisions[0];
-  return typeof first === "number" ? first : null;
-}

@@ -78,7 +78,7 @@ const PAGES = [
   ["settings-nothing", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("zzz")],
   ["governance", "full", "#/governance"],
   ["governance-denied", "full", "#/governance/10"],
-  ["governance-none-such", "full", "#/governance/3"],
+  ["governance-none-such", "full", "#/governance/999"],
   ["governance-empty", "empty", "#/governance"],
   ["governance-loading", "loading", "#/governance"],
   ["governance-error", "error", "#/governance"],

@@ -52,7 +52,10 @@ fn a_question_is_answered_with_an_exit_code() {
         assert!(told["micros"].as_u64().unwrap() > 0);
         let (code, told) = forge(home.path(), args, br#"{"spent": 1000}"#);
         assert_eq!((code, &told["allow"]), (3, &json!(false)));
-        assert!(told["reasons"].as_array().unwrap().iter().any(|r| r.as_str().unwrap().contains("who wants")), "{told}");
+        assert!(
+            told["reasons"].as_array().unwrap().iter().any(|r| r.as_str().unwrap().contains("who wants")),
+            "{told}"
+        );
     }
     let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
     let long = format!("\"{}\"", "x".repeat(400_000));
@@ -127,17 +130,29 @@ async fn every_kind_of_tampering_is_named_with_the_first_broken_entry() {
         ),
         ("DELETE FROM audit WHERE seq >= 15", 15, "truncated"),
         ("UPDATE audit_head SET size = 19", 19, "head"),
-        ("UPDATE audit_checkpoints SET note = replace(note, char(10) || '10' || char(10), char(10) || '11' || char(10))", 10, "head"),
+        (
+            "UPDATE audit_checkpoints SET note = replace(note, char(10) || '10' || char(10), char(10) || '11' || char(10))",
+            10,
+            "head",
+        ),
     ];
     for (text, entry, damage) in cases {
         let home = tempfile::tempdir().unwrap();
         let (store, _) = log(home.path()).await;
         let (code, told) = verified(home.path());
-        assert_eq!((code, &told["ok"], &told["entries"], &told["outside"]), (0, &json!(true), &json!(20), &json!(1)), "{told}");
+        assert_eq!(
+            (code, &told["ok"], &told["entries"], &told["outside"]),
+            (0, &json!(true), &json!(20), &json!(1)),
+            "{told}"
+        );
         sql(&store, text).await;
         let (code, told) = verified(home.path());
         assert_eq!((code, &told["ok"]), (6, &json!(false)), "{text}: {told}");
-        assert_eq!((&told["broken"]["entry"], &told["broken"]["damage"]), (&json!(entry), &json!(damage)), "{text}: {told}");
+        assert_eq!(
+            (&told["broken"]["entry"], &told["broken"]["damage"]),
+            (&json!(entry), &json!(damage)),
+            "{text}: {told}"
+        );
         assert!(told["broken"]["detail"].as_str().unwrap().len() > 20);
     }
 }
@@ -176,7 +191,11 @@ async fn an_older_copy_of_the_database_and_a_rewritten_log_show() {
     }
     std::fs::copy(home.path().join("old.db"), &db).unwrap();
     let (code, told) = verified(home.path());
-    assert_eq!((code, &told["broken"]["damage"], &told["broken"]["entry"]), (6, &json!("truncated"), &json!(20)), "{told}");
+    assert_eq!(
+        (code, &told["broken"]["damage"], &told["broken"]["entry"]),
+        (6, &json!("truncated"), &json!(20)),
+        "{told}"
+    );
     assert!(told["broken"]["detail"].as_str().unwrap().contains("audit.checkpoint"), "{told}");
 
     // Growing past it does not hide it, and the file is not written over.
@@ -186,7 +205,11 @@ async fn an_older_copy_of_the_database_and_a_rewritten_log_show() {
     assert!(refused.message.contains("not the one"), "{}", refused.message);
     assert_eq!(std::fs::read(home.path().join("audit.checkpoint")).unwrap(), before);
     let (code, told) = verified(home.path());
-    assert_eq!((code, &told["broken"]["damage"], &told["broken"]["entry"]), (6, &json!("forked"), &json!(20)), "{told}");
+    assert_eq!(
+        (code, &told["broken"]["damage"], &told["broken"]["entry"]),
+        (6, &json!("forked"), &json!(20)),
+        "{told}"
+    );
 }
 
 #[tokio::test]

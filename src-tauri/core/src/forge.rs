@@ -127,7 +127,11 @@ impl Forge {
             let keeper = forge.clone();
             tokio::spawn(async move { keeper.keep_while_open().await });
         }
-        tokio::spawn(governance::witness_while_open(Arc::downgrade(&forge), forge.happened.clone(), forge.shutdown.clone()));
+        tokio::spawn(governance::witness_while_open(
+            Arc::downgrade(&forge),
+            forge.happened.clone(),
+            forge.shutdown.clone(),
+        ));
         Ok(forge)
     }
 

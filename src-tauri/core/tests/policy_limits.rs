@@ -15,7 +15,10 @@ fn with(body: &str) -> Policy {
         .filter(|path| path.extension().is_some_and(|e| e == "rego"))
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()))
         .collect();
-    files.insert("access.rego".into(), format!("package frostgate.forge.access\nimport rego.v1\nn := object.get(input, \"n\", 1)\n{body}\n"));
+    files.insert(
+        "access.rego".into(),
+        format!("package frostgate.forge.access\nimport rego.v1\nn := object.get(input, \"n\", 1)\n{body}\n"),
+    );
     Policy::from_files(&files).unwrap()
 }
 

@@ -39,8 +39,7 @@ pub async fn run(cx: &Cx, what: PolicyCommand) -> Result<ExitCode> {
 
 fn test(out: &Out) -> Result<ExitCode> {
     let policy = Policy::load()?;
-    let outcomes: Vec<cases::Outcome> =
-        cases::suites()?.iter().flat_map(|suite| cases::run(&policy, suite)).collect();
+    let outcomes: Vec<cases::Outcome> = cases::suites()?.iter().flat_map(|suite| cases::run(&policy, suite)).collect();
     let failed = outcomes.iter().filter(|o| !o.ok).count();
     let ok = failed == 0 && !outcomes.is_empty();
     let document = serde_json::json!({
@@ -53,7 +52,12 @@ fn test(out: &Out) -> Result<ExitCode> {
                 let own: Vec<&cases::Outcome> = outcomes.iter().filter(|o| o.gate == *gate).collect();
                 let passed = own.iter().filter(|o| o.ok).count();
                 let (mark, ink) = if passed == own.len() { ("✓", Ink::Good) } else { ("✗", Ink::Bad) };
-                vec![(mark.into(), ink), cell(gate.name()), cell(own.len().to_string()), cell((own.len() - passed).to_string())]
+                vec![
+                    (mark.into(), ink),
+                    cell(gate.name()),
+                    cell(own.len().to_string()),
+                    cell((own.len() - passed).to_string()),
+                ]
             })
             .collect();
         out.table(&["", "GATE", "CASES", "FAILED"], &rows)?;
@@ -126,7 +130,10 @@ async fn log(cx: &Cx, request: ListDecisions) -> Result<()> {
             .collect();
         out.table(&["DECISION", "WHEN", "GATE", "ANSWER", "RUN", "LAB", "WHY"], &rows)?;
         if page.unreadable > 0 {
-            out.progress(Ink::Bad, format!("{} entries cannot be read any more: `forge audit verify`.", page.unreadable));
+            out.progress(
+                Ink::Bad,
+                format!("{} entries cannot be read any more: `forge audit verify`.", page.unreadable),
+            );
         }
         if let Some(next) = page.next {
             out.progress(Ink::Dim, format!("Older ones: --before {next}"));

@@ -163,7 +163,13 @@ mod tests {
             .write(|tx| {
                 for i in 0..10 {
                     let run = (i >= 4).then(|| "r1".to_owned());
-                    let occasion = Occasion { at: i, run, lab: Some("l".into()), correlation: format!("c{}", i / 2), ..Occasion::default() };
+                    let occasion = Occasion {
+                        at: i,
+                        run,
+                        lab: Some("l".into()),
+                        correlation: format!("c{}", i / 2),
+                        ..Occasion::default()
+                    };
                     record(tx, if i % 2 == 0 { "spawn" } else { "quota" }, &occasion, answer(i != 3))?;
                     super::super::append(tx, Fact { at: i, run: None, kind: "settings".into(), data: json!({}) })?;
                 }
@@ -201,7 +207,9 @@ mod tests {
     async fn what_was_tampered_with_is_counted_not_hidden() {
         let store = store().await;
         store
-            .write(|tx| Ok(tx.execute_batch("DROP TRIGGER audit_no_update; UPDATE audit SET entry = 'x' WHERE seq = 4")?))
+            .write(|tx| {
+                Ok(tx.execute_batch("DROP TRIGGER audit_no_update; UPDATE audit SET entry = 'x' WHERE seq = 4")?)
+            })
             .await
             .unwrap();
         let all = store.read(|c| page(c, &Filter::default(), 50)).await.unwrap();

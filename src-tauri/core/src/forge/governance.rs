@@ -46,8 +46,7 @@ impl Forge {
             gate.parse::<Gate>()?;
         }
         let limit = page_size(request.limit)?;
-        let filter =
-            Filter { gate: request.gate, run: request.run, allow: request.allow, before: request.before };
+        let filter = Filter { gate: request.gate, run: request.run, allow: request.allow, before: request.before };
         let page = self.store.read(move |c| decisions::page(c, &filter, limit)).await?;
         Ok(DecisionPage {
             decisions: page.kept.iter().map(told).collect(),
@@ -88,7 +87,7 @@ impl Forge {
         })
     }
 
-    /// The training gate's answer to what is really about to be launched, in the log of its run.
+    /// Asks the training gate about what is really about to be launched; the answer is in the log of its run.
     pub(super) async fn ask_again(&self, correlation: &str, run: &str, scenario: &Scenario) -> Result<()> {
         let input = spawn::training(scenario, &[]);
         let decision = self.policy.decide(Gate::Training, &input);
@@ -99,10 +98,9 @@ impl Forge {
             request_id: None,
             correlation: correlation.to_owned(),
         };
-        let scrubber = super::submit::this_laptop(scenario);
-        let (answer, allow) = (decision.clone(), decision.allow);
+        let (scrubber, answer) = (super::submit::this_laptop(scenario), decision.clone());
         let id = self.store.write(move |tx| spawn::record(tx, &occasion, input, &answer, &scrubber)).await?;
-        if allow { Ok(()) } else { Err(spawn::denied("This lab may not be launched", &[(id, decision)])) }
+        if decision.allow { Ok(()) } else { Err(spawn::denied("This lab may not be launched", &[(id, decision)])) }
     }
 
     pub(super) async fn verify_log(&self) -> Result<AuditReport> {
@@ -185,13 +183,13 @@ pub(super) async fn witness_while_open(forge: Weak<Forge>, happened: Arc<Notify>
             () = shutdown.cancelled() => return,
             () = happened.notified() => {}
         }
-        let Some(forge) = forge.upgrade() else { return };
-        forge.witness().await;
-        drop(forge);
+        // Afterwards, so that signing does not compete with the start of a lab for the database.
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(WITNESS_PACE) => {}
         }
+        let Some(forge) = forge.upgrade() else { return };
+        forge.witness().await;
     }
 }
 

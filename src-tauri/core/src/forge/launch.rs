@@ -129,8 +129,11 @@ impl Forge {
         steps: &Steps,
         cancel: &CancellationToken,
     ) -> Result<Arc<Live>> {
-        let images = self.images_for(scenario, steps, cancel).await?;
-        self.ask_again(&caller.correlation, run, scenario).await?;
+        // At once: the log's way to the disk is not waited for on the way to a ready lab.
+        let (images, asked) =
+            tokio::join!(self.images_for(scenario, steps, cancel), self.ask_again(&caller.correlation, run, scenario));
+        asked?;
+        let images = images?;
         let plan = Plan::new(token, self.identity(run), Arc::new(scenario.clone()), &images)?;
         lab::launch(self.engine.clone(), &plan, steps, cancel).await
     }

@@ -27,7 +27,7 @@ pub(super) struct MemoryBound(());
 impl MemoryBound {
     pub fn hold() -> Self {
         *EVALUATING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        let used = u64::try_from(global_allocation_stats_snapshot().allocated).unwrap_or_default();
+        let used = global_allocation_stats_snapshot().allocated;
         set_global_memory_limit(Some(used.saturating_add(MEMORY)));
         Self(())
     }

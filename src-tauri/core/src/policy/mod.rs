@@ -60,8 +60,7 @@ impl std::str::FromStr for Gate {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|g| g.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::new(Code::NotFound, format!("There is no gate named “{name}”."))
-                .hint(format!("Known are {known}."))
+            Error::new(Code::NotFound, format!("There is no gate named “{name}”.")).hint(format!("Known are {known}."))
         })
     }
 }

@@ -87,7 +87,10 @@ fn mutants(file: &str, text: &str) -> Vec<Mutant> {
         add(start..end, "\nreasons contains \"never\" if false".into());
     }
     for (at, line) in lines(text) {
-        if line.starts_with("package") || line.starts_with("import") || line.starts_with("allow") || line.starts_with("decision")
+        if line.starts_with("package")
+            || line.starts_with("import")
+            || line.starts_with("allow")
+            || line.starts_with("decision")
         {
             continue;
         }
@@ -139,9 +142,9 @@ fn no_rule_condition_number_or_word_can_change_unnoticed() {
                 while let Some(mutant) = list.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
                     let Some(policy) = broken(&all, mutant) else { continue };
                     let own = mutant.file.trim_end_matches(".rego");
-                    let asked = suites.iter().filter(|s| own == "vocabulary" || own == "action" || s.gate.name() == own);
-                    let noticed =
-                        asked.into_iter().any(|s| s.cases.iter().any(|c| !cases::outcome(&policy, s, c).ok));
+                    let asked =
+                        suites.iter().filter(|s| own == "vocabulary" || own == "action" || s.gate.name() == own);
+                    let noticed = asked.into_iter().any(|s| s.cases.iter().any(|c| !cases::outcome(&policy, s, c).ok));
                     if !noticed {
                         alive.lock().unwrap().push(described(&all, mutant));
                     }

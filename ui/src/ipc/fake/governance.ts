@@ -60,9 +60,14 @@ export class FakeGovernance {
   readonly #entries: AuditEntry[] = [];
   readonly #tampered: boolean;
 
-  /** Newest last; empty for scenes without a past. */
-  constructor(now: number, past: boolean, tampered = false) {
+  /** Newest last; empty for scenes without a past. Each of `texts` is every word of a decision. */
+  constructor(now: number, past: boolean, tampered = false, texts: readonly string[] = []) {
     this.#tampered = tampered;
+    for (const text of texts) {
+      const data = { allow: false, reasons: [text], input: { [text]: [text] }, policy_digest: text, micros: 90, lab: text, correlation: text };
+      const id = this.#add(now, `gate.${text}`, text, data);
+      this.#kept.push({ input: data.input, micros: 90, decision: { id, at: now, gate: text, allow: false, reasons: [text], run: text, lab: text, correlation: text } });
+    }
     if (!past) return;
     const minute = 60_000;
     this.#occasion(now - 26 * 60 * minute, "dns-zone-reverse", "h4m2c9r6ka", {});

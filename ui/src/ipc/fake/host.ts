@@ -2,7 +2,8 @@
  * An engine in memory, for development, screenshots and tests. Scenes: `full` (a run under way, images building), `fresh` (first
  * start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone), `well` (nothing runs, all is
  * prepared), `images-failed`, the states of a run (`starting`, `paused`, `last-minute`, `stopped`, `failed`, `lost`), `crowd` (a
- * hundred labs, 25 nodes, 10,000 events), `texts` .
+ * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
+ * audit log).
  */
 import type { DoctorRow, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
@@ -52,9 +53,9 @@ export class FakeHost implements Host {
   constructor(scene: string, latency = 40) {
     this.scene = scene;
     this.#latency = latency;
-    this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered");
-    this.#settings.first_run_done = scene !== "fresh";
     const given = planted();
+    this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered", scene === "texts" ? (given?.texts ?? []) : []);
+    this.#settings.first_run_done = scene !== "fresh";
     this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
     if (scene === "fresh" || scene === "empty") this.#results = [];
     if (scene === "empty") this.#labs.length = 0;

@@ -124,7 +124,7 @@ async function shapes(texts) {
     const seen = [];
     await walk(page, texts, async (where) => seen.push({ where, ...(await shape(page)) }));
     await page.keyboard.press("Control+k");
-    await page.getByRole("combobox").fill(texts[0].slice(0, 20));
+    await page.getByRole("combobox", { name: "Find a lab or action" }).fill(texts[0].slice(0, 20));
     await page.waitForTimeout(100);
     seen.push({ where: "palette", kinds: (await shape(page)).kinds, counts: {} });
     return { seen, report: await tab.report(), calls: await page.evaluate(() => globalThis.forgeFake.calls.map((c) => c.name)) };

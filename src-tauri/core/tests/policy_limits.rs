@@ -1,5 +1,5 @@
 //! A policy that does not end, and one that piles up: in a process of their own, because the memory limit is the process's.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use forge_core::policy::{Gate, Policy};
 use serde_json::json;

@@ -23,6 +23,7 @@ dangerous := {
 	`:\s*\(\s*\)\s*\{.*:\s*\|\s*:.*\}`: "is a fork bomb",
 	`(^|[\s;&|])mkfs(\.\w+)?\s`: "formats a disk",
 	`(^|[\s;&|])dd\s.*of=/dev/(sd|vd|nvme|xvd|mmcblk|dm-)`: "overwrites a disk",
+	`>\s*/dev/(sd|vd|nvme|xvd|mmcblk|dm-)`: "overwrites a disk",
 	`docker\.sock|containerd\.sock`: "reaches for the container engine",
 	`/proc/(sysrq-trigger|kcore|1/root)`: "reaches for the machine below the lab",
 	`(^|[\s;&|])(insmod|modprobe|kexec)(\s|$)`: "changes the kernel",
@@ -38,8 +39,8 @@ reasons contains sprintf("“%v” is not a role that acts in labs.", [input.act
 	not input.actor.role in roles
 }
 
-reasons contains sprintf("“%v” is not a class of actions.", [object.get(input.action, "class", "")]) if {
-	not costs[input.action.class] > 0
+reasons contains sprintf("“%v” is not a class of actions.", [object.get(object.get(input, "action", {}), "class", "")]) if {
+	not costs[input.action.class]
 }
 
 reasons contains "Only an instructor, the grader or the app itself may take privileged actions." if {
@@ -48,18 +49,27 @@ reasons contains "Only an instructor, the grader or the app itself may take priv
 }
 
 reasons contains "It is not known what this run has done so far." if {
-	not input.spent >= 0
+	not counted
 }
 
 reasons contains sprintf("The run's budget of %v points is used up: %v spent, this would cost %v.", [budget, input.spent, costs[input.action.class]]) if {
+	counted
 	input.spent + costs[input.action.class] > budget
 }
 
+reasons contains "The command cannot be read." if {
+	command := input.action.command
+	not is_string(command)
+}
+
 reasons contains sprintf("The command %v.", [what]) if {
-	# Most actions have no command, and the patterns need not be compiled for those.
-	input.action.command != ""
 	some pattern, what in dangerous
 	regex.match(pattern, input.action.command)
+}
+
+counted if {
+	is_number(input.spent)
+	input.spent >= 0
 }
 
 known_actor if {

@@ -17,7 +17,7 @@ never := {"SYS_MODULE", "SYS_TIME", "SYS_PTRACE", "SYS_RAWIO", "MKNOD"}
 # What a node needs to configure and look at its own network, and its daemons to give up being root.
 ordinary := {
 	"NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE", "CHOWN", "FOWNER", "FSETID", "SETUID", "SETGID", "SETPCAP", "SYS_CHROOT",
-	"KILL", "AUDIT_WRITE",
+	"KILL", "AUDIT_WRITE", "NET_BROADCAST",
 }
 
 # FRR's daemons do not start without SYS_ADMIN; Open vSwitch opens its databases whoever owns them.
@@ -26,18 +26,14 @@ by_role := {
 	"client": set(),
 	"server": {"SYS_NICE"},
 	"aux": set(),
-	"router": {"SYS_ADMIN", "NET_BROADCAST", "SYS_NICE"},
-	"switch": {"DAC_OVERRIDE", "NET_BROADCAST", "SYS_NICE"},
-	"attacker": {"NET_BROADCAST"},
-	"defender": {"NET_BROADCAST", "SYS_NICE"},
+	"router": {"SYS_ADMIN", "SYS_NICE"},
+	"switch": {"DAC_OVERRIDE", "SYS_NICE"},
+	"attacker": set(),
+	"defender": {"SYS_NICE"},
 }
 
 # Hardening labs seal files and lock memory.
-by_track := {
-	"netplus": {"NET_BROADCAST"},
-	"ccna": {"NET_BROADCAST"},
-	"cissp": {"NET_BROADCAST", "LINUX_IMMUTABLE", "IPC_LOCK"},
-}
+by_track := {"cissp": {"LINUX_IMMUTABLE", "IPC_LOCK"}}
 
 # Root in a node may override file permissions only where the lab asks for it, in these tiers.
 override_tiers := {"foundation", "intermediate", "advanced", "standard", "premium", "enterprise"}
@@ -51,7 +47,12 @@ reasons contains sprintf("There is no tier named “%v”.", [object.get(input, 
 }
 
 reasons contains "The lab's nodes are not known." if {
-	not count(input.nodes) > 0
+	not listed
+}
+
+reasons contains "A node has no name." if {
+	some node in input.nodes
+	not is_string(node.name)
 }
 
 reasons contains sprintf("Node %v has the role “%v”, which does not exist.", [object.get(node, "name", "?"), object.get(node, "role", "")]) if {
@@ -92,4 +93,9 @@ reasons contains sprintf("Node %v asks for %v, which a node of role %v in the %v
 	not cap in ordinary
 	not cap in by_role[node.role]
 	not cap in by_track[input.track]
+}
+
+listed if {
+	is_array(input.nodes)
+	count(input.nodes) > 0
 }

@@ -24,10 +24,10 @@ plans := {
 # machine's processors may be promised; memory is promised once, and a quarter of it stays for everything else.
 machine := {
 	"at_once": max([1, min([16, floor(input.machine.memory_mb / 512)])]),
-	"cpu": max([4, input.machine.cpus * 4]),
+	"cpu": input.machine.cpus * 4,
 	"memory_mb": floor((input.machine.memory_mb * 3) / 4),
 	"per_minute": 60,
-}
+} if whole
 
 limits := machine if input.mode == "practice"
 
@@ -39,23 +39,30 @@ whole if {
 	input.request.cpu > 0
 	input.request.memory_mb > 0
 	every key in ["today", "last_minute", "concurrent", "cpu", "memory_mb"] {
-		is_number(input.usage[key])
+		counted(input.usage[key])
 	}
-	is_number(input.machine_usage.memory_mb)
-	is_number(input.machine.cpus)
-	is_number(input.machine.memory_mb)
+	counted(input.machine_usage.memory_mb)
+	counted(input.machine.cpus)
+	counted(input.machine.memory_mb)
+}
+
+counted(n) if {
+	is_number(n)
+	n >= 0
 }
 
 reasons contains "It cannot be told what is in use, so nothing more is started." if not whole
 
-reasons contains "No limits are known here: neither practice on this machine nor a known plan." if not limits
+reasons contains "No limits are known here: neither practice on this machine nor a known plan." if {
+	whole
+	not limits
+}
 
 reasons contains "This account has been blocked from starting labs; ask your instructor." if {
 	not object.get(input, "blocked", false) == false
 }
 
 reasons contains sprintf("The %v plan allows %v labs a day; today's are used up.", [input.plan, limits.per_day]) if {
-	input.mode == "plan"
 	input.usage.today >= limits.per_day
 }
 
@@ -68,14 +75,17 @@ reasons contains sprintf("%v labs were started within a minute; wait a little.",
 }
 
 reasons contains sprintf("The lab may use %v CPUs; with those that are alive that would be %v of the %v allowed here.", [input.request.cpu, input.usage.cpu + input.request.cpu, limits.cpu]) if {
+	whole
 	input.usage.cpu + input.request.cpu > limits.cpu
 }
 
 reasons contains sprintf("The lab needs %v MiB of memory; with those that are alive that would be %v of the %v MiB allowed here.", [input.request.memory_mb, input.usage.memory_mb + input.request.memory_mb, limits.memory_mb]) if {
+	whole
 	input.usage.memory_mb + input.request.memory_mb > limits.memory_mb
 }
 
 # Whatever the plan: the laptop stays usable.
 reasons contains sprintf("All labs together would need %v MiB, more than the %v MiB this machine can give them.", [input.machine_usage.memory_mb + input.request.memory_mb, machine.memory_mb]) if {
+	whole
 	input.machine_usage.memory_mb + input.request.memory_mb > machine.memory_mb
 }

@@ -24,11 +24,11 @@ reasons contains sprintf("There is no tier named “%v”.", [object.get(input, 
 }
 
 reasons contains "Nobody is named as the one who starts this lab." if {
-	not named(input.subject)
+	not vocabulary.named(input.subject)
 }
 
 reasons contains "The lab is started for no organisation; on a machine of your own it is “local”." if {
-	not named(input.tenant)
+	not vocabulary.named(input.tenant)
 }
 
 reasons contains sprintf("There is no plan named “%v”.", [object.get(input, "plan", "")]) if {
@@ -44,28 +44,14 @@ reasons contains sprintf("Labs of tier %v are not part of the %v plan.", [input.
 }
 
 reasons contains "The lab's template has no digest, so nobody could say later which lab this was." if {
-	not is_digest(input.template.digest)
+	not vocabulary.is_digest(input.template.digest)
 }
 
 reasons contains "The lab's files are not those that were pinned for this version; a changed lab needs a new version." if {
-	is_digest(input.template.digest)
+	vocabulary.is_digest(input.template.digest)
 	not input.template.digest == input.template.pin
 }
 
 reasons contains "The lab's version is not of the form 1.2.3." if {
 	not semver.is_valid(input.template.version)
-}
-
-# Trimming takes off only what is in the set, so nothing is left exactly when all of it is. (A regular expression
-# would have to be compiled for each decision.)
-is_digest(text) if {
-	count(text) == 64
-	trim(text, "0123456789abcdef") == ""
-}
-
-named(word) if {
-	is_string(word)
-	count(word) > 0
-	count(word) <= 64
-	trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-") == ""
 }

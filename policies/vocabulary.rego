@@ -21,3 +21,16 @@ entitled := {
 	"premium": tiers - {"enterprise"},
 	"enterprise": tiers,
 }
+
+# Trimming takes off only what is in the set, so nothing is left exactly when all of it is. (A regular expression
+# would have to be compiled for each decision.)
+is_digest(text) if {
+	count(text) == 64
+	trim(text, "0123456789abcdef") == ""
+}
+
+named(word) if {
+	count(word) > 0
+	count(word) <= 64
+	trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@:-") == ""
+}

@@ -15,7 +15,7 @@ const guides = read("guides.json");
 /** What looking at things asks the engine for. */
 const READS = new Set([
   "about", "doctor", "get_job", "get_lab", "get_result", "get_run", "get_settings", "history", "list_events", "list_forwards", "list_images", "list_jobs",
-  "list_labs", "list_results", "list_runs", "list_terminals", "watch_run",
+  "list_labs", "list_results", "list_runs", "list_terminals", "watch_run", "list_gates", "list_decisions", "get_decision", "list_audit",
 ]);
 /** The workspace opens its first terminal by itself. */
 const OPENS = new Set(["open_terminal", "resize_terminal"]);
@@ -106,7 +106,13 @@ async function walk(page, texts, each) {
       await go(`#/results/${encodeURIComponent(ids[i].result)}`, "article h4");
       await each(`${i} result`);
     }
+    await go(`#/governance/${i}`, ".why li");
+    // The one before may still have stood there.
+    await page.locator(".why li").first().waitFor();
+    await each(`${i} decision`);
   }
+  await go("#/governance/audit", "tbody tr");
+  await each("0 audit");
 }
 
 async function shapes(texts) {
@@ -118,7 +124,7 @@ async function shapes(texts) {
     const seen = [];
     await walk(page, texts, async (where) => seen.push({ where, ...(await shape(page)) }));
     await page.keyboard.press("Control+k");
-    await page.getByRole("combobox").fill(texts[0].slice(0, 20));
+    await page.getByRole("combobox", { name: "Find a lab or action" }).fill(texts[0].slice(0, 20));
     await page.waitForTimeout(100);
     seen.push({ where: "palette", kinds: (await shape(page)).kinds, counts: {} });
     return { seen, report: await tab.report(), calls: await page.evaluate(() => globalThis.forgeFake.calls.map((c) => c.name)) };

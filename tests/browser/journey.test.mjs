@@ -71,11 +71,11 @@ test("checks turn green by themselves, and the submission verifies", async () =>
 });
 
 test("every view answers, has no violation and no console error", async () => {
-  for (const view of ["library", "history", "images", "doctor", "settings"]) {
+  for (const view of ["library", "history", "images", "governance", "governance/gates", "governance/audit", "doctor", "settings"]) {
     await page.evaluate((v) => (location.hash = `#/${v}`), view);
     await page.locator("main#main").waitFor();
     await page.waitForTimeout(700);
-    await shoot(page, view);
+    await shoot(page, view.replace("/", "-"));
     assert.deepEqual(await violations(page), [], view);
   }
   await page.keyboard.press("Control+k");

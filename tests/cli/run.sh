@@ -34,6 +34,7 @@ holds '/^[a-z2-7]{10}$/.test(a.run) && a.seed === "s1" && a.nodes.length > 1 && 
 RUN=$(field a.run)
 NODE=$(field 'a.nodes.find(n => n.enter).name')
 expect 0 start "$FIRST" --request-id r1 --seed s1 && holds "a.run === '$RUN'"
+expect 0 policy log --run "$RUN" && holds '["spawn", "training", "quota", "capabilities"].every(g => a.decisions.some(d => d.gate === g && d.allow)) && a.decisions.filter(d => d.gate === "training").length === 2'
 expect 9 start "$FIRST" --request-id r1 --seed s2 && holds 'a.error.code === "request_reused"'
 expect 7 exec "$RUN" "$NODE" -- sh -c 'echo out; echo err >&2; exit 7' && holds 'a.exit === 7 && a.stdout === "out\n" && a.stderr === "err\n"'
 expect 0 check "$RUN" && holds 'a.score < a.max && a.criteria.every(c => c.id && ["pass", "fail"].includes(c.outcome))'
@@ -82,5 +83,16 @@ for lab in $LABS; do
   rm -rf "$OUT/flipped"
 done
 expect 0 ps && holds 'a.length === 0'
+
+# A lab that wants more than this machine has is denied, and why can be asked later.
+mkdir "$OUT/labs"
+cp -r "$ROOT"/templates/* "$OUT/labs"
+sed -i 's/memory_mb: [0-9]*/memory_mb: 65536/' "$OUT"/labs/*/*/lab.yaml
+expect 3 --labs "$OUT/labs" start "$FIRST" && holds 'a.error.code === "denied" && a.error.details.gates.includes("quota")'
+DECISION=$(field 'a.error.details.decisions[0]')
+expect 0 policy why "$DECISION" && holds 'a.decision.gate === "quota" && !a.decision.allow && a.decision.run === null && a.decision.reasons.length > 0 && a.input.request.memory_mb === 65536 && a.current && a.others.length === 3'
+
+# The log of all this is whole; without its last entries, the verdicts say that there were more.
+expect 0 audit verify && holds 'a.ok && a.entries > 20 && a.outside >= 1'
 [ "$(ours)" = 0 ] || fail "the demos left $(ours) containers"
 say "The command line does what it says."

@@ -75,6 +75,7 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
             Command::Bench { what } => return bench::run(what, &caller, &out).await,
             Command::Keep => return engine::keep(home).await,
             Command::Schema => return engine::schema(&out),
+            Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
             Command::Prove { lab, seeds } => return engine::prove(home, cli.labs, &caller, &out, &lab, seeds).await,
             Command::Serve(options) => {
                 let engine = engine::open(home, "serve", cli.labs).await?;

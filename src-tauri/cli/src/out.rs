@@ -129,6 +129,11 @@ impl Out {
             for hint in &error.hints {
                 text.push_str(&format!("\n  {} {hint}", paint(self.colour_err, Ink::Ember, "→")));
             }
+            let decision = error.details.get("decisions").and_then(|d| d.get(0)).and_then(serde_json::Value::as_i64);
+            if let Some(id) = decision {
+                let arrow = paint(self.colour_err, Ink::Ember, "→");
+                text.push_str(&format!("\n  {arrow} `forge policy why {id}` shows what the gate was asked."));
+            }
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
         ExitCode::from(exit::of(error.code))

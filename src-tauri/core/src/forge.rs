@@ -7,6 +7,7 @@
 mod commands;
 mod doctor;
 mod gather;
+mod governance;
 mod grade;
 mod jobs;
 mod keep;
@@ -77,6 +78,8 @@ pub struct Forge {
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
     /// Wakes the keeper before its next turn: a run has just become ready.
     kick: tokio::sync::Notify,
+    /// Something was told, so the audit log may have grown.
+    happened: Arc<tokio::sync::Notify>,
     shutdown: CancellationToken,
 }
 
@@ -115,6 +118,7 @@ impl Forge {
             watches: Mutex::default(),
             forwards: Mutex::default(),
             kick: tokio::sync::Notify::new(),
+            happened: Arc::new(tokio::sync::Notify::new()),
             shutdown: CancellationToken::new(),
             store,
             options,
@@ -123,6 +127,11 @@ impl Forge {
             let keeper = forge.clone();
             tokio::spawn(async move { keeper.keep_while_open().await });
         }
+        tokio::spawn(governance::witness_while_open(
+            Arc::downgrade(&forge),
+            forge.happened.clone(),
+            forge.shutdown.clone(),
+        ));
         Ok(forge)
     }
 
@@ -145,6 +154,7 @@ impl Forge {
         }
         lock(&self.forwards).clear();
         self.terminals.shutdown().await;
+        self.witness().await;
         // A window that closes leaves its labs running; somebody must end them when their time is up.
         let left = self.store.read(|c| runs::list(c, false)).await;
         if self.options.keep && left.is_ok_and(|runs| !runs.is_empty()) {
@@ -222,6 +232,7 @@ impl Forge {
             // The stream must never stop the work it tells of; the log still has it.
             tracing::error!(code = ?e.code, "an event could not be recorded: {e}");
         }
+        self.happened.notify_one();
     }
 
     fn arc(&self) -> Result<Arc<Self>> {

@@ -42,6 +42,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("regorus", &["policy"]),
+    ("regorus_mimalloc", &["policy"]),
     // template: a lab's own SSH keys are drawn from its seed.
     ("ed25519_dalek", &["keys", "template"]),
     ("pasetors", &["spawn"]),

@@ -22,6 +22,7 @@ export function globalActions(): Action[] {
     },
     go("history", "History", "G then H", "results scores trend"),
     go("images", "Images", "G then I", "prepare build"),
+    go("governance", "Governance", "G then P", "policy gates decisions audit why denied"),
     go("doctor", "Doctor", "G then D", "docker machine requirements fix"),
     go("settings", "Settings", "G then S", "preferences options"),
     go("welcome", "First start guide", undefined, "welcome begin"),

@@ -6,6 +6,47 @@ export type About = { version: string, home: string, key_id: string, docker: str
  */
 shell: string, };
 
+export type AuditBroken = { 
+/**
+ * The first entry that is not as it was written, from 0.
+ */
+entry: number, damage: AuditDamage, detail: string, };
+
+export type AuditDamage = "edited" | "deleted" | "reordered" | "truncated" | "forked" | "head";
+
+export type AuditEntry = { id: number, 
+/**
+ * None when the entry cannot be read any more: the log was tampered with.
+ */
+at: number | null, run: string | null, kind: string, data: unknown, 
+/**
+ * RFC 6962 leaf hash, hex.
+ */
+hash: string, };
+
+/**
+ * Newest first.
+ */
+export type AuditPage = { entries: Array<AuditEntry>, next: number | null, 
+/**
+ * How many entries the log has in all.
+ */
+size: number, };
+
+export type AuditReport = { ok: boolean, entries: number, 
+/**
+ * Signed checkpoints that were held against the log, those outside the database included.
+ */
+checkpoints: number, 
+/**
+ * How many of them came from verdicts and from the file beside the database.
+ */
+outside: number, broken: AuditBroken | null, 
+/**
+ * Checkpoints that could not be used, each with the reason (another machine's verdict, say).
+ */
+ignored: Array<string>, at: number, ms: number, };
+
 export type BestScore = { score: number, max: number, };
 
 export type CheckReport = { run: string, at: number, 
@@ -40,6 +81,53 @@ export type CriterionOutcome = { id: string, title: string, outcome: OutcomeKind
  * What to say to the learner and where to look; empty on a pass.
  */
 advice: string, points: number, max: number, ms: number, };
+
+export type Decision = { 
+/**
+ * Its number in the audit log.
+ */
+id: number, at: number, gate: string, allow: boolean, 
+/**
+ * Why not; empty when allowed.
+ */
+reasons: Array<string>, 
+/**
+ * None when no run came to be.
+ */
+run: string | null, lab: string | null, correlation: string, };
+
+export type DecisionDetail = { decision: Decision, 
+/**
+ * What the gate was asked, personal data and secrets taken out.
+ */
+input: unknown, 
+/**
+ * The policies it was decided by, and whether they are those of now.
+ */
+policy_digest: string, current: boolean, 
+/**
+ * None where it was not measured.
+ */
+micros: number | null, 
+/**
+ * The other gates that were asked on the same occasion, in order.
+ */
+others: Array<Decision>, };
+
+/**
+ * Newest first.
+ */
+export type DecisionPage = { decisions: Array<Decision>, 
+/**
+ * What to ask for next; none when this was the last page.
+ */
+next: number | null, 
+/**
+ * Entries that were to be on this page and cannot be read any more: the log was tampered with.
+ */
+unreadable: number, };
+
+export type DecisionRequest = { id: number, };
 
 export type DoctorReport = { ready: boolean, rows: Array<DoctorRow>, };
 
@@ -94,6 +182,47 @@ export type Fix = { "kind": "call", label: string, command: string, args: unknow
 export type Forward = { id: string, run: string, node: string, port: number, local: string, url: string | null, connections: number, };
 
 export type ForwardPort = { run: string, node: string, port: number, };
+
+/**
+ * An answer to a question that was only tried; it stands in no log.
+ */
+export type GateAnswer = { allow: boolean, reasons: Array<string>, policy_digest: string, micros: number, };
+
+export type GateInfo = { name: string, 
+/**
+ * The question it answers, one sentence.
+ */
+asks: string, 
+/**
+ * The fields it looks at, in words.
+ */
+input: string, 
+/**
+ * Every reason it can give, with “…” where a value will stand.
+ */
+rules: Array<string>, 
+/**
+ * How many cases its test data holds.
+ */
+cases: number, 
+/**
+ * An input it allows, to start from.
+ */
+example: unknown, 
+/**
+ * The policy, in Rego.
+ */
+source: string, };
+
+export type Gates = { 
+/**
+ * SHA-256 over the policies that decide now, hex.
+ */
+policy_digest: string, 
+/**
+ * Those of a spawn first, in the order they are asked.
+ */
+gates: Array<GateInfo>, };
 
 export type Health = "ok" | "warn" | "fail";
 
@@ -193,6 +322,30 @@ segment: boolean, endpoints: Array<LinkEnd>, subnet: string | null, };
  * Rates seen at one endpoint, from the node's point of view.
  */
 export type LinkLoad = { link: string, node: string, interface: string, rx_bps: number, tx_bps: number, rx_pps: number, tx_pps: number, up: boolean, };
+
+export type ListAudit = { 
+/**
+ * What an entry's kind begins with, such as `gate.` or `verdict`.
+ */
+kind: string | null, run: string | null, 
+/**
+ * Only entries with a smaller number: the `next` of the page before.
+ */
+before: number | null, 
+/**
+ * At most this many (1..=500, default 50).
+ */
+limit: number | null, };
+
+export type ListDecisions = { gate: string | null, run: string | null, allow: boolean | null, 
+/**
+ * Only decisions with a smaller id: the `next` of the page before.
+ */
+before: number | null, 
+/**
+ * At most this many (1..=500, default 50).
+ */
+limit: number | null, };
 
 export type ListEvents = { run: string | null, 
 /**
@@ -374,6 +527,8 @@ export type Theme = "system" | "dark" | "light";
 export type Topology = { nodes: Array<NodeInfo>, links: Array<LinkInfo>, };
 
 export type TrustTier = "self-attested" | "instructor-seeded" | "re-graded" | "re-executed";
+
+export type TryGate = { gate: string, input: unknown, };
 
 export type VerifyCheck = { name: string, ok: boolean, detail: string, };
 

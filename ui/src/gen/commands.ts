@@ -30,6 +30,12 @@ export interface Commands {
   verify_result: { request: api.VerifyRequest; response: api.VerifyReport };
   export_report: { request: api.ResultRequest; response: api.Exported };
   history: { request: api.HistoryRequest; response: api.History };
+  list_gates: { request: api.Empty; response: api.Gates };
+  list_decisions: { request: api.ListDecisions; response: api.DecisionPage };
+  get_decision: { request: api.DecisionRequest; response: api.DecisionDetail };
+  try_gate: { request: api.TryGate; response: api.GateAnswer };
+  verify_audit: { request: api.Empty; response: api.AuditReport };
+  list_audit: { request: api.ListAudit; response: api.AuditPage };
   open_terminal: { request: api.OpenTerminal; response: api.TerminalInfo };
   list_terminals: { request: api.RunRequest; response: api.TerminalInfo[] };
   resize_terminal: { request: api.ResizeTerminal; response: api.Empty };

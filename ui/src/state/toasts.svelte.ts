@@ -1,20 +1,25 @@
 /** Short notices in the corner, each also spoken by the live region. Errors stay until dismissed. */
 import { HostError } from "../ipc/host";
 import { ERRORS } from "../words/errors";
+import { GOVERNANCE } from "../words/governance";
+import { decisionOf } from "./decision";
+import { href } from "./router.svelte";
 
 export interface Toast {
   id: number;
   tone: "ok" | "info" | "warn" | "fail";
   title: string;
   detail: string;
+  /** Where to read more. */
+  link: { href: string; text: string } | null;
 }
 
 class Toasts {
   list = $state.raw<readonly Toast[]>([]);
   #next = 1;
 
-  show(tone: Toast["tone"], title: string, detail = ""): void {
-    const toast = { id: this.#next++, tone, title, detail };
+  show(tone: Toast["tone"], title: string, detail = "", link: Toast["link"] = null): void {
+    const toast = { id: this.#next++, tone, title, detail, link };
     this.list = [...this.list.slice(-3), toast];
     if (tone === "ok" || tone === "info") setTimeout(() => this.dismiss(toast.id), 6000);
   }
@@ -24,7 +29,9 @@ class Toasts {
     const error = HostError.from(cause);
     const words = ERRORS[error.code];
     if (words.severity === "quiet") return;
-    this.show(words.severity, words.title, [error.message, ...error.hints.slice(0, 1)].join(" "));
+    const decision = decisionOf(error.details);
+    const link = decision === null ? null : { href: href("governance", String(decision)), text: GOVERNANCE.why };
+    this.show(words.severity, words.title, [error.message, ...error.hints.slice(0, 1)].join(" "), link);
   }
 
   dismiss(id: number): void {

@@ -6,6 +6,7 @@ export const VIEW_TITLE: Record<ViewName, string> = {
   results: "Results",
   history: "History",
   images: "Images",
+  governance: "Governance",
   doctor: "Doctor",
   settings: "Settings",
   welcome: "First start",

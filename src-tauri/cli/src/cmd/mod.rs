@@ -1,9 +1,11 @@
 //! One short function per command: ask the engine, word the answer.
 
+mod audit;
 mod demo;
 mod grade;
 mod look;
 mod node;
+pub mod policy;
 mod prepare;
 pub mod start;
 
@@ -76,6 +78,8 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         }
         Command::Demo { lab, seed, keep } => return demo::run(cx, lab, seed, keep).await,
         Command::Events { run, since, follow } => look::events(cx, run, since, follow).await?,
+        Command::Policy { what } => return policy::run(cx, what).await,
+        Command::Audit { what } => return audit::run(cx, what).await,
         Command::Serve(_) | Command::Bench { .. } | Command::Schema | Command::Prove { .. } | Command::Keep => {
             return Err(Error::internal("a command that needs no engine reached the engine"));
         }

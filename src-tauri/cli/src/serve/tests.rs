@@ -69,6 +69,8 @@ small! {
         export_report(ResultRequest) -> Exported; history(HistoryRequest) -> History; open_terminal(OpenTerminal) -> TerminalInfo;
         list_terminals(RunRequest) -> Vec<TerminalInfo>; resize_terminal(ResizeTerminal) -> Empty; close_terminal(IdRequest) -> Empty;
         forward_port(ForwardPort) -> Forward; list_forwards(RunRequest) -> Vec<Forward>; close_forward(IdRequest) -> Empty;
+        list_gates(Empty) -> Gates; list_decisions(ListDecisions) -> DecisionPage; get_decision(DecisionRequest) -> DecisionDetail;
+        try_gate(TryGate) -> GateAnswer; verify_audit(Empty) -> AuditReport; list_audit(ListAudit) -> AuditPage;
         list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
     }
 }

@@ -4,6 +4,7 @@
 //! tests walk, and (through ts-rs) the types the UI is written against. Times are Unix milliseconds (UTC)
 //! unless a name says otherwise; points are integer milli-points; byte counts are bytes.
 
+mod governance;
 mod grading;
 mod labs;
 mod machine;
@@ -12,6 +13,7 @@ mod streams;
 mod terminals;
 mod topology;
 
+pub use governance::*;
 pub use grading::*;
 pub use labs::*;
 pub use machine::*;
@@ -127,6 +129,14 @@ commands! {
     /// Writes the self-contained HTML report beside the verdict.
     Learner export_report(ResultRequest) -> Exported;
     Learner history(HistoryRequest) -> History;
+
+    Learner list_gates(Empty) -> Gates;
+    Learner list_decisions(ListDecisions) -> DecisionPage;
+    Learner get_decision(DecisionRequest) -> DecisionDetail;
+    /// Asks a gate about an input of one's own; nothing is started and nothing recorded.
+    Learner try_gate(TryGate) -> GateAnswer;
+    Learner verify_audit(Empty) -> AuditReport;
+    Learner list_audit(ListAudit) -> AuditPage;
 
     Learner open_terminal(OpenTerminal) -> TerminalInfo;
     Learner list_terminals(RunRequest) -> Vec<TerminalInfo>;

@@ -1,19 +1,21 @@
 //! The audit log: every gate decision, token, launch step, action, check, verdict and setting change, in the
 //! transaction of what it tells of. Each entry holds the hash of the one before; over all of them stands an RFC 6962
-//! tree whose head is signed as a C2SP checkpoint. The newest checkpoint goes into each verdict, so that a log cut
-//! short later is found out.
+//! tree whose head is signed as a C2SP checkpoint. The newest checkpoint goes into each verdict and into a file beside the
+//! database, so that a log cut short later is found out.
 //!
 //! An entry is RFC 8785 canonical JSON: `{"at","data","kind","prev","run","seq","v"}`; `prev` is the leaf hash of the
 //! entry before, hex, 64 zeros in the first.
 
+pub mod decisions;
 mod note;
 mod segment;
 pub mod tree;
 mod verify;
+pub mod witness;
 
 pub use note::{Checkpoint, open as open_checkpoint};
 pub use segment::{Segment, segment, verify_segment};
-pub use verify::{Broken, Damage, Report, verify};
+pub use verify::{Broken, Damage, Known, Report, verify};
 
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;

@@ -49,6 +49,12 @@ pub fn seal(keys: &Keys, size: u64, root: &Hash) -> Result<String> {
     Ok(format!("{text}\n— {name} {}\n", BASE64_STANDARD.encode(blob)))
 }
 
+/// Whether a checkpoint names a log of ours under a key that is none of `trusted`.
+pub fn of_another_key(note: &str, trusted: &[PublicKey]) -> bool {
+    let key_id = note.lines().next().and_then(|first| first.strip_prefix(&origin("")));
+    key_id.is_some_and(|id| trusted.iter().all(|k| k.id() != id))
+}
+
 /// Reads a checkpoint strictly and verifies it under one of `trusted`. `EvidenceInvalid` names what is wrong.
 pub fn open(note: &str, trusted: &[PublicKey]) -> Result<Checkpoint> {
     let bad = |why: &str| Error::new(Code::EvidenceInvalid, format!("The audit checkpoint is not valid: {why}."));

@@ -47,7 +47,9 @@ impl Bench {
     }
 
     async fn broken(&self, known: &[String]) -> Option<(u64, Damage)> {
-        let report = verify(&self.store, &self.keys, known).await.unwrap();
+        let known: Vec<Known> =
+            known.iter().map(|note| Known { from: "a verdict".into(), note: note.clone() }).collect();
+        let report = verify(&self.store, &self.keys, &known).await.unwrap();
         assert_eq!(report.ok, report.broken.is_none());
         report.broken.map(|b| (b.entry, b.damage))
     }
@@ -167,8 +169,11 @@ async fn a_rewritten_log_is_a_fork() {
         })
         .await
         .unwrap();
-    let report = verify(&other, &bench.keys, &[sealed]).await.unwrap();
-    assert_eq!(report.broken.map(|b| b.damage), Some(Damage::Forked));
+    let known = [Known { from: "the verdict in x".into(), note: sealed }];
+    let report = verify(&other, &bench.keys, &known).await.unwrap();
+    let broken = report.broken.unwrap();
+    assert_eq!(broken.damage, Damage::Forked);
+    assert!(broken.detail.contains("the verdict in x"), "{}", broken.detail);
 }
 
 #[tokio::test]

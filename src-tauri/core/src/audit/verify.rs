@@ -6,12 +6,10 @@ use super::{Body, FIRST};
 use crate::error::Result;
 use crate::keys::{KeyName, Keys, PublicKey};
 use crate::store::{Conn, Store, audit as rows};
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What was done to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
     /// An entry's bytes are not what was hashed.
     Edited,
@@ -27,7 +25,7 @@ pub enum Damage {
     Head,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     /// The first entry that is wrong (numbered from 0).
     pub entry: u64,
@@ -36,48 +34,79 @@ pub struct Broken {
     pub detail: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     pub ok: bool,
     pub entries: u64,
-    /// How many checkpoints were verified against the log.
+    /// How many checkpoints were verified against the log, and how many of them came from outside the database.
     pub checkpoints: usize,
+    pub outside: usize,
+    /// Where checkpoints of other machines' keys were found; they say nothing about this log.
+    pub strangers: Vec<String>,
     pub broken: Option<Broken>,
 }
 
+/// A checkpoint that was kept outside the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Where, as a sentence names it: “the verdict in …”.
+    pub from: String,
+    pub note: String,
+}
+
+/// A checkpoint whose signature holds, and where it is from.
+struct Point {
+    is: Checkpoint,
+    from: String,
+}
+
 /// Verifies the log in `store`, its own checkpoints, and those in `known` (from verdicts, or kept elsewhere: only
-/// these can show that somebody who owns the file cut it off and removed the checkpoints as well).
-pub async fn verify(store: &Store, keys: &Keys, known: &[String]) -> Result<Report> {
+/// these can show that somebody who owns the database cut it off and removed the checkpoints as well).
+pub async fn verify(store: &Store, keys: &Keys, known: &[Known]) -> Result<Report> {
     let trusted = keys.ever(KeyName::Learner)?;
     let known = known.to_vec();
     store.read(move |conn| verify_on(conn, &trusted, &known)).await
 }
 
-fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[String]) -> Result<Report> {
-    let mut points: Vec<Checkpoint> = Vec::new();
+fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[Known]) -> Result<Report> {
+    let mut points: Vec<Point> = Vec::new();
     let mut bad_note = None;
-    let kept = rows::checkpoints(conn)?;
-    for (size, text) in kept.iter().map(|(s, t)| (Some(*s), t)).chain(known.iter().map(|t| (None, t))) {
-        match note::open(text, trusted) {
-            Ok(point) if size.is_none_or(|s| u64::try_from(s) == Ok(point.size)) => points.push(point),
-            Ok(point) => {
-                let detail = "A checkpoint is filed under another size than it was signed for.".into();
-                bad_note.get_or_insert(Broken { entry: point.size, damage: Damage::Head, detail });
+    let mut head = |entry, detail| {
+        bad_note.get_or_insert(Broken { entry, damage: Damage::Head, detail });
+    };
+    for (size, text) in rows::checkpoints(conn)? {
+        let filed = u64::try_from(size).unwrap_or_default();
+        match note::open(&text, trusted) {
+            Ok(point) if point.size == filed => {
+                points.push(Point { is: point, from: "a signed checkpoint in the database".into() });
             }
-            Err(e) => {
-                let entry = size.and_then(|s| u64::try_from(s).ok()).unwrap_or_default();
-                bad_note.get_or_insert(Broken { entry, damage: Damage::Head, detail: e.message });
-            }
+            Ok(point) => head(point.size, "A checkpoint is filed under another size than it was signed for.".into()),
+            Err(e) => head(filed, e.message),
         }
     }
-    let mut heads: BTreeMap<u64, Hash> = points.iter().map(|p| (p.size, Hash::default())).collect();
+    let (own, mut strangers) = (points.len(), Vec::new());
+    for Known { from, note } in known {
+        match note::open(note, trusted) {
+            Ok(is) => points.push(Point { is, from: from.clone() }),
+            Err(_) if note::of_another_key(note, trusted) => strangers.push(from.clone()),
+            Err(e) => head(0, format!("{} It is from {from}.", e.message)),
+        }
+    }
+    let mut heads: BTreeMap<u64, Hash> = points.iter().map(|p| (p.is.size, Hash::default())).collect();
     let mut peaks = Peaks::default();
     let broken = walk(conn, &mut peaks, &mut heads)?;
     let broken = match broken {
         Some(b) => Some(b),
         None => ending(conn, &peaks, &points, &heads)?.or(bad_note),
     };
-    Ok(Report { ok: broken.is_none(), entries: peaks.size, checkpoints: points.len(), broken })
+    Ok(Report {
+        ok: broken.is_none(),
+        entries: peaks.size,
+        checkpoints: points.len(),
+        outside: points.len() - own,
+        strangers,
+        broken,
+    })
 }
 
 /// Goes through the entries in order until one is wrong.
@@ -149,26 +178,30 @@ fn holds(conn: &Conn, wanted: u64) -> Result<bool> {
 }
 
 /// Does the log end where it was recorded to end, and does each checkpoint fit?
-fn ending(conn: &Conn, peaks: &Peaks, points: &[Checkpoint], heads: &BTreeMap<u64, Hash>) -> Result<Option<Broken>> {
+fn ending(conn: &Conn, peaks: &Peaks, points: &[Point], heads: &BTreeMap<u64, Hash>) -> Result<Option<Broken>> {
     let size = peaks.size;
     let cut = |said: u64, who: &str| Broken {
         entry: size,
         damage: Damage::Truncated,
         detail: format!("The log ends after {size} entries; {who} says that there were {said}."),
     };
-    if let Some(longest) = points.iter().map(|p| p.size).max().filter(|s| *s > size) {
-        return Ok(Some(cut(longest, "a signed checkpoint")));
-    }
+    let mut points: Vec<&Point> = points.iter().collect();
+    points.sort_by_key(|p| p.is.size);
+    // A log that was rewritten and is shorter as well was rewritten in the first place: the shortest checkpoint that does
+    // not fit tells where.
     let mut good = 0;
-    for point in points {
-        if heads.get(&point.size) != Some(&point.root) {
+    for point in points.iter().filter(|p| p.is.size <= size) {
+        if heads.get(&point.is.size) != Some(&point.is.root) {
             let detail = format!(
-                "The first {} entries are not those that the checkpoint over them was signed for; they were rewritten after entry {good}.",
-                point.size
+                "The log was rewritten at or after entry {good}: its first {} entries are not those that {} was signed over.",
+                point.is.size, point.from
             );
             return Ok(Some(Broken { entry: good, damage: Damage::Forked, detail }));
         }
-        good = good.max(point.size);
+        good = point.is.size;
+    }
+    if let Some(longest) = points.last().filter(|p| p.is.size > size) {
+        return Ok(Some(cut(longest.is.size, &longest.from)));
     }
     let head = rows::head(conn)?.unwrap_or_default();
     let said = u64::try_from(head.size).unwrap_or_default();

@@ -96,6 +96,25 @@ impl Commands for Forge {
         self.history_view(request.dark).await
     }
 
+    async fn list_gates(&self, _: &Caller, _: Empty) -> Result<Gates> {
+        self.gates()
+    }
+    async fn list_decisions(&self, _: &Caller, request: ListDecisions) -> Result<DecisionPage> {
+        self.decisions(request).await
+    }
+    async fn get_decision(&self, _: &Caller, request: DecisionRequest) -> Result<DecisionDetail> {
+        self.decision(request.id).await
+    }
+    async fn try_gate(&self, _: &Caller, request: TryGate) -> Result<GateAnswer> {
+        self.tried(&request)
+    }
+    async fn verify_audit(&self, _: &Caller, _: Empty) -> Result<AuditReport> {
+        self.verify_log().await
+    }
+    async fn list_audit(&self, _: &Caller, request: ListAudit) -> Result<AuditPage> {
+        self.audit_entries(request).await
+    }
+
     async fn open_terminal(&self, caller: &Caller, request: OpenTerminal) -> Result<TerminalInfo> {
         self.terminal_open(caller, request).await
     }

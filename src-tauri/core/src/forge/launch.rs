@@ -49,13 +49,16 @@ impl Forge {
             approved_profiles: Vec::new(),
             machine: spawn::Machine { cpus: machine.cpus, memory_mb: machine.memory_bytes >> 20 },
             correlation: caller.correlation.clone(),
+            scrubber: super::submit::this_laptop(&scenario),
             owner: self.owner(),
             run: spawn::draw_run_id(&mut rand::rng()),
             jti: spawn::draw_jti(&mut rand::rng()),
             now: now(),
             scenario: scenario.clone(),
         };
-        let (row, token) = match spawn::admit(&self.store, &self.policy, &self.keys, asked).await? {
+        let admitted = spawn::admit(&self.store, &self.policy, &self.keys, asked).await;
+        self.happened.notify_one();
+        let (row, token) = match admitted? {
             Admission::Existing(row) => return Ok(row.summary(now())),
             Admission::New(row, token) => (row, token),
         };
@@ -98,7 +101,7 @@ impl Forge {
         });
         let watcher = self.clone().cancel_when_stopped(run.to_owned(), cancel.clone());
         let watching = tokio::spawn(watcher);
-        let outcome = self.launch_steps(run, &scenario, token, &steps, &cancel).await;
+        let outcome = self.launch_steps(caller, run, &scenario, token, &steps, &cancel).await;
         watching.abort();
         let steps = steps.finish().await;
         let settled = match outcome {
@@ -119,13 +122,18 @@ impl Forge {
 
     async fn launch_steps(
         &self,
+        caller: &Caller,
         run: &str,
         scenario: &Scenario,
         token: SpentToken,
         steps: &Steps,
         cancel: &CancellationToken,
     ) -> Result<Arc<Live>> {
-        let images = self.images_for(scenario, steps, cancel).await?;
+        // At once: the log's way to the disk is not waited for on the way to a ready lab.
+        let (images, asked) =
+            tokio::join!(self.images_for(scenario, steps, cancel), self.ask_again(&caller.correlation, run, scenario));
+        asked?;
+        let images = images?;
         let plan = Plan::new(token, self.identity(run), Arc::new(scenario.clone()), &images)?;
         lab::launch(self.engine.clone(), &plan, steps, cancel).await
     }

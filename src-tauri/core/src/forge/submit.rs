@@ -180,7 +180,7 @@ impl Forge {
 }
 
 /// Knows whose machine this is, and which values belong to the lab and not to a person.
-fn this_laptop(scenario: &Scenario) -> Scrubber {
+pub(super) fn this_laptop(scenario: &Scenario) -> Scrubber {
     let env = |name: &str| std::env::var(name).unwrap_or_default();
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_else(|_| env("HOSTNAME"));
     let mut kept = Vec::new();

@@ -51,22 +51,20 @@ pub fn suites() -> Result<Vec<Suite>> {
 }
 
 pub fn run(policy: &Policy, suite: &Suite) -> Vec<Outcome> {
-    suite
-        .cases
-        .iter()
-        .map(|case| {
-            let mut input = suite.base.clone();
-            if !case.change.is_null() {
-                merge(&mut input, &case.change);
-            }
-            let decision = policy.decide(suite.gate, &input);
-            let mut wanted = case.reasons.clone();
-            wanted.sort_unstable();
-            let ok = decision.allow == case.allow && decision.reasons == wanted;
-            let seen = if ok { String::new() } else { format!("allow {}, {:?}", decision.allow, decision.reasons) };
-            Outcome { gate: suite.gate, note: case.note.clone(), ok, seen }
-        })
-        .collect()
+    suite.cases.iter().map(|case| outcome(policy, suite, case)).collect()
+}
+
+pub(super) fn outcome(policy: &Policy, suite: &Suite, case: &Case) -> Outcome {
+    let mut input = suite.base.clone();
+    if !case.change.is_null() {
+        merge(&mut input, &case.change);
+    }
+    let decision = policy.decide(suite.gate, &input);
+    let mut wanted = case.reasons.clone();
+    wanted.sort_unstable();
+    let ok = decision.allow == case.allow && decision.reasons == wanted;
+    let seen = if ok { String::new() } else { format!("allow {}, {:?}", decision.allow, decision.reasons) };
+    Outcome { gate: suite.gate, note: case.note.clone(), ok, seen }
 }
 
 /// JSON merge patch, RFC 7386.

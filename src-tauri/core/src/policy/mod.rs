@@ -2,24 +2,26 @@
 //! and returns whether it is allowed, why not, and under which policies. Whatever goes wrong on the way is a denial
 //! that says so. After loading there is no I/O, and no clock but for measuring.
 //!
-//! Bounds: 1 s and 256 KiB of input per decision. regorus limits memory by its own allocator only, so the input's
-//! size is what bounds memory here: the policies build nothing larger than what they are given.
+//! Bounds of a decision: 1 s, 128 MiB ([`bounds`]), 256 KiB and 32 levels of input ([`input`]).
+
+mod about;
+mod bounds;
+pub mod cases;
+pub mod input;
+
+pub use about::About;
 
 use crate::error::{Code, Error, Result};
+use bounds::MemoryBound;
 use include_dir::{Dir, include_dir};
 use regorus::Engine;
-use regorus::utils::limits::ExecutionTimerConfig;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 static POLICIES: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../policies");
-
-/// Against a policy that never ends; wall time, so generous enough that a busy machine does not deny by it.
-const TIME: Duration = Duration::from_secs(1);
-const INPUT_BYTES: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,13 +30,16 @@ pub enum Gate {
     Training,
     Quota,
     Action,
+    Llm,
     Capabilities,
     Access,
 }
 
 impl Gate {
-    pub const ALL: [Self; 6] =
-        [Self::Spawn, Self::Training, Self::Quota, Self::Action, Self::Capabilities, Self::Access];
+    pub const ALL: [Self; 7] =
+        [Self::Spawn, Self::Training, Self::Quota, Self::Capabilities, Self::Action, Self::Llm, Self::Access];
+    /// Those that a lab has to pass to be started, in order.
+    pub const OF_A_SPAWN: [Self; 4] = [Self::Spawn, Self::Training, Self::Quota, Self::Capabilities];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +47,7 @@ impl Gate {
             Self::Training => "training",
             Self::Quota => "quota",
             Self::Action => "action",
+            Self::Llm => "llm",
             Self::Capabilities => "capabilities",
             Self::Access => "access",
         }
@@ -54,7 +60,7 @@ impl std::str::FromStr for Gate {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|g| g.name() == name).ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            Error::new(Code::NotFound, format!("There is no gate named “{name}”; known are {known}."))
+            Error::new(Code::NotFound, format!("There is no gate named “{name}”.")).hint(format!("Known are {known}."))
         })
     }
 }
@@ -74,6 +80,8 @@ pub struct Decision {
 #[derive(Clone)]
 pub struct Policy {
     gates: BTreeMap<Gate, Engine>,
+    /// As they were given, by file name.
+    files: Arc<BTreeMap<String, String>>,
     digest: String,
 }
 
@@ -98,9 +106,10 @@ impl Policy {
 
     /// Policies by file name. `InvalidInput` names file, line and column of what does not parse.
     pub fn from_files(files: &BTreeMap<String, String>) -> Result<Self> {
+        let _bound = MemoryBound::hold();
         let mut engine = Engine::new();
-        if let Some(check_interval) = NonZeroU32::new(64) {
-            engine.set_execution_timer_config(ExecutionTimerConfig { limit: TIME, check_interval });
+        if let Some(timer) = bounds::timer() {
+            engine.set_execution_timer_config(timer);
         }
         engine.set_strict_builtin_errors(false);
         for (path, text) in files {
@@ -118,7 +127,7 @@ impl Policy {
             })?;
             gates.insert(gate, own);
         }
-        Ok(Self { gates, digest: digest(files) })
+        Ok(Self { gates, files: Arc::new(files.clone()), digest: digest(files) })
     }
 
     /// SHA-256, hex, over the policies sorted by name: for each the name, a zero byte, the length as 8 bytes
@@ -142,10 +151,8 @@ impl Policy {
     }
 
     fn answer(&self, gate: Gate, input: &serde_json::Value) -> Result<Answer, String> {
-        let text = serde_json::to_string(input).map_err(|e| e.to_string())?;
-        if text.len() > INPUT_BYTES {
-            return Err(format!("the question has {} bytes, more than {INPUT_BYTES}", text.len()));
-        }
+        let text = input::text_of(input).map_err(|e| e.message)?;
+        let _bound = MemoryBound::hold();
         let mut engine = self.gates.get(&gate).ok_or("there is no such gate")?.clone();
         engine.set_input(regorus::Value::from_json_str(&text).map_err(|e| e.to_string())?);
         let value = engine.eval_rule(rule(gate)).map_err(|e| e.to_string())?;
@@ -169,6 +176,7 @@ fn digest(files: &BTreeMap<String, String>) -> String {
     hex::encode(h.finalize())
 }
 
-pub mod cases;
+#[cfg(test)]
+mod mutants;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 use super::*;
 use serde_json::json;
 
-fn files() -> BTreeMap<String, String> {
+pub(super) fn files() -> BTreeMap<String, String> {
     POLICIES
         .files()
         .filter(|f| f.path().extension().is_some_and(|e| e == "rego"))
@@ -21,34 +21,6 @@ fn every_case_is_answered_as_written() {
     assert_eq!(gates, all, "one suite per gate");
     let wrong: Vec<_> = suites.iter().flat_map(|s| cases::run(&policy, s)).filter(|o| !o.ok).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-/// Each rule is taken out in turn; some case must notice, else the rule is not exercised. That the rule can also be
-/// satisfied is shown by the cases that are allowed.
-#[test]
-fn no_rule_can_be_dropped_unnoticed() {
-    let all = files();
-    let suites = cases::suites().unwrap();
-    let mut rules = 0;
-    for suite in &suites {
-        assert!(suite.cases.iter().any(|c| c.allow), "{:?} has no case that is allowed", suite.gate);
-        let name = format!("{}.rego", suite.gate.name());
-        let text = &all[&name];
-        let starts: Vec<usize> = text.match_indices("\nreasons contains ").map(|(i, _)| i).collect();
-        assert!(!starts.is_empty());
-        for start in starts {
-            let end = start + text[start..].find("\n\n").unwrap_or(text.len() - start);
-            let mut without = text.clone();
-            without.replace_range(start..end, "\nreasons contains \"never\" if false");
-            let mut changed = all.clone();
-            changed.insert(name.clone(), without);
-            let policy = Policy::from_files(&changed).unwrap();
-            let noticed = cases::run(&policy, suite).iter().any(|o| !o.ok);
-            assert!(noticed, "no case notices that this rule is gone:{}", &text[start..end]);
-            rules += 1;
-        }
-    }
-    assert!(rules >= 40, "{rules}");
 }
 
 #[test]
@@ -80,20 +52,73 @@ fn what_cannot_be_decided_is_denied_with_the_reason() {
     }
 }
 
+/// Wherever a gate looks, a value of another kind, or none, is a denial. `free` is what no gate reads.
 #[test]
-fn a_policy_that_does_not_end_is_cut_off() {
-    let mut changed = files();
-    changed.insert(
-        "access.rego".into(),
-        "package frostgate.forge.access\nimport rego.v1\nn := object.get(input, \"n\", 1)\ndecision := {\"allow\": count([1 | some i in numbers.range(1, n); some j in numbers.range(1, n); i * j == 0]) == 0, \"reasons\": []}".into(),
-    );
-    let policy = Policy::from_files(&changed).unwrap();
-    assert!(policy.decide(Gate::Access, &json!({"n": 3})).allow);
-    let began = Instant::now();
-    let decision = policy.decide(Gate::Access, &json!({"n": 100_000}));
-    assert!(!decision.allow, "{decision:?}");
-    assert!(decision.reasons[0].contains("could not decide"), "{decision:?}");
-    assert!(began.elapsed() < Duration::from_secs(30), "took {:?}", began.elapsed());
+fn a_field_of_the_wrong_kind_is_a_denial() {
+    let free = [
+        "spawn /template/id",
+        "action /action/name",
+        // Looked at only when the lab wants out.
+        "training /approved_profiles",
+        "training /approved_profiles/0",
+        "access /blocked_tenants/0",
+        // Another track than the one that is wanted.
+        "access /token/tracks/1",
+    ];
+    // No command, and no approval where none is needed.
+    let may_be_absent = ["action /action/command", "llm /approval"];
+    let policy = Policy::load().unwrap();
+    for suite in cases::suites().unwrap() {
+        let mut paths = Vec::new();
+        leaves(&suite.base, String::new(), &mut paths);
+        assert!(policy.decide(suite.gate, &suite.base).allow);
+        for path in paths {
+            let name = format!("{} {path}", suite.gate.name());
+            if free.contains(&name.as_str()) {
+                continue;
+            }
+            let was = suite.base.pointer(&path).unwrap().clone();
+            let mut gone = suite.base.clone();
+            let (parent, last) = path.rsplit_once('/').unwrap();
+            if let Some(fields) = gone.pointer_mut(parent).unwrap().as_object_mut() {
+                fields.remove(last);
+                let allow = policy.decide(suite.gate, &gone).allow;
+                assert!(!allow || may_be_absent.contains(&name.as_str()), "without {name} it is allowed");
+            }
+            for odd in [json!({}), json!(["x"]), json!("zz"), json!(true), json!(-1), json!(null), json!({"a": []})] {
+                let alike = match (&was, &odd) {
+                    (serde_json::Value::Null, serde_json::Value::Null) => true,
+                    // A name is as good as another where none is known in advance.
+                    (serde_json::Value::String(_), serde_json::Value::String(_)) => true,
+                    (serde_json::Value::Array(_), serde_json::Value::Array(_)) => path == "/blocked_tenants",
+                    _ => was == odd,
+                };
+                if alike {
+                    continue;
+                }
+                let mut input = suite.base.clone();
+                *input.pointer_mut(&path).unwrap() = odd.clone();
+                let decision = policy.decide(suite.gate, &input);
+                assert!(!decision.allow, "{name} = {odd} is allowed");
+            }
+        }
+    }
+}
+
+fn leaves(value: &serde_json::Value, path: String, out: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            if !path.is_empty() {
+                out.push(path.clone());
+            }
+            fields.iter().for_each(|(k, v)| leaves(v, format!("{path}/{k}"), out));
+        }
+        serde_json::Value::Array(items) => {
+            out.push(path.clone());
+            items.iter().enumerate().for_each(|(i, v)| leaves(v, format!("{path}/{i}"), out));
+        }
+        _ => out.push(path),
+    }
 }
 
 #[test]

@@ -7,10 +7,12 @@ mod token;
 pub use token::{Claims, Expected, LIFE_MS, SpentToken, TokenLimits, mint, spend};
 
 use crate::api::Role;
+use crate::audit::decisions::{self, Occasion};
 use crate::audit::{self, Fact};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
 use crate::policy::{Decision, Gate, Policy};
+use crate::scrub::Scrubber;
 use crate::store::runs::{self, NewRun, Owner, Run};
 use crate::store::{Conn, Store, Tx, intents, usage};
 use crate::template::scenario::{Egress, Scenario};
@@ -62,6 +64,8 @@ pub struct Request {
     pub approved_profiles: Vec<String>,
     pub machine: Machine,
     pub correlation: String,
+    /// Takes out of a question what must not stay in the log.
+    pub scrubber: Scrubber,
     pub owner: Owner,
     /// For the new run; see [`draw_run_id`].
     pub run: String,
@@ -122,20 +126,29 @@ pub async fn admit(store: &Store, policy: &Policy, keys: &Keys, request: Request
             if let Some(run) = existing(tx, &request.request_id, &scenario.lab, request.asked_seed.as_deref())? {
                 return Ok(Ok(Admission::Existing(run)));
             }
-            let decisions: Vec<(Value, Decision)> = questions(tx, &request)?
+            let decided: Vec<(Value, Decision)> = questions(tx, &request)?
                 .into_iter()
                 .map(|(gate, input)| {
                     let decision = policy.decide(gate, &input);
                     (input, decision)
                 })
                 .collect();
-            let allowed = decisions.iter().all(|(_, d)| d.allow);
-            for (input, decision) in &decisions {
-                record(tx, &request, allowed, input, decision)?;
+            let allowed = decided.iter().all(|(_, d)| d.allow);
+            let occasion = Occasion {
+                at: request.now,
+                run: allowed.then(|| request.run.clone()),
+                lab: Some(scenario.lab.clone()),
+                request_id: Some(request.request_id.clone()),
+                correlation: request.correlation.clone(),
+            };
+            let mut recorded = Vec::new();
+            for (input, decision) in decided {
+                let id = record(tx, &occasion, input, &decision, &request.scrubber)?;
+                recorded.push((id, decision));
             }
             if !allowed {
                 // Returned as a value: the decisions stay in the log.
-                return Ok(Err(denied(&decisions)));
+                return Ok(Err(denied("This lab may not be started", &recorded)));
             }
             launch(tx, &keys, policy.digest(), &request).map(Ok)
         })
@@ -188,16 +201,7 @@ fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
             "pin": request.pin,
         },
     });
-    let egress = match &scenario.egress {
-        Egress::Deny => json!({"mode": "deny"}),
-        Egress::Allowlist { profile } => json!({"mode": "allowlist", "profile": profile}),
-    };
-    let training = json!({
-        "track": scenario.track,
-        "attacker_max_exploits": scenario.limits.attacker_max_exploits,
-        "egress": egress,
-        "approved_profiles": request.approved_profiles,
-    });
+    let training = training(scenario, &request.approved_profiles);
     let quota = json!({
         "mode": mode,
         "plan": plan,
@@ -217,30 +221,40 @@ fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
     Ok([(Gate::Spawn, spawn), (Gate::Training, training), (Gate::Quota, quota), (Gate::Capabilities, capabilities)])
 }
 
-/// A decision in the audit log; under the run only if the run comes to be.
-fn record(tx: &Tx, request: &Request, allowed: bool, input: &Value, decision: &Decision) -> Result<()> {
-    let fact = Fact {
-        at: request.now,
-        run: allowed.then(|| request.run.clone()),
-        kind: format!("gate.{}", decision.gate.name()),
-        data: json!({
-            "request_id": request.request_id,
-            "correlation": request.correlation,
-            "input": input,
-            "allow": decision.allow,
-            "reasons": decision.reasons,
-            "policy_digest": decision.policy_digest,
-        }),
+/// What the training gate is asked about a lab, at intake and again when it is launched.
+pub fn training(scenario: &Scenario, approved_profiles: &[String]) -> Value {
+    let egress = match &scenario.egress {
+        Egress::Deny => json!({"mode": "deny"}),
+        Egress::Allowlist { profile } => json!({"mode": "allowlist", "profile": profile}),
     };
-    audit::append(tx, fact).map(|_| ())
+    json!({
+        "track": scenario.track,
+        "attacker_max_exploits": scenario.limits.attacker_max_exploits,
+        "egress": egress,
+        "approved_profiles": approved_profiles,
+    })
 }
 
-fn denied(decisions: &[(Value, Decision)]) -> Error {
-    let refusals: Vec<&Decision> = decisions.iter().map(|(_, d)| d).filter(|d| !d.allow).collect();
-    let reasons: Vec<&str> = refusals.iter().flat_map(|d| d.reasons.iter().map(String::as_str)).collect();
-    let gates: Vec<&str> = refusals.iter().map(|d| d.gate.name()).collect();
-    Error::new(Code::Denied, format!("This lab may not be started: {}", reasons.join(" ")))
-        .details(json!({"reasons": reasons, "gates": gates}))
+/// A decision in the audit log, its question scrubbed; returns its number there.
+pub fn record(tx: &Tx, occasion: &Occasion, input: Value, decision: &Decision, scrubber: &Scrubber) -> Result<u64> {
+    let answer = decisions::Answer {
+        input: scrubber.apply(input).into_inner(),
+        allow: decision.allow,
+        reasons: decision.reasons.clone(),
+        policy_digest: decision.policy_digest.clone(),
+        micros: Some(decision.micros),
+    };
+    decisions::record(tx, decision.gate.name(), occasion, answer)
+}
+
+/// `Denied` with the reasons of every gate that said no, and where in the log each stands.
+pub fn denied(what: &str, recorded: &[(u64, Decision)]) -> Error {
+    let refusals: Vec<&(u64, Decision)> = recorded.iter().filter(|(_, d)| !d.allow).collect();
+    let reasons: Vec<&str> = refusals.iter().flat_map(|(_, d)| d.reasons.iter().map(String::as_str)).collect();
+    let gates: Vec<&str> = refusals.iter().map(|(_, d)| d.gate.name()).collect();
+    let ids: Vec<u64> = refusals.iter().map(|(id, _)| *id).collect();
+    Error::new(Code::Denied, format!("{what}: {}", reasons.join(" ")))
+        .details(json!({"reasons": reasons, "gates": gates, "decisions": ids}))
 }
 
 /// All gates said yes: mint, spend, and write what is about to be done.

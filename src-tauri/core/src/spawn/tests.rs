@@ -89,6 +89,7 @@ fn request(n: u64) -> Request {
         approved_profiles: Vec::new(),
         machine: Machine { cpus: 2, memory_mb: 8192 },
         correlation: "c1".into(),
+        scrubber: Scrubber::default(),
         owner: Owner { pid: 1, process: "p".into() },
         run: draw_run_id(&mut rng(n)),
         jti: draw_jti(&mut rng(n)),
@@ -346,4 +347,25 @@ fn run_ids_are_ten_base32_characters() {
         assert!(id.len() == 10 && id.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b)), "{id}");
     }
     assert_ne!(draw_run_id(&mut r), draw_run_id(&mut r));
+}
+
+#[tokio::test]
+async fn a_decision_can_be_looked_up_from_its_denial() {
+    let b = bench();
+    let mut r = request(1);
+    r.subject = "mara".into();
+    r.scrubber = Scrubber::new("/home/mara", "mara", "marabook");
+    r.pin = "cd".repeat(32);
+    let e = b.admit(r).await.unwrap_err();
+    let id = e.details["decisions"][0].as_i64().unwrap();
+    let kept = b.store.read(move |c| decisions::get(c, id)).await.unwrap();
+    assert_eq!((kept.gate.as_str(), kept.answer.allow), ("spawn", false));
+    assert_eq!(json!(kept.answer.reasons), e.details["reasons"]);
+    assert_eq!(kept.answer.policy_digest, b.policy.digest());
+    assert!(kept.answer.micros.is_some_and(|m| m > 0));
+    assert_eq!(kept.occasion.lab.as_deref(), Some("ccna-ospf-single-area"));
+    // Decided on the name, kept without it.
+    assert_eq!(kept.answer.input["subject"], "[user]");
+    let others = b.store.read(move |c| decisions::others(c, &kept)).await.unwrap();
+    assert_eq!(others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(), ["training", "quota", "capabilities"]);
 }

@@ -83,6 +83,39 @@ pub fn of_run(conn: &Conn, run: &str) -> Result<Vec<Entry>> {
     q.query_and_then([run], read)?.collect()
 }
 
+/// What to look for; every part that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// What the kind begins with.
+    pub kind: Option<String>,
+    pub run: Option<String>,
+    /// Of gate decisions: the answer.
+    pub allow: Option<bool>,
+    /// Of gate decisions: asked on the same occasion.
+    pub correlation: Option<String>,
+    /// Only entries before this one.
+    pub before: Option<i64>,
+}
+
+/// The newest entries that match, newest first. An entry that was made unreadable matches no answer and no occasion.
+pub fn search(conn: &Conn, what: &Search, limit: u32) -> Result<Vec<Entry>> {
+    let mut q = conn.prepare_cached(
+        "SELECT seq, run, kind, entry, hash FROM audit
+         WHERE seq < ?1 AND (?2 IS NULL OR substr(kind, 1, length(?2)) = ?2) AND (?3 IS NULL OR run = ?3)
+           AND (?4 IS NULL OR CASE WHEN json_valid(entry) THEN json_extract(entry, '$.data.allow') END = ?4)
+           AND (?5 IS NULL OR CASE WHEN json_valid(entry) THEN json_extract(entry, '$.data.correlation') END = ?5)
+         ORDER BY seq DESC LIMIT ?6",
+    )?;
+    let before = what.before.unwrap_or(i64::MAX);
+    q.query_and_then(params![before, what.kind, what.run, what.allow, what.correlation, limit], read)?.collect()
+}
+
+/// One entry, if there is one of this number.
+pub fn get(conn: &Conn, seq: i64) -> Result<Option<Entry>> {
+    let mut q = conn.prepare_cached("SELECT seq, run, kind, entry, hash FROM audit WHERE seq = ?1")?;
+    q.query_and_then([seq], read)?.next().transpose()
+}
+
 /// The newest entries of a kind, newest first.
 pub fn latest(conn: &Conn, kind: Option<&str>, limit: u32) -> Result<Vec<Entry>> {
     let mut q = conn.prepare_cached(
@@ -98,6 +131,12 @@ pub fn keep_checkpoint(tx: &Tx, size: i64, at: i64, note: &str) -> Result<()> {
     )?
     .execute(params![size, at, note])?;
     Ok(())
+}
+
+/// The checkpoint that was signed over the first `size` entries.
+pub fn checkpoint_at(conn: &Conn, size: i64) -> Result<Option<String>> {
+    let mut q = conn.prepare_cached("SELECT note FROM audit_checkpoints WHERE size = ?1")?;
+    Ok(q.query_row([size], |r| r.get(0)).optional()?)
 }
 
 /// All checkpoints kept, `(size, note)`, smallest first.

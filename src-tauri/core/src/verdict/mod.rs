@@ -5,6 +5,7 @@
 //! [`regrade`] judges again from the evidence alone. Never here: Docker, HTTP, the meaning of a probe.
 pub mod bundle;
 mod canonical;
+mod checkpoint;
 pub mod dsse;
 pub mod regrade;
 pub mod score;
@@ -14,6 +15,7 @@ pub mod statement;
 mod tests;
 pub mod verify;
 
+pub use checkpoint::checkpoint_in;
 pub use seal::{Sealed, Sealing, Signer, seal};
 pub use statement::{Checkpoint, Claims};
 pub use verify::verify_dir;

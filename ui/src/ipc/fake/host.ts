@@ -2,7 +2,8 @@
  * An engine in memory, for development, screenshots and tests. Scenes: `full` (a run under way, images building), `fresh` (first
  * start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone), `well` (nothing runs, all is
  * prepared), `images-failed`, the states of a run (`starting`, `paused`, `last-minute`, `stopped`, `failed`, `lost`), `crowd` (a
- * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given).
+ * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
+ * audit log).
  */
 import type { DoctorRow, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
@@ -10,6 +11,7 @@ import { HostError } from "../host";
 import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
 import { chart, makeImages, makeLabs, makeResults, openssl, type FakeLab } from "./data";
 import { allOf, crowd } from "./crowd";
+import { FakeGovernance } from "./governance";
 import { FakeRun } from "./run";
 import { FakeTerminal } from "./terminal";
 
@@ -44,14 +46,16 @@ export class FakeHost implements Host {
   readonly #events: Event[] = [];
   readonly #followers = new Set<Sink<Event>>();
   #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "" };
+  readonly #governance: FakeGovernance;
   #made = 0;
   readonly #latency: number;
 
   constructor(scene: string, latency = 40) {
     this.scene = scene;
     this.#latency = latency;
-    this.#settings.first_run_done = scene !== "fresh";
     const given = planted();
+    this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered", scene === "texts" ? (given?.texts ?? []) : []);
+    this.#settings.first_run_done = scene !== "fresh";
     this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
     if (scene === "fresh" || scene === "empty") this.#results = [];
     if (scene === "empty") this.#labs.length = 0;
@@ -269,6 +273,10 @@ export class FakeHost implements Host {
     start_lab: ({ lab, request_id, seed }) => {
       const same = [...this.#runs.values()].find((r) => request_id !== null && r.summary.request_id === request_id);
       if (same) return same.current();
+      if (seed === "denied") {
+        const reasons = ["The lab needs 7168 MiB of memory; with those that are alive that would be 7808 of the 6144 MiB allowed here."];
+        throw new HostError("denied", `This lab may not be started: ${reasons.join(" ")}`, [], { reasons, gates: ["quota"], decisions: [10] });
+      }
       const run = this.#add(lab, request_id ?? "made", seed ?? "5d03be");
       void run.launch();
       return run.current();
@@ -338,6 +346,12 @@ export class FakeHost implements Host {
       scores_svg: chart(this.#results.map((r) => r.score / 1000).reverse(), "Score in points", dark),
       times_svg: chart(this.#results.map((r) => r.duration_ms / 60_000).reverse(), "Time in minutes", dark),
     }),
+    list_gates: () => this.#governance.gates(),
+    list_decisions: (asked) => this.#governance.decisions(asked),
+    get_decision: ({ id }) => this.#governance.decision(id),
+    try_gate: ({ gate, input }) => this.#governance.try(gate, input),
+    verify_audit: () => this.#governance.verify(),
+    list_audit: (asked) => this.#governance.audit(asked),
     open_terminal: ({ run, node, cols, rows }) => {
       const info = { id: `t${++this.#made}`, run, node, cols, rows, open: true, from: 0, next: 0 };
       this.#run(run).terminals.push(info);

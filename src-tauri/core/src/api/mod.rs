@@ -5,6 +5,7 @@
 //! unless a name says otherwise; points are integer milli-points; byte counts are bytes.
 
 mod grading;
+mod isolation;
 mod labs;
 mod machine;
 mod runs;
@@ -13,6 +14,7 @@ mod terminals;
 mod topology;
 
 pub use grading::*;
+pub use isolation::*;
 pub use labs::*;
 pub use machine::*;
 pub use runs::*;
@@ -113,6 +115,9 @@ commands! {
     Learner resume_run(RunRequest) -> RunSummary;
     Learner extend_run(ExtendRun) -> RunSummary;
     Learner restart_node(NodeRequest) -> Empty;
+    /// Looks whether anything leads out of the lab. In full it takes some ten seconds as a job of kind `isolation`, whose
+    /// `job.step` events carry the run and which `cancel_job` ends.
+    Learner probe_isolation(ProbeIsolation) -> Vec<IsolationRow>;
 
     Learner check_run(CheckRun) -> CheckReport;
     /// Keeps continuous checking on for this run for the next 30 s; a view calls it while it is shown.

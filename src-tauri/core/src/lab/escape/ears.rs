@@ -128,6 +128,7 @@ fn said(line: &str) -> Option<(String, Said)> {
     let ("tried", key) = (words.next()?, words.next()?) else { return None };
     let outcome = match words.next()? {
         "sent" => Outcome::Sent,
+        "partly" => Outcome::Partly,
         "answered" => Outcome::Answered,
         "refused" => Outcome::Refused,
         _ => return None,

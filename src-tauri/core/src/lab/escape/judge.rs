@@ -15,6 +15,8 @@ pub struct Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Sent,
+    /// Not on every link it has.
+    Partly,
     Answered,
     Refused,
 }
@@ -63,8 +65,11 @@ fn row(seen: &Seen, joined: bool, number: usize, technique: &Technique) -> Isola
                 if attempt.answer && said.outcome == Outcome::Answered {
                     escapes.push(said.words.clone());
                 }
-                if said.outcome == Outcome::Refused {
-                    reasons.push(said.words.clone());
+                match said.outcome {
+                    Outcome::Refused => reasons.push(said.words.clone()),
+                    // A link on which it was not tried may be the one that leads out.
+                    Outcome::Partly => faults.push(format!("in the lab it was tried {}", said.words)),
+                    Outcome::Sent | Outcome::Answered => {}
                 }
             }
         }
@@ -220,6 +225,15 @@ mod tests {
             }
         });
         assert!(judge(&Seen::default()).iter().all(|r| !r.control && !r.escaped));
+    }
+
+    #[test]
+    fn what_was_not_tried_on_every_link_proves_nothing() {
+        each(|number, letter, _| {
+            let mut seen = sound();
+            seen.said.insert(key('l', number, letter), said(Outcome::Partly));
+            assert_eq!(failing(&seen, |r| !r.control), [TECHNIQUES[number].id]);
+        });
     }
 
     #[test]

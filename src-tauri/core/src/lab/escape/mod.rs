@@ -48,7 +48,7 @@ pub async fn prove(
         Err(_) => Err(Error::new(Code::Timeout, format!("The probe had not ended after {} s.", WHOLE.as_secs()))
             .hint("The machine is very busy; try again later.")),
     };
-    let cleared = told.step("clear", clear(ground.engine.as_ref(), outside, &live.identity.instance, Some(live.run()))).await;
+    let cleared = told.step("clear", cleared(&ground)).await;
     if cancel.is_cancelled() {
         return Err(Error::cancelled());
     }
@@ -57,10 +57,16 @@ pub async fn prove(
     Ok(judge::judge(&seen))
 }
 
+async fn cleared(ground: &Ground<'_>) -> Result<()> {
+    let left = ground.leave().await;
+    clear(ground.engine.as_ref(), ground.outside, &ground.live.identity.instance, Some(ground.live.run())).await?;
+    left
+}
+
 async fn tried(ground: &Ground<'_>, told: &Told<'_>, cancel: &CancellationToken) -> Result<Seen> {
     let go_on = || if cancel.is_cancelled() { Err(Error::cancelled()) } else { Ok(()) };
     // What a killed probe of this run left would be in the way.
-    clear(ground.engine.as_ref(), ground.outside, &ground.live.identity.instance, Some(ground.live.run())).await?;
+    cleared(ground).await?;
     go_on()?;
     let (street, other) = told.step("networks", ground.streets()).await?;
     go_on()?;

@@ -1,5 +1,5 @@
 # A prisoner with every tool it may have. Tries what it is told, on every link it has, and says what came of it.
-# Input, one a line: prefix P · onlink ADDRESS · default · KEY KIND ARGUMENT… · go. Output: tried KEY sent|answered|refused WORDS.
+# Input, one a line: prefix P · onlink ADDRESS · default · KEY KIND ARGUMENT… · go. Output: tried KEY sent|partly|answered|refused WORDS.
 # Only modules of perl-base, and ip, nft and openssl of the image.
 use strict;
 use warnings;
@@ -48,7 +48,9 @@ sub everywhere {
         else { $sent++; $answered = $got if $got ne '' }
     }
     return tried($key, 'answered', $answered) if $answered ne '';
-    return $sent ? tried($key, 'sent', "on $sent of " . @links . ' links') : tried($key, 'refused', $why);
+    return tried($key, 'refused', $why) unless $sent;
+    return tried($key, 'partly', "on $sent of " . @links . " links: $why") if $sent < @links;
+    return tried($key, 'sent', 'on every link');
 }
 
 sub family { $_[0] =~ /:/ ? AF_INET6 : AF_INET }
@@ -192,7 +194,7 @@ my %kinds = (
             if (connect $s, pack_sockaddr_un($path)) { syswrite $s, $payload{docker}->("$prefix$key"); select undef, undef, undef, 0.2; return tried($key, 'answered', "$path took the connection") }
             $why = "$path: $!";
         }
-        tried($key, 'refused', scalar(@paths) . " paths; $why");
+        tried($key, "refused", "none of " . @paths . " sockets is there");
     },
     abstract => sub { my ($key, $name) = @_;
         socket my $s, AF_UNIX, SOCK_STREAM, 0 or return tried($key, 'refused', "socket: $!");

@@ -71,8 +71,9 @@ impl Ground<'_> {
             command: ["--now", "sleep", "infinity"].map(String::from).into(),
             caps,
             seccomp,
-            sysctls: [("net.ipv6.conf.all.disable_ipv6", "0"), ("net.ipv6.conf.default.disable_ipv6", "0")]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            // IPv6 is there, and an address usable at once.
+            sysctls: ["all.disable_ipv6", "default.disable_ipv6", "all.accept_dad", "default.accept_dad"]
+                .map(|key| (format!("net.ipv6.conf.{key}"), "0".to_owned()))
                 .into(),
             memory_bytes: Some(192 << 20),
             pids: 256,
@@ -176,6 +177,17 @@ impl Ground<'_> {
         let ports: Vec<&Port> = ports.iter().collect();
         self.live.fabric.wire(&place, &Wiring { ports: &ports, ..Wiring::default() }).await?;
         Ok(place.container)
+    }
+
+    /// The kernel takes a while to clear a namespace away, and the lab shall be as it was at once.
+    pub async fn leave(&self) -> Result<()> {
+        let script = format!("for p in /sys/class/net/p*.{END}; do [ ! -e $p ] || ip link del ${{p##*/}} || exit 1; done");
+        let ran = self.live.fabric.script(None, &script, &[], EXEC).await?;
+        if ran.exit == 0 {
+            return Ok(());
+        }
+        let why = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+        Err(Error::new(Code::DockerFailed, format!("The sacrificial node did not leave the lab's links: {why}")))
     }
 
     fn port(&self, link: usize, end: usize, node: &str, number: usize) -> Port {

@@ -2,6 +2,7 @@
 
 mod demo;
 mod grade;
+mod isolation;
 mod look;
 mod node;
 mod prepare;
@@ -75,6 +76,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
             cx.out.answer(&done, |out, _| out.line(format!("The reference solution is applied to {run}.")))?;
         }
         Command::Demo { lab, seed, keep } => return demo::run(cx, lab, seed, keep).await,
+        Command::Isolation { run, full } => return isolation::isolation(cx, run, full).await,
         Command::Events { run, since, follow } => look::events(cx, run, since, follow).await?,
         Command::Serve(_) | Command::Bench { .. } | Command::Schema | Command::Prove { .. } | Command::Keep => {
             return Err(Error::internal("a command that needs no engine reached the engine"));

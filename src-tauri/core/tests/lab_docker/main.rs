@@ -4,6 +4,7 @@
 
 mod bed;
 mod escape;
+mod hardening;
 mod launch;
 mod life;
 mod measure;

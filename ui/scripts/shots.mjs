@@ -16,6 +16,7 @@ mkdirSync(dir, { recursive: true });
 const RUN = "#/lab/k3v9q2x7a0";
 const tab = (name) => async (p) => { await p.getByRole("tab", { name }).click(); await p.waitForTimeout(name === "Telemetry" ? 3500 : 400); };
 const press = (name) => async (p) => { await p.getByRole("button", { name }).first().click(); await p.waitForTimeout(500); };
+const isolation = (p) => p.getByRole("button", { name: "Isolated: what was tried" }).click();
 
 /** name, scene, hash, what to do once it is shown */
 const PAGES = [
@@ -88,6 +89,10 @@ const PAGES = [
   ["governance-audit", "full", "#/governance/audit", async (p) => { await p.getByRole("button", { name: "Verify" }).click(); await p.getByRole("button", { name: "Details of entry 8" }).click(); }],
   ["governance-tampered", "tampered", "#/governance/audit", (p) => p.getByRole("button", { name: "Verify" }).click()],
   ["governance-audit-empty", "empty", "#/governance/audit"],
+  ["isolation", "full", RUN, isolation],
+  ["isolation-running", "full", RUN, async (p) => { await isolation(p); await p.getByRole("button", { name: "Prove it in full" }).click(); await p.waitForTimeout(900); }],
+  ["isolation-proven", "full", RUN, async (p) => { await isolation(p); await p.getByRole("button", { name: "Prove it in full" }).click(); await p.getByRole("button", { name: "Prove it again" }).waitFor({ timeout: 15_000 }); }],
+  ["isolation-result", "full", "#/results", (p) => p.getByRole("button", { name: "What was tried" }).click()],
   ["palette", "full", "#/library", async (p) => { await p.keyboard.press("Control+k"); await p.keyboard.type("o"); }],
   ["palette-lab", "full", RUN, async (p) => { await p.waitForTimeout(600); await p.keyboard.press("Control+Shift+Escape"); await p.keyboard.press("Control+k"); }],
   ["keys", "full", "#/library", (p) => p.keyboard.press("?")],

@@ -129,6 +129,13 @@ pub enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Look whether anything leads out of a run's lab; fails when something does, or when that cannot be told
+    Isolation {
+        run: String,
+        /// All forty techniques, from a sacrificial node, each with a control (some ten seconds)
+        #[arg(long)]
+        full: bool,
+    },
     /// Show what happened, in order
     Events {
         run: Option<String>,

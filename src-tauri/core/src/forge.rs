@@ -9,6 +9,7 @@ mod doctor;
 mod gather;
 mod governance;
 mod grade;
+mod isolation;
 mod jobs;
 mod keep;
 mod launch;
@@ -24,6 +25,7 @@ pub use keep::KeeperEnd;
 pub use solve::{Answer, Proof};
 
 use crate::api::{Caller, Level};
+use crate::engine::outside::Outside;
 use crate::engine::{Docker, Engine, Images};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
@@ -64,6 +66,8 @@ pub struct Forge {
     catalogue: Catalogue,
     events: Events,
     engine: Arc<dyn Engine>,
+    /// The same Docker, for the controls of isolation probes.
+    outside: Arc<dyn Outside>,
     kernel: tokio::sync::OnceCell<Vec<String>>,
     images: Images,
     terminals: Terminals,
@@ -74,6 +78,8 @@ pub struct Forge {
     jobs: jobs::Jobs,
     live: Mutex<HashMap<String, Arc<Live>>>,
     launches: Mutex<HashMap<String, CancellationToken>>,
+    /// Runs whose isolation is being proven here.
+    probes: Mutex<HashMap<String, CancellationToken>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
     /// Wakes the keeper before its next turn: a run has just become ready.
@@ -98,6 +104,7 @@ impl Forge {
         let catalogue = Catalogue::load(&sources);
         let docker = Arc::new(Docker::from_env()?);
         let engine: Arc<dyn Engine> = docker.clone();
+        let outside: Arc<dyn Outside> = docker.clone();
         let presence = presence::Presence::claim(&options.home)?;
         let forge = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -109,12 +116,14 @@ impl Forge {
             policy,
             catalogue,
             engine,
+            outside,
             kernel: tokio::sync::OnceCell::new(),
             presence,
             instance,
             jobs: jobs::Jobs::default(),
             live: Mutex::default(),
             launches: Mutex::default(),
+            probes: Mutex::default(),
             watches: Mutex::default(),
             forwards: Mutex::default(),
             kick: tokio::sync::Notify::new(),
@@ -148,6 +157,11 @@ impl Forge {
         };
         // Cleaning up a half-made lab is bounded by Docker's own limits; what is left then, the next start sweeps.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), gone).await;
+        // A probe that is under way removes its world first.
+        let probed: Vec<String> = lock(&self.probes).keys().cloned().collect();
+        for run in probed {
+            self.end_probe(&run).await;
+        }
         // A trial of the wiring that is under way removes its nodes first.
         if let Err(e) = self.trial_lock(std::time::Duration::from_secs(10)).await {
             tracing::debug!("closing without waiting for a trial any longer: {e}");

@@ -20,6 +20,7 @@ export interface Commands {
   resume_run: { request: api.RunRequest; response: api.RunSummary };
   extend_run: { request: api.ExtendRun; response: api.RunSummary };
   restart_node: { request: api.NodeRequest; response: api.Empty };
+  probe_isolation: { request: api.ProbeIsolation; response: api.IsolationRow[] };
   check_run: { request: api.CheckRun; response: api.CheckReport };
   watch_run: { request: api.RunRequest; response: api.Empty };
   reveal_hint: { request: api.RevealHint; response: api.HintInfo };

@@ -7,7 +7,8 @@ import { attempt } from "./toasts.svelte";
 
 class Jobs {
   readonly images = new Resource<ImageInfo[]>(() => session.call("list_images", {}));
-  readonly list = new Resource<JobInfo[]>(() => session.call("list_jobs", {}));
+  /** Proofs of isolation are told where their lab is. */
+  readonly list = new Resource<JobInfo[]>(async () => (await session.call("list_jobs", {})).filter((j) => j.kind !== "isolation"));
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   get running(): JobInfo[] {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { CheckReport, Event, RunDetail } from "../gen/api";
-import { append, failure, needsReload, reduce, remaining, urgency, withReport, withSteps } from "./run.reduce";
+import { append, failure, needsReload, proving, reduce, remaining, urgency, withReport, withSteps } from "./run.reduce";
 
 const event = (kind: string, data: unknown = null, seq = 1): Event => ({ seq, at: seq, correlation: "c", run: "r", kind, level: "info", text: kind, data });
 const report = (at: number, score: number): CheckReport => ({ run: "r", at, score, max: 3000, criteria: [] });
@@ -12,7 +12,7 @@ function starting(): RunDetail {
       last_check: null, nodes: 2,
     },
     nodes: ["a", "b"].map((name) => ({ name, role: "router" as const, container: "", state: "absent" as const, enter: true, interfaces: [], ports: [] })),
-    links: [], steps: [], criteria: [], hints: [], guide_html: "", forwards: [], terminals: [], isolation: { state: "unknown", detail: "", at: null }, results: [],
+    links: [], steps: [], criteria: [], hints: [], guide_html: "", forwards: [], terminals: [], isolation: { state: "unknown", detail: "", at: null, quick: [], full: null }, results: [],
   };
 }
 
@@ -112,5 +112,26 @@ describe("event list", () => {
     expect(append(list, [event("b", null, 2)], 10)).toBe(list);
     expect(append(list, [event("b", null, 2), event("c", null, 3), event("c", null, 3)], 10).map((e) => e.seq)).toEqual([1, 2, 3]);
     expect(append(list, [event("c", null, 3)], 2).map((e) => e.seq)).toEqual([2, 3]);
+  });
+});
+
+describe("the proof of isolation", () => {
+  const step = (job: string, name: string, state: string) => event("job.step", { job, step: { name, state, ms: 5, detail: "", percent: null } });
+  it("is told by its job's steps, of the last job alone", () => {
+    expect(proving([event("run.state"), event("job.step", null)])).toBeNull();
+    const events = [step("a", "try", "running"), event("job.done", { job: "a", error: null }), step("b", "networks", "running"), step("b", "networks", "done")];
+    expect(proving(events.slice(0, 1))).toMatchObject({ job: "a", done: false, error: null });
+    expect(proving(events.slice(0, 2))).toMatchObject({ job: "a", done: true, error: null });
+    const now = proving(events);
+    expect(now).toMatchObject({ job: "b", done: false });
+    expect(now?.steps.map((s) => [s.name, s.state])).toEqual([["networks", "done"]]);
+  });
+  it("keeps why it failed, but a cancellation is no failure", () => {
+    const ends = (code: string) => proving([step("a", "try", "failed"), event("job.done", { job: "a", error: { code, message: "m", hints: [], details: null } })]);
+    expect(ends("timeout")?.error?.code).toBe("timeout");
+    expect(ends("cancelled")).toMatchObject({ done: true, error: null });
+  });
+  it("is read again when it has been reported", () => {
+    expect(needsReload(event("isolation.report"))).toBe(true);
   });
 });

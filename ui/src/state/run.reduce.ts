@@ -47,7 +47,7 @@ export function reduce(detail: RunDetail, event: Event): RunDetail {
 
 /** Whether an event says that something changed which it does not carry itself. */
 export function needsReload(event: Event): boolean {
-  return ["run.state", "hint.revealed", "submit.done"].includes(event.kind);
+  return ["run.state", "hint.revealed", "submit.done", "isolation.report"].includes(event.kind);
 }
 
 /** Newer reports win: a check's own answer and its event arrive in any order. */
@@ -131,3 +131,33 @@ const asReport = (data: Fields): CheckReport | null =>
 const asOutcome = (data: Fields): CriterionOutcome | null =>
   text(data["id"]) !== null && text(data["outcome"]) !== null && number(data["points"]) !== null ? (data as unknown as CriterionOutcome) : null;
 const asForward = (data: Fields): Forward | null => (text(data["id"]) !== null && text(data["local"]) !== null ? (data as unknown as Forward) : null);
+
+/** The proof of isolation that is under way or was the last, as its events tell it: jobs with steps of a run are nothing else. */
+export interface Proving {
+  job: string;
+  /** When it was last heard of. */
+  at: number;
+  steps: readonly Step[];
+  done: boolean;
+  /** Why it could not be finished; null while it works, when it was finished, and when it was cancelled. */
+  error: ApiError | null;
+}
+
+export function proving(events: readonly Event[]): Proving | null {
+  let last: Proving | null = null;
+  for (const event of events) if (event.kind.startsWith("job.")) last = proved(last, event);
+  return last;
+}
+
+function proved(last: Proving | null, { kind, at, data }: Event): Proving | null {
+  const { job: id, step, error } = fields(data);
+  const job = text(id);
+  if (job === null) return last;
+  const before = last?.job === job ? last : { job, at, steps: [], done: false, error: null };
+  if (kind === "job.step") {
+    const next = asStep(fields(step));
+    return next ? { ...before, at, steps: upsert(before.steps, next, (s) => s.name) } : last;
+  }
+  const failed = fields(error);
+  return { ...before, at, done: true, error: "code" in failed && failed["code"] !== "cancelled" ? (error as ApiError) : null };
+}

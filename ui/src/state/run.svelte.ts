@@ -2,7 +2,7 @@
 import type { CheckReport, Event, Forward, RunDetail, SubmitReport, Telemetry } from "../gen/api";
 import type { Stream, StreamState } from "../ipc/host";
 import { HostError } from "../ipc/host";
-import { append, failure, needsReload, reduce, remaining, withReport, withSteps } from "./run.reduce";
+import { append, failure, needsReload, proving, reduce, remaining, withReport, withSteps } from "./run.reduce";
 import { session } from "./session.svelte";
 import { attempt } from "./toasts.svelte";
 
@@ -28,6 +28,10 @@ export class RunModel {
 
   readonly left = $derived(this.detail ? remaining(this.detail, session.now) : null);
   readonly failure = $derived(failure(this.events));
+  readonly proving = $derived(proving(this.events));
+  /** Why the last proof of isolation could not even begin, or ended. */
+  proofError = $state.raw<HostError | null>(null);
+  proofAsked = $state(false);
   readonly latest = $derived(this.telemetry.at(-1) ?? null);
   readonly alive = $derived(["starting", "ready", "paused", "stopping"].includes(this.detail?.run.state ?? ""));
 
@@ -125,6 +129,29 @@ export class RunModel {
       await session.call("close_forward", { id });
       await this.#forwards();
     });
+  }
+
+  /** Takes some ten seconds; its steps come as events. Failures are shown where it was asked for. */
+  async proveIsolation(): Promise<void> {
+    this.proofAsked = true;
+    this.proofError = null;
+    try {
+      await session.call("probe_isolation", { run: this.id, full: true });
+    } catch (error) {
+      const failed = HostError.from(error);
+      if (failed.code !== "cancelled") this.proofError = failed;
+    } finally {
+      this.proofAsked = false;
+    }
+  }
+
+  async lookAtIsolation(): Promise<void> {
+    await attempt(() => session.call("probe_isolation", { run: this.id, full: false }));
+  }
+
+  async cancelProof(): Promise<void> {
+    const job = this.proving;
+    if (job && !job.done) await attempt(() => session.call("cancel_job", { job: job.job }));
   }
 
   async #forwards(): Promise<void> {

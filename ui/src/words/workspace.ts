@@ -237,6 +237,7 @@ export const WORDS = {
     pause: "Pause or resume",
     stop: "Stop the lab",
     extend: "Extend the time by 15 minutes",
+    isolation: "See the proof of isolation",
     terminal: (n: number) => (n === 1 ? "Go to terminal 1, and so on to 9" : `Go to terminal ${n}`),
     split: "Split the terminal",
     search: "Search the terminal’s output",

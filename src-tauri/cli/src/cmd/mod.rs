@@ -3,6 +3,7 @@
 mod audit;
 mod demo;
 mod grade;
+mod isolation;
 mod look;
 mod node;
 pub mod policy;
@@ -77,6 +78,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
             cx.out.answer(&done, |out, _| out.line(format!("The reference solution is applied to {run}.")))?;
         }
         Command::Demo { lab, seed, keep } => return demo::run(cx, lab, seed, keep).await,
+        Command::Isolation { run, full } => return isolation::isolation(cx, run, full).await,
         Command::Events { run, since, follow } => look::events(cx, run, since, follow).await?,
         Command::Policy { what } => return policy::run(cx, what).await,
         Command::Audit { what } => return audit::run(cx, what).await,

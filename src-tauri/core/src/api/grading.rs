@@ -1,7 +1,7 @@
 //! Checks, submissions, results, and what verifying one says.
 
 use super::contract;
-use super::runs::Isolation;
+use super::isolation::Isolation;
 
 contract! {
     #[serde(deny_unknown_fields)]

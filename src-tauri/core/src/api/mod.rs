@@ -6,6 +6,7 @@
 
 mod governance;
 mod grading;
+mod isolation;
 mod labs;
 mod machine;
 mod runs;
@@ -15,6 +16,7 @@ mod topology;
 
 pub use governance::*;
 pub use grading::*;
+pub use isolation::*;
 pub use labs::*;
 pub use machine::*;
 pub use runs::*;
@@ -115,6 +117,9 @@ commands! {
     Learner resume_run(RunRequest) -> RunSummary;
     Learner extend_run(ExtendRun) -> RunSummary;
     Learner restart_node(NodeRequest) -> Empty;
+    /// Looks whether anything leads out of the lab. In full it takes some ten seconds as a job of kind `isolation`, whose
+    /// `job.step` events carry the run and which `cancel_job` ends.
+    Learner probe_isolation(ProbeIsolation) -> Vec<IsolationRow>;
 
     Learner check_run(CheckRun) -> CheckReport;
     /// Keeps continuous checking on for this run for the next 30 s; a view calls it while it is shown.

@@ -1,5 +1,6 @@
 //! A run: from the request that starts it to the report that it is gone.
 
+use super::isolation::Isolation;
 use super::contract;
 use super::grading::CheckReport;
 use super::labs::CriterionInfo;
@@ -53,13 +54,6 @@ contract! {
         /// Where the last submission went.
         pub results: Vec<String>,
     }
-
-    /// What was proven about this run's isolation, and when.
-    pub struct Isolation { pub state: IsolationState, pub detail: String, pub at: Option<i64> }
-
-    #[derive(Copy, Eq)]
-    #[serde(rename_all = "snake_case")]
-    pub enum IsolationState { Unknown, Isolated, Leaking }
 
     pub struct HintInfo {
         pub id: String,

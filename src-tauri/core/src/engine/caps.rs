@@ -4,6 +4,7 @@
 
 use super::SeccompProfile;
 use crate::api::Role;
+use std::collections::BTreeSet;
 
 /// Each one measured: without it the named program fails.
 /// - NET_ADMIN, NET_RAW, SYS_ADMIN: zebra and ospfd refuse to start ("Wanted caps"); NET_BIND_SERVICE: so does ospfd.
@@ -39,6 +40,26 @@ pub fn role_caps(role: Role) -> &'static [&'static str] {
     }
 }
 
+/// What templates may ask for by name, in some role, track and tier (policies/capabilities.rego).
+const ASKED_FOR: &[&str] = &[
+    "AUDIT_WRITE",
+    "DAC_OVERRIDE",
+    "FSETID",
+    "IPC_LOCK",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "SETPCAP",
+    "SYS_NICE",
+];
+
+/// Everything that any node of any lab can have, at once: what a proof of isolation must hold against.
+pub fn strongest() -> BTreeSet<&'static str> {
+    use Role::*;
+    let roles = [Learner, Router, Server, Switch, Attacker, Defender, Aux, Client];
+    roles.into_iter().flat_map(role_caps).chain(ASKED_FOR).copied().collect()
+}
+
 /// Which system call filter goes with the role.
 pub fn role_seccomp(role: Role) -> SeccompProfile {
     match role {
@@ -65,5 +86,21 @@ mod tests {
                 assert!(!caps.contains(&never), "{role:?} has {never}");
             }
         }
+    }
+
+    /// Read from the gate itself, so that a capability allowed there is one that isolation is proven against.
+    #[test]
+    fn the_strongest_node_has_all_that_the_gate_allows() {
+        let gate = include_str!("../../../../policies/capabilities.rego");
+        let (never, allowed) = gate.split_once("ordinary :=").unwrap();
+        let named = |text: &str| -> BTreeSet<String> {
+            let quoted = text.split('"').skip(1).step_by(2);
+            quoted.filter(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')).map(str::to_owned).collect()
+        };
+        let strongest: BTreeSet<String> = strongest().into_iter().map(str::to_owned).collect();
+        let (allowed, never) = (named(allowed.split_once("override_tiers").unwrap().0), named(never));
+        assert!(allowed.len() > 10 && never.contains("SYS_MODULE"), "{allowed:?} {never:?}");
+        assert_eq!(allowed.difference(&strongest).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert!(never.is_disjoint(&strongest), "{never:?}");
     }
 }

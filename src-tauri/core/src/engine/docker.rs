@@ -3,6 +3,7 @@
 mod address;
 mod create;
 mod errors;
+mod outside;
 mod stream;
 
 use super::{

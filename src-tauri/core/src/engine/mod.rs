@@ -5,6 +5,7 @@ pub mod caps;
 mod docker;
 pub mod fabric;
 pub mod images;
+pub mod outside;
 pub mod seccomp;
 
 pub use docker::Docker;
@@ -64,6 +65,8 @@ pub enum SeccompProfile {
     Node,
     Router,
     Fabric,
+    /// For a probe's controls alone: what a router may do, and AF_VSOCK besides.
+    Control,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,6 +50,7 @@ const TALKING: &str = "accept accept4 bind connect getpeername getsockname getso
 /// rarely used ones in which kernel bugs live.
 const FAMILIES: [u64; 4] = [1, 2, 10, 17];
 const AF_NETLINK: u64 = 16;
+const AF_VSOCK: u64 = 40;
 /// NETLINK_ROUTE, SOCK_DIAG, XFRM, NETFILTER, GENERIC.
 const NETLINK: [u64; 5] = [0, 4, 6, 12, 16];
 /// The host's audit log is not a node's to write. sshd ends a terminal session when it may not (EPERM), but goes on when the
@@ -94,6 +95,7 @@ fn profile_value(profile: SeccompProfile) -> Value {
             rules.push(allow_if("setns", 1, CLONE_NEWNET));
             rules.push(allow_if("unshare", 0, CLONE_NEWNET));
         }
+        SeccompProfile::Control => rules.push(allow_if("socket", 0, AF_VSOCK)),
     }
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
@@ -143,7 +145,7 @@ mod tests {
             finit_module delete_module ptrace process_vm_readv process_vm_writev pidfd_getfd userfaultfd io_uring_setup \
             io_uring_enter io_uring_register clone clone3 socket personality iopl ioperm reboot swapon swapoff acct quotactl syslog \
             settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname lookup_dcookie fanotify_init kcmp";
-        for profile in [SeccompProfile::Node, SeccompProfile::Router, SeccompProfile::Fabric] {
+        for profile in [SeccompProfile::Node, SeccompProfile::Router, SeccompProfile::Fabric, SeccompProfile::Control] {
             let open = open(profile);
             for call in dangerous.split_whitespace() {
                 assert!(!open.contains(call), "{call} is open in {profile:?}");

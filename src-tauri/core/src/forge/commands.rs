@@ -63,6 +63,9 @@ impl Commands for Forge {
     async fn restart_node(&self, caller: &Caller, request: NodeRequest) -> Result<Empty> {
         self.restart(caller, &request).await
     }
+    async fn probe_isolation(&self, caller: &Caller, request: ProbeIsolation) -> Result<Vec<IsolationRow>> {
+        self.probe(caller, request).await
+    }
 
     async fn check_run(&self, caller: &Caller, request: CheckRun) -> Result<CheckReport> {
         self.check(caller, request).await

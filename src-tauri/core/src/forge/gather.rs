@@ -1,16 +1,18 @@
 //! Facts for the doctor, the preparation of images, the settings: what the façade does besides labs and runs.
 
 use super::doctor::Facts;
+use super::jobs::Reporter;
 use super::{Forge, now};
-use crate::api::{Caller, Job, Level, Settings, Step, StepState};
+use crate::api::{Caller, Job, Settings, Step, StepState};
 use crate::audit::{self, Fact};
-use crate::engine::images::Progress;
+use crate::engine::images::Progress as ImageProgress;
 use crate::error::{Code, Error, Result};
 use crate::keys::Protection;
-use crate::lab;
+use crate::lab::{self, Progress};
 use crate::store::settings;
 use std::path::Path;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// A trial of the wiring takes about a second; a slow machine gets its time.
 pub(super) const TRIAL: Duration = Duration::from_secs(30);
@@ -54,19 +56,20 @@ impl Forge {
 
     /// The right to make trial nodes, or to remove what a killed process left of them.
     pub(super) async fn trial_lock(&self, limit: Duration) -> Result<std::fs::File> {
-        let file = std::fs::File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(self.options.home.join("trial.lock"))?;
+        self.lock_file("trial.lock", limit, "Another trial of the wiring is under way.").await
+    }
+
+    /// A lock of the data folder, held as long as the file is open.
+    pub(super) async fn lock_file(&self, name: &str, limit: Duration, busy: &str) -> Result<std::fs::File> {
+        let path = self.options.home.join(name);
+        let file = std::fs::File::options().create(true).truncate(false).read(true).write(true).open(path)?;
         let until = tokio::time::Instant::now() + limit;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
                 Err(std::fs::TryLockError::Error(e)) => return Err(e.into()),
                 Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() >= until => {
-                    return Err(Error::new(Code::Timeout, "Another trial of the wiring is under way."));
+                    return Err(Error::new(Code::Timeout, busy));
                 }
                 Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -87,41 +90,22 @@ impl Forge {
         }
         let names = if names.is_empty() { known } else { names };
         let began = std::time::Instant::now();
-        let (job, cancel) = self.jobs.begin(KIND);
-        let (forge, caller, id) = (self.arc()?, caller.clone(), job.clone());
+        let cancel = CancellationToken::new();
+        let reporter = Reporter::begin(self.arc()?, caller, KIND, None, cancel.clone());
+        let job = reporter.job().to_owned();
+        let forge = self.arc()?;
         tokio::spawn(async move {
-            let (send, mut steps) = tokio::sync::mpsc::unbounded_channel::<Step>();
-            let telling = {
-                let (forge, caller, id) = (forge.clone(), caller.clone(), id.clone());
-                tokio::spawn(async move {
-                    while let Some(step) = steps.recv().await {
-                        forge.jobs.step(&id, step.clone());
-                        let text = format!("{}: {}", step.name, step.detail);
-                        let data = serde_json::json!({"job": id, "step": step});
-                        forge.emit(&caller, None, "job.step", Level::Debug, text, data).await;
-                    }
-                })
+            let progress = |p: ImageProgress| {
+                let done = p.step == "ready";
+                let state = if done { StepState::Done } else { StepState::Running };
+                let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let detail = if p.detail.is_empty() { p.step } else { format!("{}: {}", p.step, p.detail) };
+                reporter.step(Step { name: p.image, state, ms, detail, percent: Some(p.percent) });
             };
-            let outcome = {
-                // Only a closed channel fails, and the job then has nobody to tell.
-                let progress = move |p: Progress| {
-                    let done = p.step == "ready";
-                    let state = if done { StepState::Done } else { StepState::Running };
-                    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    let detail = if p.detail.is_empty() { p.step } else { format!("{}: {}", p.step, p.detail) };
-                    drop(send.send(Step { name: p.image, state, ms, detail, percent: Some(p.percent) }));
-                };
-                forge.images.prepare(&names, &progress, &cancel).await
-            };
-            // Ends with the channel; a panic of the teller would only cost progress lines.
-            let _ = telling.await;
+            let outcome = forge.images.prepare(&names, &progress, &cancel).await;
             let error = outcome.err();
-            forge.jobs.end(&id, error.clone());
-            let (level, text) = match &error {
-                None => (Level::Info, "The images are prepared.".to_owned()),
-                Some(e) => (Level::Error, e.message.clone()),
-            };
-            forge.emit(&caller, None, "job.done", level, text, serde_json::json!({"job": id, "error": error})).await;
+            let text = error.as_ref().map_or_else(|| "The images are prepared.".to_owned(), |e| e.message.clone());
+            reporter.end(error, text).await;
         });
         Ok(Job { job })
     }

@@ -1,10 +1,13 @@
 //! Long work that a caller starts, watches and may cancel. Jobs live in the process that started them; what they did is
 //! in the event stream.
 
-use crate::api::{JobInfo, Step, StepState};
+use super::Forge;
+use crate::api::{Caller, JobInfo, Level, Step, StepState};
 use crate::error::{Code, Error, Result};
+use crate::lab::Progress;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How many finished jobs stay listed.
@@ -16,18 +19,17 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    pub fn begin(&self, kind: &str) -> (String, CancellationToken) {
+    pub fn begin(&self, kind: &str, cancel: CancellationToken) -> String {
         let id = uuid::Uuid::now_v7().simple().to_string();
-        let cancel = CancellationToken::new();
         let info = JobInfo { job: id.clone(), kind: kind.to_owned(), steps: Vec::new(), done: false, error: None };
         self.with(|jobs| {
             let finished: Vec<String> = jobs.iter().filter(|(_, (i, _))| i.done).map(|(k, _)| k.clone()).collect();
             for old in finished.iter().take(finished.len().saturating_sub(KEPT)) {
                 jobs.remove(old);
             }
-            jobs.insert(id.clone(), (info, cancel.clone()));
+            jobs.insert(id.clone(), (info, cancel));
         });
-        (id, cancel)
+        id
     }
 
     /// The job of this kind that still runs, so that a second click joins it.
@@ -77,6 +79,57 @@ impl Jobs {
     }
 }
 
+/// A job's steps, told as `job.step` events in order while it works, and `job.done` at its end.
+pub struct Reporter {
+    forge: Arc<Forge>,
+    caller: Caller,
+    job: String,
+    run: Option<String>,
+    send: mpsc::UnboundedSender<Step>,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl Reporter {
+    pub fn begin(forge: Arc<Forge>, caller: &Caller, kind: &str, run: Option<&str>, cancel: CancellationToken) -> Self {
+        let job = forge.jobs.begin(kind, cancel);
+        let (send, mut steps) = mpsc::unbounded_channel::<Step>();
+        let (run, caller) = (run.map(str::to_owned), caller.clone());
+        let writer = {
+            let (forge, caller, job, run) = (forge.clone(), caller.clone(), job.clone(), run.clone());
+            tokio::spawn(async move {
+                while let Some(step) = steps.recv().await {
+                    forge.jobs.step(&job, step.clone());
+                    let text = format!("{}: {}", step.name, step.detail);
+                    let data = serde_json::json!({"job": job, "step": step});
+                    forge.emit(&caller, run.as_deref(), "job.step", Level::Debug, text, data).await;
+                }
+            })
+        };
+        Self { forge, caller, job, run, send, writer }
+    }
+
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    pub async fn end(self, error: Option<Error>, text: String) {
+        drop(self.send);
+        // Ends with the channel; a panic of the teller would only cost progress lines.
+        let _ = self.writer.await;
+        self.forge.jobs.end(&self.job, error.clone());
+        let level = if error.is_some() { Level::Error } else { Level::Info };
+        let data = serde_json::json!({"job": self.job, "error": error});
+        self.forge.emit(&self.caller, self.run.as_deref(), "job.done", level, text, data).await;
+    }
+}
+
+impl Progress for Reporter {
+    fn step(&self, step: Step) {
+        // Only a closed channel fails, and the job then has nobody to tell.
+        let _ = self.send.send(step);
+    }
+}
+
 /// A step replaces the one of its name, so that progress is one line that changes.
 pub fn upsert(steps: &mut Vec<Step>, step: Step) {
     match steps.iter_mut().find(|s| s.name == step.name) {
@@ -102,7 +155,7 @@ mod tests {
     #[test]
     fn a_step_is_one_line_that_changes_and_a_failure_ends_it() {
         let jobs = Jobs::default();
-        let (id, _) = jobs.begin("images");
+        let id = jobs.begin("images", CancellationToken::new());
         jobs.step(&id, step("base", StepState::Running));
         jobs.step(&id, step("base", StepState::Done));
         jobs.step(&id, step("host", StepState::Running));
@@ -117,7 +170,8 @@ mod tests {
     #[test]
     fn cancelling_twice_is_fine_and_an_unknown_job_is_named() {
         let jobs = Jobs::default();
-        let (id, token) = jobs.begin("images");
+        let token = CancellationToken::new();
+        let id = jobs.begin("images", token.clone());
         jobs.cancel(&id).unwrap();
         jobs.cancel(&id).unwrap();
         assert!(token.is_cancelled());
@@ -128,7 +182,7 @@ mod tests {
     fn finished_jobs_do_not_pile_up() {
         let jobs = Jobs::default();
         for _ in 0..60 {
-            let (id, _) = jobs.begin("x");
+            let id = jobs.begin("x", CancellationToken::new());
             jobs.end(&id, None);
         }
         assert!(jobs.list().len() <= KEPT + 1);

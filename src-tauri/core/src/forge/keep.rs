@@ -230,7 +230,7 @@ impl Forge {
             tracing::info!(run = left.run, "removing what is left of a run that is over");
             lab::stop(self.engine.as_ref(), &self.identity(&left.run)).await?;
         }
-        Ok(())
+        self.sweep_probes().await
     }
 
     async fn finish_abandoned(&self, caller: &Caller, row: &runs::Run) -> Result<()> {

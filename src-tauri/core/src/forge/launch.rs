@@ -189,7 +189,13 @@ impl Forge {
         let ready_ms = ms(began);
         let at = now();
         let proof = steps.iter().find(|s| s.name == "isolation").map(|s| s.detail.clone()).unwrap_or_default();
-        let isolation = Isolation { state: IsolationState::Isolated, detail: proof, at: Some(at) };
+        let isolation = Isolation {
+            state: IsolationState::Isolated,
+            detail: proof,
+            at: Some(at),
+            quick: live.proof().to_vec(),
+            full: None,
+        };
         let deadline = at + i64::from(scenario.limits.timeout_minutes) * 60_000;
         let started = super::life::clocks(at);
         let id = run.to_owned();

@@ -158,11 +158,7 @@ impl Forge {
             guide_html: guide::html(&scenario.guide),
             forwards: self.forwards_of(run),
             terminals: self.terminals.list(run),
-            isolation: row.isolation.clone().unwrap_or(Isolation {
-                state: IsolationState::Unknown,
-                detail: "not proven yet".into(),
-                at: None,
-            }),
+            isolation: row.isolation.clone().unwrap_or_else(|| Isolation::unknown("not proven yet")),
             results: submitted.into_iter().map(|r| r.id).collect(),
             run: row.summary(now()),
         })

@@ -116,6 +116,8 @@ impl Forge {
     pub(super) async fn clear_up(&self, caller: &Caller, run: &str) -> Result<()> {
         self.forget(run).await;
         lab::stop(self.engine.as_ref(), &self.identity(run)).await?;
+        // Its networks, when another process was proving the isolation of this run.
+        lab::clear_probe(self.engine.as_ref(), self.outside.as_ref(), &self.instance, Some(run)).await?;
         let id = run.to_owned();
         let row = self
             .store
@@ -130,6 +132,7 @@ impl Forge {
 
     /// Lets go of what this process holds of a run.
     pub(super) async fn forget(&self, run: &str) {
+        self.end_probe(run).await;
         lock(&self.live).remove(run);
         lock(&self.watches).remove(run);
         lock(&self.forwards).retain(|_, f| f.run != run);

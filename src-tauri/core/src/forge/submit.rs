@@ -60,11 +60,7 @@ impl Forge {
         let id = run.to_owned();
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
         let costs = super::grade::hint_costs(scenario, &revealed);
-        let isolation = row.isolation.clone().unwrap_or(Isolation {
-            state: IsolationState::Unknown,
-            detail: "not proven".into(),
-            at: None,
-        });
+        let isolation = row.isolation.clone().unwrap_or_else(|| Isolation::unknown("not proven"));
         let mut telemetry = self.telemetry.recent(run);
         telemetry.drain(..telemetry.len().saturating_sub(TELEMETRY));
         let (id, keys, at) = (run.to_owned(), self.keys.clone(), now());

@@ -2,19 +2,25 @@
 //! interfaces, the fabric has loopback, bridges and ports, every other end of a veth pair lies in one of them, and no default
 //! route leads anywhere but to an address of the lab. Then there is nothing to leave through.
 
+use super::live::Live;
 use super::plan::ports_of;
-use crate::engine::fabric::Surveyed;
+use crate::api::IsolationRow;
 use crate::engine::fabric::wiring::{Bridge, bridge_name};
+use crate::engine::fabric::{Place, Surveyed};
 use crate::error::{Code, Error, Result};
 use crate::template::scenario::Scenario;
+use futures_util::future::join_all;
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// What was proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     pub namespaces: usize,
     pub interfaces: usize,
+    pub rows: Vec<IsolationRow>,
 }
 
 impl std::fmt::Display for Proof {
@@ -30,28 +36,146 @@ impl std::fmt::Display for Proof {
 /// Tunnel devices that the kernel puts into every new namespace once their module is loaded: down, and tied to nothing.
 const FALLBACK: [&str; 9] =
     ["tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "sit0", "ip6tnl0", "ip6gre0"];
+const GROUP: &str = "By construction";
+const LOOK: Duration = Duration::from_secs(10);
+const AGAIN: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(500)];
 
 /// `Code::Internal` with every deviation named; a lab that is not isolated must not become ready.
 pub fn judge(found: &[Surveyed], scenario: &Scenario, bridges: &[Bridge]) -> Result<Proof> {
+    let rows = rows(found, scenario, bridges, None);
+    let wrong: Vec<&str> = rows.iter().filter(|r| !r.holds()).map(|r| r.detail.as_str()).collect();
+    if !wrong.is_empty() {
+        return Err(Error::new(Code::Internal, format!("The lab is not isolated: {}.", wrong.join("; ")))
+            .hint("Nothing was left running. Report this together with the log."));
+    }
+    let interfaces = scenario.nodes.iter().map(|n| ports_of(bridges, &n.name).len()).sum();
+    Ok(Proof { namespaces: scenario.nodes.len() + 1, interfaces, rows })
+}
+
+/// The same look at a lab that somebody works in: what a learner adds within a node is no way out. What does not hold is
+/// looked at again, because a check's unseen host may just be leaving; a way out stays.
+pub async fn look(live: &Live) -> Result<Vec<IsolationRow>> {
+    let mut rows = look_once(live).await?;
+    for pause in AGAIN {
+        if rows.iter().all(IsolationRow::holds) {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        rows = look_once(live).await?;
+    }
+    Ok(rows)
+}
+
+async fn look_once(live: &Live) -> Result<Vec<IsolationRow>> {
+    let places = join_all(live.scenario.nodes.iter().map(|n| live.place(&n.name))).await;
+    // A node that does not run is told as not looked at.
+    let places: Vec<Place> = places.into_iter().filter_map(Result::ok).collect();
+    let found = live.fabric.survey(&places.iter().collect::<Vec<_>>()).await?;
+    let mut own = Own::new();
+    for place in &places {
+        let Some(seen) = found.iter().find(|s| s.node == place.node) else { continue };
+        if real(seen).is_subset(&wired(&live.bridges, &place.node)) {
+            continue;
+        }
+        let ran = live.fabric.script(Some(place), "exec ip -j -d link show", &[], LOOK).await?;
+        own.insert(place.node.clone(), ends_here(&ran.stdout)?);
+    }
+    Ok(rows(&found, &live.scenario, &live.bridges, Some(&own)))
+}
+
+/// Node → devices that end in its own network namespace.
+type Own = BTreeMap<String, BTreeSet<String>>;
+
+/// Virtual devices whose other end, or whose carrier, is not in another namespace.
+fn ends_here(json: &[u8]) -> Result<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Device {
+        ifname: String,
+        #[serde(default)]
+        linkinfo: Option<Info>,
+        #[serde(default)]
+        link_netnsid: Option<i64>,
+    }
+    #[derive(Deserialize)]
+    struct Info {
+        #[serde(default)]
+        info_kind: Option<String>,
+    }
+    let devices: Vec<Device> =
+        serde_json::from_slice(json).map_err(|e| Error::internal(format!("a node's devices cannot be read: {e}")))?;
+    let virtual_one = |d: &Device| d.linkinfo.as_ref().is_some_and(|i| i.info_kind.is_some());
+    Ok(devices.into_iter().filter(|d| virtual_one(d) && d.link_netnsid.is_none()).map(|d| d.ifname).collect())
+}
+
+fn wired(bridges: &[Bridge], node: &str) -> BTreeSet<String> {
+    ports_of(bridges, node).iter().map(|p| p.interface.clone()).collect()
+}
+
+fn real(seen: &Surveyed) -> BTreeSet<String> {
+    seen.devices.iter().filter(|d| *d != "lo" && !FALLBACK.contains(&d.as_str())).cloned().collect()
+}
+
+/// One thing that was looked at: what leads out, and what should have been seen and was not. The second is the control: a
+/// look that does not find what must be there finds nothing.
+#[derive(Default)]
+struct Finding {
+    out: Vec<String>,
+    blind: Vec<String>,
+}
+
+impl Finding {
+    fn devices(&mut self, who: &str, seen: &Surveyed, expected: &BTreeSet<String>, own: Option<&BTreeSet<String>>) {
+        let real = real(seen);
+        let extra = real.difference(expected).filter(|d| !own.is_some_and(|o| o.contains(*d)));
+        let extra = extra.cloned().collect::<Vec<_>>().join(", ");
+        let missing = expected.difference(&real).cloned().collect::<Vec<_>>().join(", ");
+        if !extra.is_empty() {
+            self.out.push(format!("{who} has {extra}"));
+        }
+        if !missing.is_empty() {
+            self.blind.push(format!("{who} lacks {missing}"));
+        }
+    }
+
+    fn row(self, id: &str, technique: &str, holds: String) -> IsolationRow {
+        let (control, escaped) = (self.blind.is_empty(), !self.out.is_empty());
+        let wrong: Vec<String> = self.out.into_iter().chain(self.blind).collect();
+        IsolationRow {
+            id: id.into(),
+            group: GROUP.into(),
+            technique: technique.into(),
+            control,
+            escaped,
+            detail: if wrong.is_empty() { holds } else { wrong.join("; ") },
+        }
+    }
+}
+
+/// `own`: what nodes were seen to have besides their wired interfaces, once a learner works there; None holds the lab to
+/// exactly what its template says.
+fn rows(found: &[Surveyed], scenario: &Scenario, bridges: &[Bridge], own: Option<&Own>) -> Vec<IsolationRow> {
     let lab_addresses: BTreeSet<IpAddr> =
         bridges.iter().flat_map(|b| &b.ports).flat_map(|p| &p.addresses).map(|a| a.addr()).collect();
     let by_node: BTreeMap<&str, &Surveyed> = found.iter().map(|s| (s.node.as_str(), s)).collect();
-    let mut wrong = Vec::new();
-    let mut interfaces = 0;
+    let [mut node_devices, mut node_routes, mut fabric_devices, mut fabric_routes, mut namespaces] =
+        std::array::from_fn(|_| Finding::default());
     for node in &scenario.nodes {
         let Some(seen) = by_node.get(node.name.as_str()) else {
-            wrong.push(format!("{} was not looked at", node.name));
+            node_devices.blind.push(format!("{} was not looked at", node.name));
             continue;
         };
-        let wired: BTreeSet<String> = ports_of(bridges, &node.name).iter().map(|p| p.interface.clone()).collect();
-        interfaces += wired.len();
-        devices(&mut wrong, &node.name, seen, &wired);
+        let expected = wired(bridges, &node.name);
+        let ends_here = own.and_then(|o| o.get(&node.name));
+        node_devices.devices(&node.name, seen, &expected, ends_here);
         for route in &seen.default_routes {
-            let gateway = route.split_once('/').and_then(|(_, g)| address(g));
-            let allowed =
-                node.gateway.is_some_and(|g| Some(g) == gateway) || gateway.is_some_and(|g| lab_addresses.contains(&g));
-            if !allowed {
-                wrong.push(format!("{} has a default route by {route}", node.name));
+            let (device, gateway) = route.split_once('/').map_or((route.as_str(), None), |(d, g)| (d, address(g)));
+            let stays = match own {
+                // Where the device leads decides, whatever route a learner adds.
+                Some(_) => expected.contains(device) || ends_here.is_some_and(|o| o.contains(device)),
+                None => gateway.is_some_and(|g| node.gateway == Some(g) || lab_addresses.contains(&g)),
+            };
+            if !stays {
+                node_routes.out.push(format!("{} has a default route by {route}", node.name));
             }
         }
     }
@@ -59,35 +183,45 @@ pub fn judge(found: &[Surveyed], scenario: &Scenario, bridges: &[Bridge]) -> Res
     let expected: BTreeSet<String> = expected.collect();
     match by_node.get("") {
         Some(fabric) => {
-            devices(&mut wrong, "the fabric", fabric, &expected);
+            fabric_devices.devices("the fabric", fabric, &expected, None);
             if !fabric.default_routes.is_empty() {
-                wrong.push("the fabric has a default route".into());
+                fabric_routes.out.push("the fabric has a default route".into());
             }
         }
-        None => wrong.push("the fabric was not looked at".into()),
+        None => fabric_devices.blind.push("the fabric was not looked at".into()),
     }
     let distinct: BTreeSet<&str> = found.iter().map(|s| s.inode.as_str()).collect();
-    if distinct.len() != scenario.nodes.len() + 1 {
-        wrong.push(format!("{} namespaces for {} nodes and the fabric", distinct.len(), scenario.nodes.len()));
+    let wanted = scenario.nodes.len() + 1;
+    if distinct.len() < found.len() {
+        namespaces.out.push(format!("{} namespaces for {} nodes and the fabric", distinct.len(), wanted - 1));
+    } else if distinct.len() != wanted {
+        namespaces.blind.push(format!("{} namespaces for {} nodes and the fabric", distinct.len(), wanted - 1));
     }
-    if wrong.is_empty() {
-        return Ok(Proof { namespaces: distinct.len(), interfaces });
-    }
-    Err(Error::new(Code::Internal, format!("The lab is not isolated: {}.", wrong.join("; ")))
-        .hint("Nothing was left running. Report this together with the log."))
-}
-
-fn devices(wrong: &mut Vec<String>, who: &str, seen: &Surveyed, expected: &BTreeSet<String>) {
-    let real: BTreeSet<String> =
-        seen.devices.iter().filter(|d| *d != "lo" && !FALLBACK.contains(&d.as_str())).cloned().collect();
-    let list = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>().join(", ");
-    let (extra, missing) = (list(&real, expected), list(expected, &real));
-    if !extra.is_empty() {
-        wrong.push(format!("{who} has {extra}"));
-    }
-    if !missing.is_empty() {
-        wrong.push(format!("{who} lacks {missing}"));
-    }
+    let nodes = scenario.nodes.len();
+    let ports: usize = scenario.nodes.iter().map(|n| ports_of(bridges, &n.name).len()).sum();
+    vec![
+        node_devices.row(
+            "node-interfaces",
+            "An interface of a node that is no link of the lab",
+            format!("{nodes} nodes hold their {ports} wired interfaces and nothing that leads elsewhere"),
+        ),
+        node_routes.row(
+            "node-routes",
+            "A node's default route that leads out of the lab",
+            format!("{nodes} nodes looked at; every default route stays in the lab"),
+        ),
+        fabric_devices.row(
+            "fabric-interfaces",
+            "An end of a link outside the lab's own namespaces",
+            format!("the fabric holds its {} bridges and ports and nothing else", expected.len()),
+        ),
+        fabric_routes.row("fabric-routes", "A way on from the lab's bridges", "the fabric has no default route".into()),
+        namespaces.row(
+            "own-namespaces",
+            "A network namespace shared with the host or another node",
+            format!("{wanted} namespaces, each its own"),
+        ),
+    ]
 }
 
 /// Dotted IPv4, or IPv6 as 32 hex digits.
@@ -125,7 +259,9 @@ mod tests {
 
     #[test]
     fn a_sound_lab_is_proven() {
-        assert_eq!(judged(&sound()).unwrap(), Proof { namespaces: 3, interfaces: 2 });
+        let proof = judged(&sound()).unwrap();
+        assert_eq!((proof.namespaces, proof.interfaces, proof.rows.len()), (3, 2, 5));
+        assert!(proof.rows.iter().all(IsolationRow::holds), "{proof:?}");
     }
 
     #[test]
@@ -164,5 +300,53 @@ mod tests {
         assert_eq!(address("fd000000000000000000000000000001"), Some("fd00::1".parse().unwrap()));
         assert_eq!(address("10.0.0.1"), Some("10.0.0.1".parse().unwrap()));
         assert_eq!(address("nonsense"), None);
+    }
+
+    fn worked_in(change: fn(&mut Vec<Surveyed>), own: &Own) -> Vec<IsolationRow> {
+        let (scenario, mut found) = (fixture(), sound());
+        change(&mut found);
+        rows(&found, &scenario, &plan::bridges("run", &scenario), Some(own))
+    }
+
+    #[test]
+    fn what_a_learner_adds_within_a_node_is_no_way_out_and_what_leads_elsewhere_is() {
+        let json = br#"[{"ifname":"lo"},{"ifname":"eth1","linkinfo":{"info_kind":"veth"},"link_netnsid":0},
+            {"ifname":"dummy0","linkinfo":{"info_kind":"dummy"}},{"ifname":"eth1.10","link":"eth1","linkinfo":{"info_kind":"vlan"}},
+            {"ifname":"eth0","linkinfo":{"info_kind":"veth"},"link_netnsid":1},{"ifname":"wlan0","parentdev":"0000:01"}]"#;
+        let here = ends_here(json).unwrap();
+        assert_eq!(here.iter().map(String::as_str).collect::<Vec<_>>(), ["dummy0", "eth1.10"]);
+        assert_eq!(ends_here(b"[").unwrap_err().code, Code::Internal);
+        let own = Own::from([("a".to_owned(), here)]);
+        let learnt = worked_in(
+            |s| {
+                s[0].devices.extend(["dummy0".into(), "eth1.10".into()]);
+                s[0].default_routes.push("eth1.10/10.9.9.9".into());
+            },
+            &own,
+        );
+        assert!(learnt.iter().all(IsolationRow::holds), "{learnt:?}");
+        for (change, id) in [
+            ((|s| s[0].devices.push("eth0".into())) as fn(&mut Vec<Surveyed>), "node-interfaces"),
+            (|s| s[0].default_routes.push("eth0/10.0.0.1".into()), "node-routes"),
+            (|s| s[2].devices.push("leak".into()), "fabric-interfaces"),
+        ] {
+            let rows = worked_in(change, &own);
+            let out: Vec<&str> = rows.iter().filter(|r| r.escaped).map(|r| r.id.as_str()).collect();
+            assert_eq!(out, [id]);
+        }
+    }
+
+    /// A look that does not find what must be there proves nothing.
+    #[test]
+    fn a_blind_look_is_a_broken_control_and_no_escape() {
+        for (change, id) in [
+            ((|s| drop(s.remove(0))) as fn(&mut Vec<Surveyed>), "node-interfaces"),
+            (|s| s[1].devices.retain(|d| d == "lo"), "node-interfaces"),
+            (|s| s[2].devices.retain(|d| d != "p0.1"), "fabric-interfaces"),
+        ] {
+            let rows = worked_in(change, &Own::new());
+            assert!(rows.iter().all(|r| !r.escaped), "{rows:?}");
+            assert!(rows.iter().any(|r| r.id == id && !r.control), "{id}: {rows:?}");
+        }
     }
 }

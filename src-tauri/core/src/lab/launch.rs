@@ -137,7 +137,7 @@ async fn bring_up(
     let proof = isolation::judge(&found, &plan.scenario, &plan.bridges)?;
     stages.end(ISOLATION, &proof.to_string());
     let (identity, scenario) = (plan.identity.clone(), plan.scenario.clone());
-    Ok(Arc::new(Live::new(engine.clone(), identity, scenario, woven, &places)))
+    Ok(Arc::new(Live::new(engine.clone(), identity, scenario, woven, &places).proven(proof.rows)))
 }
 
 /// The first error that is not just another branch giving up.

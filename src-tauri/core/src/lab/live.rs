@@ -1,6 +1,7 @@
 //! A running lab as this process sees it: handles only, all of them found again by labels.
 
 use super::plan::{self, Identity, ports_of};
+use crate::api::IsolationRow;
 use crate::engine::fabric::wiring::Bridge;
 use crate::engine::fabric::{Fabric, Place, Wiring};
 use crate::engine::{ContainerState, Engine, label};
@@ -26,6 +27,8 @@ pub struct Live {
     pub(super) fabric: Arc<Fabric>,
     pub(super) bridges: Vec<Bridge>,
     handles: Mutex<BTreeMap<String, Handle>>,
+    /// What its launch found; empty when it was taken up later.
+    proof: Vec<IsolationRow>,
 }
 
 impl Live {
@@ -39,7 +42,17 @@ impl Live {
         let bridges = plan::bridges(&identity.run, &scenario);
         let handle = |p: &Place| (p.node.clone(), Handle { container: p.container.clone(), pid: Some(p.pid) });
         let handles = Mutex::new(places.iter().map(handle).collect());
-        Self { engine, identity, scenario, fabric, bridges, handles }
+        Self { engine, identity, scenario, fabric, bridges, handles, proof: Vec::new() }
+    }
+
+    pub(super) fn proven(mut self, rows: Vec<IsolationRow>) -> Self {
+        self.proof = rows;
+        self
+    }
+
+    /// The rows of the isolation proof that its launch ended with.
+    pub fn proof(&self) -> &[IsolationRow] {
+        &self.proof
     }
 
     /// Takes up a run from its labels in Docker: after a restart of ours, or in a second process.

@@ -2,6 +2,7 @@
 //! Truth lies in Docker's labels and the kernel; everything here can be rebuilt from them ([`Live::adopt`]).
 
 mod caps;
+mod escape;
 mod forward;
 mod isolation;
 mod keep;
@@ -15,8 +16,9 @@ mod trial;
 mod vantage;
 
 pub use caps::{capabilities, rights};
+pub use escape::{clear as clear_probe, prove};
 pub use forward::Forwarder;
-pub use isolation::Proof;
+pub use isolation::{Proof, look};
 pub use keep::{Keeper, Witness};
 pub use launch::{Progress, launch};
 pub use life::{Stopped, pause, restart_node, resume, revive, stop};

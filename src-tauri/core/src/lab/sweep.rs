@@ -35,9 +35,11 @@ pub async fn survey(engine: &dyn Engine, instance: &str) -> Result<Vec<Found>> {
         // Benches, probes and builds have no run, and their own makers.
         let Some(run) = get(label::RUN) else { continue };
         let found = runs.entry(run.clone()).or_insert_with(|| Found { run, ..Found::default() });
-        match get(label::NODE) {
-            Some(node) => drop(found.nodes.insert(node, container.state)),
-            None => found.fabric = Some(container.state),
+        match (get(label::NODE), get(label::KIND).as_deref()) {
+            (Some(node), _) => drop(found.nodes.insert(node, container.state)),
+            (None, Some("fabric")) => found.fabric = Some(container.state),
+            // A probe's; it is swept by its kind when nobody is probing.
+            (None, _) => {}
         }
     }
     Ok(runs.into_values().collect())

@@ -93,6 +93,8 @@ fn detail() -> ResultDetail {
             state: IsolationState::Isolated,
             detail: "No interface, route or name leads out of any node; 6 ways out were tried.".into(),
             at: Some(1_795_395_000_000),
+            quick: Vec::new(),
+            full: None,
         },
         score_chart_svg: String::new(),
     }

@@ -1,6 +1,6 @@
 //! What a container did not get, and which calls are refused from inside.
 
-use super::{Node, SeccompProfile};
+use super::Node;
 use forge_core::api::Role;
 use forge_core::engine::caps;
 
@@ -126,9 +126,12 @@ async fn each_way_out_is_refused_to_a_router_whatever_its_capabilities() {
 }
 
 #[tokio::test]
-async fn each_way_out_is_refused_to_a_node() {
-    let node = Node::start("host", |s| s.seccomp = SeccompProfile::Node).await;
-    all_refused(&node, CALLS).await;
+async fn each_way_out_is_refused_to_every_other_role() {
+    use Role::*;
+    for role in [Learner, Server, Switch, Attacker, Defender, Aux, Client] {
+        let node = Node::of_role("host", role, |_| ()).await;
+        all_refused(&node, CALLS).await;
+    }
 }
 
 /// The control of the tests above: where a call is open, the kernel itself answers.

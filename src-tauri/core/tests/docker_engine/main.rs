@@ -7,6 +7,7 @@ mod images;
 mod life;
 mod roles;
 mod streams;
+mod syscalls;
 
 use forge_core::api::Role;
 use forge_core::engine::{ContainerSpec, Docker, Engine, ExecOutput, ExecSpec, Images, SeccompProfile, caps, label};

@@ -178,6 +178,10 @@ impl Drop for Bed {
         if !ids.is_empty() {
             docker(&[&["rm", "-fv"], &ids[..]].concat());
         }
+        let networks = String::from_utf8(docker(&["network", "ls", "-q", "--filter", &filter]).stdout).unwrap();
+        for id in networks.split_whitespace() {
+            docker(&["network", "rm", id]);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bed;
+mod escape;
+mod hardening;
 mod launch;
 mod life;
 mod measure;

@@ -12,6 +12,7 @@ import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, 
 import { chart, makeImages, makeLabs, makeResults, openssl, type FakeLab } from "./data";
 import { allOf, crowd } from "./crowd";
 import { FakeGovernance } from "./governance";
+import { isolated, quick } from "./isolation";
 import { FakeRun } from "./run";
 import { FakeTerminal } from "./terminal";
 
@@ -48,6 +49,8 @@ export class FakeHost implements Host {
   #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "" };
   readonly #governance: FakeGovernance;
   #made = 0;
+  /** The run whose isolation was proven last. */
+  #proved: string | null = null;
   readonly #latency: number;
 
   constructor(scene: string, latency = 40) {
@@ -267,7 +270,8 @@ export class FakeHost implements Host {
       if (!found) throw missing("such job");
       for (const s of found.steps) if (s.state === "running") s.state = "failed";
       Object.assign(found, { done: true, error: { code: "cancelled", message: "Cancelled as asked; nothing was left behind.", hints: [], details: null } });
-      this.#emit("job.done", null, "Preparing images was cancelled", { job });
+      const proof = found.kind === "isolation";
+      this.#emit("job.done", proof ? this.#proved : null, "Cancelled as asked", { job, error: found.error });
       return {};
     },
     start_lab: ({ lab, request_id, seed }) => {
@@ -300,6 +304,19 @@ export class FakeHost implements Host {
       this.#emit("node.state", run, `${node} restarts`, { node, state: "rewiring" });
       setTimeout(() => { found.state = "running"; this.#emit("node.state", run, `${node} is wired again`, { node, state: "running" }); }, 900);
       return {};
+    },
+    probe_isolation: async ({ run, full }) => {
+      const found = this.#run(run);
+      if (found.summary.state !== "ready") throw new HostError("wrong_state", `Run ${run} is ${found.summary.state}.`, ["Resume it first."]);
+      if (!full) return quick();
+      const job: JobInfo = { job: `job-${++this.#made}`, kind: "isolation", steps: [], done: false, error: null };
+      this.#jobs.set(job.job, job);
+      this.#proved = run;
+      await found.prove(job, () => !job.done);
+      if (job.error) throw new HostError("cancelled", job.error.message);
+      job.done = true;
+      this.#emit("job.done", run, "The isolation is proven", { job: job.job, error: null });
+      return found.rows();
     },
     check_run: ({ run }) => this.#run(run).check(),
     watch_run: () => ({}),
@@ -336,7 +353,7 @@ export class FakeHost implements Host {
       });
       return {
         summary, criteria, openssl, score_chart_svg: chart(this.#results.filter((r) => r.lab === summary.lab).map((r) => r.score / 1000).reverse(), "Score, this lab", dark),
-        verified: this.#verify(summary.id), isolation: { state: "isolated", detail: "14 probes to the host, the LAN and the internet: none got through.", at: summary.at },
+        verified: this.#verify(summary.id), isolation: { ...isolated(true), at: summary.at },
       };
     },
     verify_result: () => this.#verify("0"),

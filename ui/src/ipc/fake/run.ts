@@ -1,6 +1,7 @@
 /** One run in memory: its start step by step, its checks turning green, its load, its life. */
-import type { CheckReport, Forward, HintInfo, Isolation, RunDetail, RunState, RunSummary, Step, Telemetry, TerminalInfo } from "../../gen/api";
+import type { CheckReport, Forward, HintInfo, Isolation, IsolationRow, JobInfo, RunDetail, RunState, RunSummary, Step, Telemetry, TerminalInfo } from "../../gen/api";
 import type { FakeLab } from "./data";
+import { isolated, proof } from "./isolation";
 
 const STEPS: [string, string, number][] = [
   ["admit", "Plan practice: within its limits", 12], ["token", "Launch token minted and spent", 6], ["images", "All images are here", 18],
@@ -18,7 +19,7 @@ export class FakeRun {
   readonly terminals: TerminalInfo[] = [];
   readonly forwards: Forward[] = [];
   readonly results: string[] = [];
-  isolation: Isolation = { state: "unknown", detail: "Not probed yet.", at: null };
+  isolation: Isolation = { state: "unknown", detail: "Not probed yet.", at: null, quick: [], full: null };
   passed = 0;
   readonly #emit: Emit;
 
@@ -88,7 +89,7 @@ export class FakeRun {
     }
     summary.ready_ms = this.steps.reduce((sum, s) => sum + s.ms, 0);
     summary.deadline = Date.now() + this.lab.summary.minutes * 60_000;
-    this.isolation = { state: "isolated", detail: "14 probes to the host, the LAN and the internet: none got through.", at: Date.now() };
+    this.isolation = isolated();
     this.state("ready", "The lab is ready");
   }
 
@@ -104,6 +105,25 @@ export class FakeRun {
     this.summary.last_check = report;
     this.#emit("check.report", this.summary.run, `Checked: ${this.passed} of ${criteria.length} passed`, report);
     return report;
+  }
+
+  /** Step by step, as long as `going` says so; what it found otherwise. */
+  async prove(job: JobInfo, going: () => boolean): Promise<void> {
+    for (const [name, ms] of [["networks", 300], ["nodes", 900], ["try", 1600], ["clear", 500]] as const) {
+      const step: Step = { name, state: "running", ms: 0, detail: "", percent: null };
+      job.steps.push(step);
+      this.#emit("job.step", this.summary.run, name, { job: job.job, step: { ...step } });
+      await new Promise((done) => setTimeout(done, ms));
+      Object.assign(step, { state: going() ? "done" : "failed", ms });
+      this.#emit("job.step", this.summary.run, name, { job: job.job, step: { ...step } });
+      if (!going()) return;
+    }
+    this.isolation = isolated(true);
+    this.#emit("isolation.report", this.summary.run, this.isolation.detail, { state: "isolated" });
+  }
+
+  rows(): IsolationRow[] {
+    return this.isolation.full?.rows ?? proof();
   }
 
   telemetry(): Telemetry {

@@ -1,0 +1,28 @@
+/** What the proof of isolation says. */
+
+export const ISOLATION = {
+  title: "Isolation",
+  open: (state: string) => `${state}: what was tried`,
+  quick: "By construction",
+  quickText: "Every launch looks into the lab’s own network namespaces: is there anything to leave through?",
+  full: "Forty ways out",
+  fullText: "A throw-away node with every right a node can get joins all links of your lab and tries to get out. The same attempts run on an ordinary Docker network: there they must succeed, so that a broken test cannot pass.",
+  none: "Not proven in full yet",
+  noneText: "It takes about ten seconds and leaves your lab as it is. Checks wait meanwhile.",
+  prove: "Prove it in full",
+  again: "Prove it again",
+  look: "Look again",
+  cancel: "Cancel",
+  running: "Proving",
+  paused: "Resume the lab first: a frozen node cannot be tried.",
+  over: "This run is over, so nothing can be tried any more.",
+  proven: (n: number, time: string, when: string) => `${n} tried in ${time}, ${when}`,
+  steps: { networks: "Lay two ordinary networks", nodes: "Start the node and its controls", try: "Try every way out", clear: "Remove everything again" } as Record<string, string>,
+  columns: { technique: "Way out", control: "Control", lab: "From the lab" },
+  works: "works",
+  broken: "did not work",
+  blocked: "blocked",
+  escaped: "escaped",
+  unproven: "not proven",
+  tried: "What was tried",
+};

@@ -40,7 +40,7 @@ pub async fn terminal_write(opening: State<'_, Opening>, request: Request<'_>) -
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::collections::BTreeSet;
     use std::path::Path;
 

@@ -104,7 +104,10 @@ test("a node's output sets no title, opens nothing and copies nothing", async ()
   execFileSync(FORGE, ["exec", run, "client", "--", "sh", "-c", `echo ${Buffer.from(output).toString("base64")} | base64 -d > /tmp/hostile`], { env: { ...process.env, FORGE_HOME: data.home } });
   await window.run("globalThis.copied = []; Object.defineProperty(navigator, 'clipboard', { value: { writeText: (t) => (globalThis.copied.push(t), Promise.resolve()) } }); location.hash = arguments[0]", `#/lab/${run}`);
   await window.find(".xterm", { seconds: 30 });
-  await until("the shell is there", () => window.run("return /client/.test(document.querySelector('.xterm-rows')?.textContent ?? '')"), { seconds: 30 });
+  await until("the shell is there", () => window.run("return /root@/.test(document.querySelector('.xterm-rows')?.textContent ?? '')"), { seconds: 30 }).catch(async (error) => {
+    await window.shoot("walls-terminal");
+    throw new Error(`${error.message}: ${await window.run("return document.querySelector('.pane-terminals').innerText")}`);
+  });
   await window.run("document.querySelector('.xterm-helper-textarea').focus()");
   await window.keys("cat /tmp/hostile; echo all''done\n");
   await until("it was printed", () => window.run("return document.querySelector('.xterm-rows').textContent.includes('alldone')"), { seconds: 30 });

@@ -34,5 +34,11 @@ export function hasGpu(): boolean {
   const info = gl.getExtension("WEBGL_debug_renderer_info");
   const renderer = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   gl.getExtension("WEBGL_lose_context")?.loseContext();
-  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(renderer);
+  return isGpu(renderer, /Mac/.test(navigator.userAgent));
+}
+
+/** WebKit says “Apple GPU” everywhere, on Linux too, where it may be the processor: what is not known counts as none. */
+export function isGpu(renderer: string, mac: boolean): boolean {
+  if (/^apple gpu$/i.test(renderer)) return mac;
+  return !/swiftshader|llvmpipe|softpipe|software|basic render|webkit webgl/i.test(renderer);
 }

@@ -346,7 +346,7 @@ fn built_in() -> Catalogue {
 #[test]
 fn the_built_in_labs_stay_as_they_are() {
     let want = [
-        ("ccna-ospf-single-area", "1.0.0", "0a6aa79bfab3bf5a"),
+        ("ccna-ospf-single-area", "1.0.1", "ddc213b8a2d8492f"),
         ("cissp-ssh-hardening", "1.0.0", "009dda3ff0dab83f"),
         ("netplus-dns-zone-reverse", "1.0.1", "54749422b3df5e83"),
     ];

@@ -59,7 +59,11 @@ reasons contains "No limits are known here: neither practice on this machine nor
 }
 
 reasons contains "This account has been blocked from starting labs; ask your instructor." if {
-	not object.get(input, "blocked", false) == false
+	input.blocked == true
+}
+
+reasons contains "It is not known whether this account has been blocked." if {
+	not is_boolean(input.blocked)
 }
 
 reasons contains sprintf("The %v plan allows %v labs a day; today's are used up.", [input.plan, limits.per_day]) if {

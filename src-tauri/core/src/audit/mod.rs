@@ -71,11 +71,6 @@ pub fn checkpoint(tx: &Tx, keys: &Keys, at: i64) -> Result<String> {
     Ok(note)
 }
 
-/// The newest entries, newest first, of one kind if given: what the policy view shows.
-pub fn latest(conn: &Conn, kind: Option<&str>, limit: u32) -> Result<Vec<Body>> {
-    rows::latest(conn, kind, limit)?.iter().map(|r| Ok(serde_json::from_str(&r.entry)?)).collect()
-}
-
 /// Where the next entry goes, and what it follows.
 fn end(conn: &Conn) -> Result<(Peaks, String)> {
     let Some(head) = rows::head(conn)? else {

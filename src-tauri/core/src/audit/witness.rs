@@ -19,27 +19,32 @@ const MOST: u64 = 4096;
 /// Signs the log as it is now and keeps the checkpoint in the database and in `folder`; nothing when that has been done for
 /// this length. `EvidenceInvalid` when the file there was signed over another log: it stays as it is.
 pub fn witness(tx: &Tx, keys: &Keys, at: i64, folder: &Path) -> Result<()> {
-    let size = rows::head(tx)?.map_or(0, |head| head.size);
-    let before = read(folder)?;
-    if size == 0 && before.is_none() {
+    if is_current(tx, folder)? {
         return Ok(());
     }
-    if let Some(before) = &before {
-        if rows::checkpoint_at(tx, size)?.is_some_and(|kept| kept == *before) {
-            return Ok(());
-        }
-        if !continues(tx, keys, before)? {
-            return Err(Error::new(
-                Code::EvidenceInvalid,
-                "The audit log is not the one that this machine last signed a checkpoint over.",
-            )
-            .hint("`forge audit verify` says what is wrong with it."));
-        }
+    if let Some(before) = read(folder)?
+        && !continues(tx, keys, &before)?
+    {
+        return Err(Error::new(
+            Code::EvidenceInvalid,
+            "The audit log is not the one that this machine last signed a checkpoint over.",
+        )
+        .hint("`forge audit verify` says what is wrong with it."));
     }
+    let size = rows::head(tx)?.map_or(0, |head| head.size);
     let note = super::checkpoint(tx, keys, at)?;
     // The first checkpoint over this length is the one that counts, should two keys have signed it.
     let note = rows::checkpoint_at(tx, size)?.unwrap_or(note);
     write(folder, &note)
+}
+
+/// Whether the file holds the checkpoint over the log as long as it is now: then there is nothing to sign.
+pub fn is_current(conn: &Conn, folder: &Path) -> Result<bool> {
+    let size = rows::head(conn)?.map_or(0, |head| head.size);
+    Ok(match read(folder)? {
+        None => size == 0,
+        Some(before) => rows::checkpoint_at(conn, size)?.is_some_and(|kept| kept == before),
+    })
 }
 
 /// The checkpoint in the file, if there is one.

@@ -168,8 +168,12 @@ impl Forge {
 
     /// A log that cannot be signed must not stop the work it tells of; verifying it says what is wrong.
     pub(super) async fn witness(&self) {
-        let (keys, home) = (self.keys.clone(), self.options.home.clone());
-        let signed = self.store.write(move |tx| witness::witness(tx, &keys, now(), &home)).await;
+        let (keys, home, folder) = (self.keys.clone(), self.options.home.clone(), self.options.home.clone());
+        let signed = match self.store.read(move |c| witness::is_current(c, &folder)).await {
+            Ok(true) => return,
+            Ok(false) => self.store.write(move |tx| witness::witness(tx, &keys, now(), &home)).await,
+            Err(e) => Err(e),
+        };
         if let Err(e) = signed {
             tracing::error!(code = ?e.code, "the audit log could not be signed: {e}");
         }

@@ -116,14 +116,6 @@ pub fn get(conn: &Conn, seq: i64) -> Result<Option<Entry>> {
     q.query_and_then([seq], read)?.next().transpose()
 }
 
-/// The newest entries of a kind, newest first.
-pub fn latest(conn: &Conn, kind: Option<&str>, limit: u32) -> Result<Vec<Entry>> {
-    let mut q = conn.prepare_cached(
-        "SELECT seq, run, kind, entry, hash FROM audit WHERE (?1 IS NULL OR kind = ?1) ORDER BY seq DESC LIMIT ?2",
-    )?;
-    q.query_and_then(params![kind, limit], read)?.collect()
-}
-
 /// Keeps a signed checkpoint; one per size, the first stays.
 pub fn keep_checkpoint(tx: &Tx, size: i64, at: i64, note: &str) -> Result<()> {
     tx.prepare_cached(

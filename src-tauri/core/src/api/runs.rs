@@ -1,8 +1,8 @@
 //! A run: from the request that starts it to the report that it is gone.
 
-use super::isolation::Isolation;
 use super::contract;
 use super::grading::CheckReport;
+use super::isolation::Isolation;
 use super::labs::CriterionInfo;
 use super::terminals::{Forward, TerminalInfo};
 use super::topology::{LinkInfo, NodeInfo, RunState, Step};

@@ -95,7 +95,10 @@ mod tests {
         let (never, allowed) = gate.split_once("ordinary :=").unwrap();
         let named = |text: &str| -> BTreeSet<String> {
             let quoted = text.split('"').skip(1).step_by(2);
-            quoted.filter(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')).map(str::to_owned).collect()
+            quoted
+                .filter(|w| w.len() > 2 && w.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+                .map(str::to_owned)
+                .collect()
         };
         let strongest: BTreeSet<String> = strongest().into_iter().map(str::to_owned).collect();
         let (allowed, never) = (named(allowed.split_once("override_tiers").unwrap().0), named(never));

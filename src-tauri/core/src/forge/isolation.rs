@@ -47,7 +47,12 @@ impl Forge {
         work.await.map_err(|e| Error::internal(format!("the isolation probe ended early: {e}")))?
     }
 
-    async fn prove_isolation(&self, caller: &Caller, run: &str, cancel: CancellationToken) -> Result<Vec<IsolationRow>> {
+    async fn prove_isolation(
+        &self,
+        caller: &Caller,
+        run: &str,
+        cancel: CancellationToken,
+    ) -> Result<Vec<IsolationRow>> {
         let began = Instant::now();
         // One at a time for the whole installation: whoever holds this may remove what no probe owns.
         let _held = self.probe_lock(Duration::from_secs(60)).await?;
@@ -157,7 +162,8 @@ fn judged(isolation: &Isolation) -> (IsolationState, String) {
         let blind: Vec<&str> = isolation.quick.iter().filter(|r| !r.control).map(|r| r.detail.as_str()).collect();
         return (IsolationState::Unknown, format!("Not proven: {}.", blind.join("; ")));
     }
-    let tried = if full.is_empty() { String::new() } else { format!(" {} ways out tried: {}.", full.len(), summary(full)) };
+    let tried =
+        if full.is_empty() { String::new() } else { format!(" {} ways out tried: {}.", full.len(), summary(full)) };
     (IsolationState::Isolated, format!("No interface, route or namespace leads out of the lab.{tried}"))
 }
 
@@ -187,7 +193,11 @@ mod tests {
         assert_eq!(with(good(), good()).0, IsolationState::Isolated);
         assert!(with(good(), good()).1.contains("1 ways out tried: none led out"));
         assert_eq!(with(good(), vec![row(true, true)]).0, IsolationState::Leaking);
-        assert_eq!(with(vec![row(false, true)], good()).0, IsolationState::Leaking, "an escape counts whatever its control");
+        assert_eq!(
+            with(vec![row(false, true)], good()).0,
+            IsolationState::Leaking,
+            "an escape counts whatever its control"
+        );
         assert_eq!(with(vec![row(false, false)], good()).0, IsolationState::Unknown);
         assert_eq!(with(vec![], vec![]).0, IsolationState::Unknown);
         let (state, words) = with(good(), vec![row(false, false)]);

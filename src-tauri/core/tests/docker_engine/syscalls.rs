@@ -72,7 +72,8 @@ while (<STDIN>) {
     waitpid $pid, 0;
 }"#;
     let lines = lines.join("\n");
-    let said = node.says(&format!("cat > /tmp/all.pl <<'EOF'\n{script}\nEOF\nperl /tmp/all.pl <<'EOF'\n{lines}\nEOF")).await;
+    let said =
+        node.says(&format!("cat > /tmp/all.pl <<'EOF'\n{script}\nEOF\nperl /tmp/all.pl <<'EOF'\n{lines}\nEOF")).await;
     said.lines().filter_map(|l| l.rsplit_once(' ')).filter_map(|(l, e)| Some((l.to_owned(), e.parse().ok()?))).collect()
 }
 
@@ -85,7 +86,8 @@ async fn every_denied_call_is_refused_in_every_role() {
     for (role, image) in ROLES {
         let profile = caps::role_seccomp(role);
         let denied = denied(profile);
-        for must in ["mount", "setns", "unshare", "bpf", "ptrace", "keyctl", "init_module", "kexec_load", "pivot_root"] {
+        for must in ["mount", "setns", "unshare", "bpf", "ptrace", "keyctl", "init_module", "kexec_load", "pivot_root"]
+        {
             assert!(denied.contains_key(must), "{must} is not even meant to be denied to {role:?}");
         }
         let node = Node::of_role(image, role, |_| ()).await;
@@ -119,7 +121,10 @@ async fn conditions_hold(node: &Node, role: Role) {
     lines.extend(bits.map(|v| format!("personality:{v:#x} {personality} {v}")));
     // SIGCHLD, so that what is not refused at least ends well.
     let namespaces = ["20000", "2000000", "4000000", "8000000", "10000000", "20000000", "40000000"];
-    lines.extend(namespaces.map(|flag| format!("clone:{flag} {} {}", number("clone"), u64::from_str_radix(flag, 16).unwrap() | 17)));
+    lines.extend(
+        namespaces
+            .map(|flag| format!("clone:{flag} {} {}", number("clone"), u64::from_str_radix(flag, 16).unwrap() | 17)),
+    );
     lines.push(format!("clone3 {}", number("clone3")));
     let answers = tried(node, &lines).await;
     assert_eq!(answers.len(), lines.len(), "{role:?}: {answers:?}");
@@ -142,7 +147,8 @@ async fn without_the_filter_the_same_calls_are_open() {
     let strongest = caps::strongest();
     let caps: Vec<String> = strongest.iter().flat_map(|c| ["--cap-add".to_owned(), (*c).to_owned()]).collect();
     let run = uuid::Uuid::new_v4().simple().to_string()[..10].to_owned();
-    let rest = "--network none --cap-drop ALL --security-opt seccomp=unconfined --read-only --tmpfs /tmp --entrypoint sleep";
+    let rest =
+        "--network none --cap-drop ALL --security-opt seccomp=unconfined --read-only --tmpfs /tmp --entrypoint sleep";
     let made = std::process::Command::new("docker")
         .args(["run", "-d", "--label", "dev.frostgate.kind=test"])
         .args(rest.split(' '))

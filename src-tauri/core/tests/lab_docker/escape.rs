@@ -84,9 +84,27 @@ async fn a_host_veth_left_on_a_link_is_found_by_every_technique_that_leaves_an_i
     assert_eq!(ids(&rows, |r| !r.control), Vec::<&str>::new(), "{rows:#?}");
     let out = ids(&rows, |r| r.escaped);
     for id in [
-        "gateway-tcp", "gateway-udp", "docker0", "other-gateway", "published-port", "icmp-tunnel", "broadcast",
-        "other-protocols", "mdns-llmnr", "all-nodes", "slaac", "rogue-ra", "6in4", "mapped", "arp-spoof", "raw-frame",
-        "weak-host", "vlan", "spoof", "stp-lldp", "macvlan",
+        "gateway-tcp",
+        "gateway-udp",
+        "docker0",
+        "other-gateway",
+        "published-port",
+        "icmp-tunnel",
+        "broadcast",
+        "other-protocols",
+        "mdns-llmnr",
+        "all-nodes",
+        "slaac",
+        "rogue-ra",
+        "6in4",
+        "mapped",
+        "arp-spoof",
+        "raw-frame",
+        "weak-host",
+        "vlan",
+        "spoof",
+        "stp-lldp",
+        "macvlan",
     ] {
         assert!(out.contains(&id), "{id} was not found: {out:?}");
     }

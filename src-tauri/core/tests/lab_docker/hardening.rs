@@ -23,7 +23,8 @@ fn everybody() -> Scenario {
         .iter()
         .map(|(name, role, image)| Node { image: (*image).into(), caps: vec!["NET_RAW".into()], ..node(name, *role) })
         .collect();
-    let members = ROLES.iter().enumerate().map(|(i, (name, ..))| endpoint(name, "eth1", &format!("10.0.0.{}/24", i + 1)));
+    let members =
+        ROLES.iter().enumerate().map(|(i, (name, ..))| endpoint(name, "eth1", &format!("10.0.0.{}/24", i + 1)));
     scenario.links = vec![link("lan", members.collect())];
     scenario.limits.memory_mb = 1024;
     scenario
@@ -36,8 +37,12 @@ fn inspect(id: &str) -> Value {
 }
 
 fn sorted(value: &Value) -> Vec<String> {
-    let mut all: Vec<String> =
-        value.as_array().into_iter().flatten().map(|v| v.as_str().unwrap().trim_start_matches("CAP_").to_owned()).collect();
+    let mut all: Vec<String> = value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|v| v.as_str().unwrap().trim_start_matches("CAP_").to_owned())
+        .collect();
     all.sort();
     all
 }
@@ -67,21 +72,23 @@ fn common(name: &str, seen: &Value, caps: &[String], profile: SeccompProfile) {
         assert!(nothing(&host[namespace]), "{name}: {namespace} is {}", host[namespace]);
     }
     assert_eq!((&host["IpcMode"], &host["CgroupnsMode"]), (&json!("private"), &json!("private")), "{name}");
-    for way in ["Binds", "Mounts", "Devices", "DeviceRequests", "DeviceCgroupRules", "VolumesFrom", "GroupAdd", "Links"] {
+    for way in ["Binds", "Mounts", "Devices", "DeviceRequests", "DeviceCgroupRules", "VolumesFrom", "GroupAdd", "Links"]
+    {
         assert!(nothing(&host[way]), "{name}: {way} is {}", host[way]);
     }
     let mounts = seen["Mounts"].as_array().unwrap();
     assert!(mounts.iter().all(|m| m["Type"] == "volume" && m["Driver"] == "local"), "{name}: {mounts:?}");
     let security: Vec<&str> = host["SecurityOpt"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
     assert!(security.contains(&"no-new-privileges:true"), "{name}: {security:?}");
-    let filter = security.iter().find_map(|s| s.strip_prefix("seccomp=")).unwrap_or_else(|| panic!("{name} has no filter"));
+    let filter =
+        security.iter().find_map(|s| s.strip_prefix("seccomp=")).unwrap_or_else(|| panic!("{name} has no filter"));
     let (filter, ours): (Value, Value) =
         (serde_json::from_str(filter).unwrap(), serde_json::from_str(&seccomp::json(profile)).unwrap());
     assert_eq!(filter, ours, "{name}: the filter is not ours");
     assert!(!security.iter().any(|s| s.contains("unconfined")), "{name}: {security:?}");
     assert_eq!(host["MemorySwap"], host["Memory"], "{name}: memory may be swapped on top");
     assert_eq!(host["RestartPolicy"]["Name"], "no", "{name}");
-    assert_eq!(host["OomKillDisable"].as_bool().unwrap_or(false), false, "{name}");
+    assert!(!host["OomKillDisable"].as_bool().unwrap_or(false), "{name}");
     let limits = host["Ulimits"].as_array().unwrap();
     let nofile = limits.iter().find(|l| l["Name"] == "nofile").unwrap();
     assert_eq!((&nofile["Soft"], &nofile["Hard"]), (&json!(4096), &json!(4096)), "{name}");
@@ -102,7 +109,8 @@ async fn every_container_of_a_lab_got_what_its_role_gets_and_nothing_else() {
         assert!(nothing(&host["PidMode"]), "{name}: {}", host["PidMode"]);
         assert_eq!((&host["PidsLimit"], &host["Memory"]), (&json!(256), &json!(128 << 20)), "{name}");
         assert_eq!(host["NanoCpus"], json!(500_000_000), "{name}");
-        let places: Vec<&str> = seen["Mounts"].as_array().unwrap().iter().map(|m| m["Destination"].as_str().unwrap()).collect();
+        let places: Vec<&str> =
+            seen["Mounts"].as_array().unwrap().iter().map(|m| m["Destination"].as_str().unwrap()).collect();
         assert_eq!(places, ["/srv"], "{name}: only what its template declares is writable beyond a restart");
 
         // And what the kernel says of it.
@@ -128,11 +136,16 @@ async fn every_container_of_a_lab_got_what_its_role_gets_and_nothing_else() {
     }
     let fabric = bed.engine.list(&[(label::RUN, &bed.identity.run), (label::KIND, "fabric")]).await.unwrap();
     let seen = inspect(&fabric[0].id);
-    let mut caps: Vec<String> =
-        "NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE DAC_OVERRIDE CHOWN SETUID SETGID".split(' ').map(String::from).collect();
+    let mut caps: Vec<String> = "NET_ADMIN NET_RAW SYS_ADMIN SYS_PTRACE DAC_OVERRIDE CHOWN SETUID SETGID"
+        .split(' ')
+        .map(String::from)
+        .collect();
     caps.sort();
     common("fabric", &seen, &caps, SeccompProfile::Fabric);
-    assert_eq!(seen["HostConfig"]["PidMode"], "host", "it enters the nodes' namespaces, and is the only one to see them");
+    assert_eq!(
+        seen["HostConfig"]["PidMode"], "host",
+        "it enters the nodes' namespaces, and is the only one to see them"
+    );
     assert_eq!((&seen["HostConfig"]["PidsLimit"], &seen["HostConfig"]["Memory"]), (&json!(1024), &json!(384 << 20)));
     assert!(nothing(&seen["Mounts"]), "{}", seen["Mounts"]);
     assert_eq!(bed.left().await, ROLES.len() + 1, "nothing else belongs to the lab");

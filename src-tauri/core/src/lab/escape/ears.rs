@@ -48,12 +48,17 @@ impl Listener {
         };
         match tokio::time::timeout(READY, ready).await {
             Ok(opened) => opened.map(|()| listener),
-            Err(_) => Err(Error::new(Code::Timeout, format!("A receiver ({who:?}) of the isolation probe did not open."))),
+            Err(_) => {
+                Err(Error::new(Code::Timeout, format!("A receiver ({who:?}) of the isolation probe did not open.")))
+            }
         }
     }
 
     fn deaf(&self, why: &str) -> Error {
-        Error::new(Code::DockerFailed, format!("A receiver ({:?}) of the isolation probe cannot listen: {why}", self.who))
+        Error::new(
+            Code::DockerFailed,
+            format!("A receiver ({:?}) of the isolation probe cannot listen: {why}", self.who),
+        )
     }
 
     async fn tell(&mut self, text: &str) -> Result<()> {
@@ -113,7 +118,12 @@ fn hear(who: Ear, line: &str, seen: &mut Seen) -> bool {
 }
 
 /// Lets a prisoner try its list; what it says of each goes to `seen`.
-pub async fn tries(engine: &dyn Engine, container: &str, head: &[String], lines: &[String]) -> Result<Vec<(String, Said)>> {
+pub async fn tries(
+    engine: &dyn Engine,
+    container: &str,
+    head: &[String],
+    lines: &[String],
+) -> Result<Vec<(String, Said)>> {
     let input = format!("{}\n{}\ngo\n", head.join("\n"), lines.join("\n"));
     let out = engine.exec(container, &perl(TRY), Some(input.into()), TRIES).await?;
     if out.exit != 0 {

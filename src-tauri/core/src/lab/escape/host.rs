@@ -120,6 +120,9 @@ mod tests {
         assert_eq!(at(None, &elsewhere).unwrap_err().code, Code::MachineLacks);
         assert_eq!(default_device(b"").unwrap(), None);
         assert_eq!(default_device(b"[]\n").unwrap(), None);
-        assert_eq!(default_device(br#"[{"dst":"default","gateway":"10.0.0.1","dev":"eth0"}]"#).unwrap().as_deref(), Some("eth0"));
+        assert_eq!(
+            default_device(br#"[{"dst":"default","gateway":"10.0.0.1","dev":"eth0"}]"#).unwrap().as_deref(),
+            Some("eth0")
+        );
     }
 }

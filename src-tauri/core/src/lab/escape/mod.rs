@@ -11,8 +11,8 @@ mod judge;
 mod table;
 mod world;
 
-use super::live::Live;
 use super::Progress;
+use super::live::Live;
 use crate::api::{IsolationRow, Step, StepState};
 use crate::engine::outside::Outside;
 use crate::error::{Code, Error, Result};

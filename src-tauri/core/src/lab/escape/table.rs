@@ -63,7 +63,12 @@ pub const LAB: &str = "Lab and daemon";
 /// What is aimed at the host is heard at its own interfaces, before any firewall. What is aimed at the world is aimed at an
 /// address that, in the control world, a container of ours holds; no packet of a control leaves this machine.
 pub const TECHNIQUES: [Technique; 40] = [
-    way("gateway-tcp", IP, "TCP to the gateway of a Docker bridge", &[heard("tcp {gateway} {port} {from} plain", &[Host])]),
+    way(
+        "gateway-tcp",
+        IP,
+        "TCP to the gateway of a Docker bridge",
+        &[heard("tcp {gateway} {port} {from} plain", &[Host])],
+    ),
     way("gateway-udp", IP, "UDP to the gateway of a Docker bridge", &[heard("udp {gateway} {port}", &[Host])]),
     way(
         "host-lan",
@@ -95,7 +100,12 @@ pub const TECHNIQUES: [Technique; 40] = [
         "An address of the internet",
         &[heard("tcp {internet} 80 {from} http", &[Host, Target]), heard("udp {internet} {port}", &[Host, Target])],
     ),
-    way("lan-neighbour", IP, "A machine on another network of the host", &[heard("udp {neighbour} {port}", &[Host, Target])]),
+    way(
+        "lan-neighbour",
+        IP,
+        "A machine on another network of the host",
+        &[heard("udp {neighbour} {port}", &[Host, Target])],
+    ),
     way(
         "metadata",
         IP,
@@ -128,11 +138,7 @@ pub const TECHNIQUES: [Technique; 40] = [
         "other-protocols",
         IP,
         "SCTP, GRE and IPIP",
-        &[
-            heard("ip {gateway} 132", &[Host]),
-            heard("ip {gateway} 47", &[Host]),
-            heard("ip {gateway} 4", &[Host]),
-        ],
+        &[heard("ip {gateway} 132", &[Host]), heard("ip {gateway} 47", &[Host]), heard("ip {gateway} 4", &[Host])],
     ),
     way(
         "docker-dns",
@@ -140,9 +146,19 @@ pub const TECHNIQUES: [Technique; 40] = [
         "A question to Docker's resolver, 127.0.0.11",
         &[answered("dns 127.0.0.11 53 A", &[Host, Target])],
     ),
-    way("dns-txt", DNS, "Data in TXT questions to whichever resolver is named", &[answered("resolv TXT", &[Host, Target])]),
+    way(
+        "dns-txt",
+        DNS,
+        "Data in TXT questions to whichever resolver is named",
+        &[answered("resolv TXT", &[Host, Target])],
+    ),
     way("dns-tcp", DNS, "DNS over TCP", &[heard("tcp {resolver} 53 {from} dns", &[Host, Target])]),
-    way("dns-direct", DNS, "A question straight to a public resolver", &[heard("dns {resolver} 53 A", &[Host, Target])]),
+    way(
+        "dns-direct",
+        DNS,
+        "A question straight to a public resolver",
+        &[heard("dns {resolver} 53 A", &[Host, Target])],
+    ),
     way("dns-https", DNS, "DNS over HTTPS", &[heard("tls {resolver} 443", &[Host, Target])]),
     way(
         "mdns-llmnr",
@@ -150,7 +166,12 @@ pub const TECHNIQUES: [Technique; 40] = [
         "mDNS and LLMNR",
         &[heard("udp 224.0.0.251 5353", &[Host]), heard("udp 224.0.0.252 5355", &[Host])],
     ),
-    way("search-domain", DNS, "A name in the search domain, through the C library", &[heard("lookup", &[Host, Target])]),
+    way(
+        "search-domain",
+        DNS,
+        "A name in the search domain, through the C library",
+        &[heard("lookup", &[Host, Target])],
+    ),
     way("bridge-fe80", IPV6, "The link-local address of a Docker bridge", &[heard("udp {bridge6} {port}", &[Host])]),
     way("all-nodes", IPV6, "All nodes of the link, ff02::1", &[heard("udp ff02::1 {port}", &[Host])]),
     way("slaac", IPV6, "An outside router asked for a prefix (SLAAC)", &[answered("solicit", &[Host, Target])]),
@@ -234,7 +255,9 @@ mod tests {
     fn keys_are_unique_and_of_one_length() {
         let keys: BTreeSet<String> = ['c', 'l']
             .into_iter()
-            .flat_map(|w| TECHNIQUES.iter().enumerate().flat_map(move |(t, x)| (0..x.tries.len()).map(move |a| key(w, t, a))))
+            .flat_map(|w| {
+                TECHNIQUES.iter().enumerate().flat_map(move |(t, x)| (0..x.tries.len()).map(move |a| key(w, t, a)))
+            })
             .collect();
         assert_eq!(keys.len(), 2 * TECHNIQUES.iter().map(|t| t.tries.len()).sum::<usize>());
         assert!(keys.iter().all(|k| k.len() == 4));

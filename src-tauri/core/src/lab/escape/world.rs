@@ -153,7 +153,11 @@ impl Ground<'_> {
         let (prisoner, other_lab) = (prisoner?, other_lab?);
         let (street, other) = try_join(self.outside.street(&street.id), self.outside.street(&other.id)).await?;
         let at = |street: &Street, who: &str| {
-            street.residents.get(who).copied().ok_or_else(|| Error::internal("a container has no address on its network"))
+            street
+                .residents
+                .get(who)
+                .copied()
+                .ok_or_else(|| Error::internal("a container has no address on its network"))
         };
         let host = self.host(&ear, &street, gateway_of(&other)?, at(&other, &neighbour)?).await?;
         Ok(Stage {
@@ -181,7 +185,8 @@ impl Ground<'_> {
 
     /// The kernel takes a while to clear a namespace away, and the lab shall be as it was at once.
     pub async fn leave(&self) -> Result<()> {
-        let script = format!("for p in /sys/class/net/p*.{END}; do [ ! -e $p ] || ip link del ${{p##*/}} || exit 1; done");
+        let script =
+            format!("for p in /sys/class/net/p*.{END}; do [ ! -e $p ] || ip link del ${{p##*/}} || exit 1; done");
         let ran = self.live.fabric.script(None, &script, &[], EXEC).await?;
         if ran.exit == 0 {
             return Ok(());

@@ -183,6 +183,8 @@ export type Forward = { id: string, run: string, node: string, port: number, loc
 
 export type ForwardPort = { run: string, node: string, port: number, };
 
+export type FullProof = { at: bigint, ms: bigint, rows: Array<IsolationRow>, };
+
 /**
  * An answer to a question that was only tried; it stands in no log.
  */
@@ -265,7 +267,28 @@ export type InterfaceInfo = { name: string, link: string, addresses: Array<strin
 /**
  * What was proven about this run's isolation, and when.
  */
-export type Isolation = { state: IsolationState, detail: string, at: bigint | null, };
+export type Isolation = { state: IsolationState, detail: string, at: bigint | null, 
+/**
+ * The look into the lab's network namespaces that every launch ends with.
+ */
+quick: Array<IsolationRow>, 
+/**
+ * The last proof in full; None until somebody asks for it.
+ */
+full: FullProof | null, };
+
+/**
+ * One technique. It holds when the control worked and nothing escaped.
+ */
+export type IsolationRow = { id: string, group: string, 
+/**
+ * In words.
+ */
+technique: string, 
+/**
+ * The same attempt succeeded where it should: without that, a failed escape proves nothing.
+ */
+control: boolean, escaped: boolean, detail: string, };
 
 export type IsolationState = "unknown" | "isolated" | "leaking";
 
@@ -392,6 +415,12 @@ export type PrepareImages = {
  * All when empty.
  */
 images: Array<string>, };
+
+export type ProbeIsolation = { run: string, 
+/**
+ * All techniques, from a sacrificial node; without it, the quick look.
+ */
+full: boolean, };
 
 export type Requirement = { title: string, met: boolean, detail: string, };
 

@@ -104,17 +104,18 @@ impl Forge {
         let outcome = self.launch_steps(caller, run, &scenario, token, &steps, &cancel).await;
         watching.abort();
         let steps = steps.finish().await;
-        let settled = match outcome {
-            Ok(live) => self.launched(caller, run, &scenario, &steps, live, began).await,
-            Err(e) => Err(e),
-        };
+        // Before the state changes: whoever waits for it reads the steps next.
         let saved = {
             let (run, steps) = (run.to_owned(), steps.clone());
-            self.store.write(move |tx| runs::set_steps(tx, &run, &steps)).await
+            self.store.write_relaxed(move |tx| runs::set_steps(tx, &run, &steps)).await
         };
         if let Err(e) = saved {
             tracing::error!(run, "the steps of a launch could not be saved: {e}");
         }
+        let settled = match outcome {
+            Ok(live) => self.launched(caller, run, &scenario, &steps, live, began).await,
+            Err(e) => Err(e),
+        };
         if let Err(e) = settled {
             self.launch_failed(caller, run, &e).await;
         }

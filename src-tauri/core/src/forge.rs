@@ -4,6 +4,7 @@
 //! Several processes may have one data folder open. What they share is SQLite and Docker's labels; what lives here
 //! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
 
+mod clock;
 mod commands;
 mod doctor;
 mod gather;
@@ -11,11 +12,13 @@ mod governance;
 mod grade;
 mod isolation;
 mod jobs;
+mod journal;
 mod keep;
 mod launch;
 mod library;
 mod life;
 mod presence;
+mod repair;
 mod results;
 mod solve;
 mod streams;
@@ -41,6 +44,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio_util::sync::CancellationToken;
+
+use clock::now;
 
 /// What a shell decides for the engine.
 #[derive(Clone, Debug)]
@@ -80,6 +85,8 @@ pub struct Forge {
     launches: Mutex<HashMap<String, CancellationToken>>,
     /// Runs whose isolation is being proven here.
     probes: Mutex<HashMap<String, CancellationToken>>,
+    /// Runs this process is about to bring to another state, and how many times over.
+    works: Mutex<HashMap<String, usize>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
     /// Wakes the keeper before its next turn: a run has just become ready.
@@ -124,6 +131,7 @@ impl Forge {
             live: Mutex::default(),
             launches: Mutex::default(),
             probes: Mutex::default(),
+            works: Mutex::default(),
             watches: Mutex::default(),
             forwards: Mutex::default(),
             kick: tokio::sync::Notify::new(),
@@ -252,13 +260,6 @@ impl Forge {
     fn arc(&self) -> Result<Arc<Self>> {
         self.me.upgrade().ok_or_else(|| Error::internal("the engine is closing"))
     }
-}
-
-/// Unix milliseconds. The one place where the engine reads the wall clock.
-fn now() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

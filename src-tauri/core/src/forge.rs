@@ -20,6 +20,8 @@ mod life;
 mod presence;
 mod repair;
 mod results;
+#[cfg(test)]
+mod sim;
 mod solve;
 mod streams;
 mod submit;
@@ -29,7 +31,7 @@ pub use solve::{Answer, Proof};
 
 use crate::api::{Caller, Level};
 use crate::engine::outside::Outside;
-use crate::engine::{Docker, Engine, Images};
+use crate::engine::{Docker, Engine, Images, Shelf};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
 use crate::lab::{Identity, Live};
@@ -74,7 +76,7 @@ pub struct Forge {
     /// The same Docker, for the controls of isolation probes.
     outside: Arc<dyn Outside>,
     kernel: tokio::sync::OnceCell<Vec<String>>,
-    images: Images,
+    images: Arc<dyn Shelf>,
     terminals: Terminals,
     telemetry: Hub,
     presence: presence::Presence,
@@ -96,6 +98,18 @@ pub struct Forge {
     shutdown: CancellationToken,
 }
 
+/// What an engine is made of: rooms that are open already.
+struct Parts {
+    store: Store,
+    instance: String,
+    keys: Keys,
+    policy: Policy,
+    catalogue: Catalogue,
+    engine: Arc<dyn Engine>,
+    outside: Arc<dyn Outside>,
+    images: Arc<dyn Shelf>,
+}
+
 impl Forge {
     /// Opens the data folder and its keys and loads policies and labs. Docker is not asked yet, so that everything that
     /// needs no container works without it.
@@ -110,13 +124,30 @@ impl Forge {
         let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
         let catalogue = Catalogue::load(&sources);
         let docker = Arc::new(Docker::from_env()?);
-        let engine: Arc<dyn Engine> = docker.clone();
-        let outside: Arc<dyn Outside> = docker.clone();
+        let keep = options.keep;
+        let images = Arc::new(Images::new(docker.clone()));
+        let outside = docker.clone();
+        let parts = Parts { store, instance, keys, policy, catalogue, engine: docker, outside, images };
+        let forge = Self::assemble(options, parts)?;
+        if keep {
+            let keeper = forge.clone();
+            tokio::spawn(async move { keeper.keep_while_open().await });
+        }
+        tokio::spawn(governance::witness_while_open(
+            Arc::downgrade(&forge),
+            forge.happened.clone(),
+            forge.shutdown.clone(),
+        ));
+        Ok(forge)
+    }
+
+    fn assemble(options: Options, parts: Parts) -> Result<Arc<Self>> {
+        let Parts { store, instance, keys, policy, catalogue, engine, outside, images } = parts;
         let presence = presence::Presence::claim(&options.home)?;
-        let forge = Arc::new_cyclic(|me| Self {
+        Ok(Arc::new_cyclic(|me| Self {
             me: me.clone(),
             events: Events::new(store.clone()),
-            images: Images::new(docker),
+            images,
             terminals: Terminals::new(engine.clone()).owned_by(&presence.id),
             telemetry: Hub::default(),
             keys,
@@ -139,17 +170,7 @@ impl Forge {
             shutdown: CancellationToken::new(),
             store,
             options,
-        });
-        if forge.options.keep {
-            let keeper = forge.clone();
-            tokio::spawn(async move { keeper.keep_while_open().await });
-        }
-        tokio::spawn(governance::witness_while_open(
-            Arc::downgrade(&forge),
-            forge.happened.clone(),
-            forge.shutdown.clone(),
-        ));
-        Ok(forge)
+        }))
     }
 
     /// Ends what lives in this process: launches are cancelled and cleaned up, terminals and forwards close, runs go on.
@@ -260,6 +281,15 @@ impl Forge {
     fn arc(&self) -> Result<Arc<Self>> {
         self.me.upgrade().ok_or_else(|| Error::internal("the engine is closing"))
     }
+}
+
+/// Where ids come from; a simulation draws the same ones again.
+fn rng() -> Box<dyn rand::CryptoRng> {
+    #[cfg(test)]
+    if clock::is_fake() {
+        return Box::new(<rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(now().unsigned_abs()));
+    }
+    Box::new(rand::rng())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

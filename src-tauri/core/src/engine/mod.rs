@@ -3,13 +3,15 @@
 
 pub mod caps;
 mod docker;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod fabric;
 pub mod images;
 pub mod outside;
 pub mod seccomp;
 
 pub use docker::Docker;
-pub use images::Images;
+pub use images::{Images, Shelf};
 
 use crate::error::Result;
 use async_trait::async_trait;

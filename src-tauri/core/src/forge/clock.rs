@@ -89,6 +89,12 @@ mod source {
     }
 }
 
+/// This thread is a simulation: nothing in it may depend on other threads.
+#[cfg(test)]
+pub(super) fn is_fake() -> bool {
+    source::FAKE.with_borrow(Option::is_some)
+}
+
 #[cfg(test)]
 pub(super) fn set_for_this_thread(fake: Option<source::Fake>) {
     source::FAKE.set(fake);

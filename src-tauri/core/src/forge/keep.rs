@@ -10,7 +10,7 @@ use crate::api::{Level, NodeState, RunState};
 use crate::error::{Code, Result};
 use crate::lab::{self, Keeper, Witness};
 use crate::store::runs;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl Forge {
 
     async fn tick_forever(&self, until_idle: bool) -> KeeperEnd {
         let mut warned: HashSet<(String, i64)> = HashSet::new();
-        let mut keepers: HashMap<String, Keeper> = HashMap::new();
+        let mut keepers: BTreeMap<String, Keeper> = BTreeMap::new();
         let mut idle = 0;
         for tick in 0_u64.. {
             if (tick % REPAIR_EVERY == 0 || self.anything_abandoned().await)
@@ -139,7 +139,7 @@ impl Forge {
 
     /// Each run that is ready or paused has its nodes watched: Docker says which one came back, and its links do not come
     /// back by themselves.
-    async fn watch_nodes(&self, rows: &[runs::Run], keepers: &mut HashMap<String, Keeper>) {
+    async fn watch_nodes(&self, rows: &[runs::Run], keepers: &mut BTreeMap<String, Keeper>) {
         let watched = |row: &&runs::Run| matches!(row.state, RunState::Ready | RunState::Paused);
         keepers.retain(|run, _| rows.iter().filter(watched).any(|r| r.run == *run));
         for row in rows.iter().filter(watched) {

@@ -40,7 +40,7 @@ impl Forge {
         self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
         let machine = self.engine.info().await?;
-        let run = spawn::draw_run_id(&mut rand::rng());
+        let run = spawn::draw_run_id(&mut *super::rng());
         // Known as under way before its row exists: a row of ours that is not is taken for one that nobody brings to an end.
         let launching = Launching::begin(self.arc()?, &run);
         let asked = spawn::Request {

@@ -43,6 +43,14 @@ impl Presence {
     }
 }
 
+#[cfg(test)]
+impl Presence {
+    /// As when the process is killed: the kernel drops the lock, the file stays.
+    pub fn die(&self) {
+        drop(self._lock.unlock());
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);

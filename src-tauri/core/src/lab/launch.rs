@@ -17,9 +17,10 @@ use futures_util::future::{join, join_all};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 /// Told about each step as it begins and ends: `create`, `start`, `wire`, `startup`, `ready`, `isolation`.
 pub trait Progress: Send + Sync {

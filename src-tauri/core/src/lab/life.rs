@@ -8,7 +8,8 @@ use crate::engine::{Container, ContainerState, Engine, label};
 use crate::error::{Code, Error, Result};
 use crate::fault;
 use futures_util::future::{join_all, try_join_all};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What a stop removed, and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -544,11 +544,16 @@ impl Broker {
             },
             ("exec", _) => {
                 let script = args.get(2).cloned().unwrap_or_default();
-                if let Some((verb, rest)) = script.split_once("/tmp/forge-cut-") {
+                let laid = s.boxes.get(&self.fabric).is_some_and(|f| f.laid);
+                if script.starts_with("test -e /sys/class/net/") && !laid {
+                    ("done", 1, String::new(), String::new())
+                } else if let Some((verb, rest)) = script.split_once("/tmp/forge-cut-") {
                     let link = rest.split_whitespace().next().unwrap_or_default().to_owned();
                     if verb.contains("touch") { s.cut.insert((run, link)) } else { s.cut.remove(&(run, link)) };
+                    ("done", 0, String::new(), String::new())
+                } else {
+                    ("done", 0, String::new(), String::new())
                 }
-                ("done", 0, String::new(), String::new())
             }
             ("wire", _) => {
                 let laid = s.boxes.get(&self.fabric).is_some_and(|f| f.laid);

@@ -7,7 +7,7 @@ use super::{Forge, clock, engine_caller, lock, now};
 use crate::api::{Caller, Level, RunState};
 use crate::check::vantage::Vantage;
 use crate::engine::ContainerState;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::lab;
 use crate::store::intents::{self, Intent};
 use crate::store::runs;
@@ -44,6 +44,7 @@ impl Forge {
         if let Err(e) = self.settle_submissions(&caller, None).await {
             tracing::warn!("interrupted submissions could not be settled yet: {e}");
         }
+        self.store.write(intents::clear_over).await?;
         // The rows first: what is ready by then has its containers, or has lost them.
         let rows = self.store.read(|c| runs::list(c, false)).await?;
         let found = lab::survey(self.engine.as_ref(), &self.instance).await?;
@@ -87,7 +88,16 @@ impl Forge {
     /// Writes down what this process is about to do to the world; `data` is for whoever must finish or undo it.
     pub(super) async fn intend(&self, run: &str, kind: &'static str, data: serde_json::Value) -> Result<i64> {
         let (id, data) = (run.to_owned(), self.signed(data)?);
-        self.store.write(move |tx| intents::begin(tx, &id, kind, now(), &data)).await
+        self.store
+            .write(move |tx| {
+                // Another process may have stopped it: what is written down now nobody would settle.
+                let state = runs::get(tx, &id)?.state;
+                if !runs::alive(state) {
+                    return Err(Error::new(Code::WrongState, format!("Run {id} is over.")));
+                }
+                intents::begin(tx, &id, kind, now(), &data)
+            })
+            .await
     }
 
     /// The data of an intent with its actor in it.
@@ -155,8 +165,10 @@ impl Forge {
         }
         let half_way = !self.interrupted(&["revive"], Some(&row.run)).await?.is_empty();
         // A node that ended by itself is the learner's to see and restart; a fabric that ended went down with the engine.
-        if half_way || found.and_then(|f| f.fabric) != Some(ContainerState::Running) {
+        if found.and_then(|f| f.fabric) != Some(ContainerState::Running) {
             self.bring_back(caller, row, half_way).await?;
+        } else if half_way || !self.live(&row.run).await?.woven().await? {
+            self.bring_back(caller, row, true).await?;
         }
         self.thaw(row).await?;
         self.settle_disturbances(&row.run).await
@@ -192,15 +204,16 @@ impl Forge {
             if row.state == RunState::Paused { lab::pause(&live).await } else { Ok(()) }
         };
         let back = match back.await {
-            // Tried again as soon as Docker is there.
-            Err(e) if e.code == Code::DockerUnavailable => return Err(e),
-            other => other,
+            // A node that does not start any more is the learner's to see; starting all of them again would not mend it.
+            Err(e) if e.details.get("node").or(e.details.get("waiting")).is_some() => Err(e),
+            // The engine's doing: the intent stays open, and it is tried again.
+            Err(e) => return Err(e),
+            Ok(()) => Ok(()),
         };
         let done = move |tx: &crate::store::Tx<'_>| {
             old.iter().map(|i| i.id).chain([intent]).try_for_each(|id| intents::close(tx, id))
         };
         self.store.write(done).await?;
-        // A node that does not start any more is the learner's to see; starting all of them again would not mend it.
         let text = match &back {
             Ok(()) => "The lab is back, wired as before.".to_owned(),
             Err(e) => format!("The lab is back, but not as it was: {}", e.message),
@@ -268,7 +281,7 @@ impl Forge {
             let rows = self.store.read(|c| runs::list(c, false)).await?;
             let half_way = |r: &runs::Run| matches!(r.state, RunState::Starting | RunState::Stopping);
             let left = rows.iter().any(|row| half_way(row) && self.abandoned(row));
-            Ok::<_, crate::error::Error>(left || !self.interrupted(&INTERRUPTED, None).await?.is_empty())
+            Ok::<_, Error>(left || !self.interrupted(&INTERRUPTED, None).await?.is_empty())
         };
         looked.await.unwrap_or_else(|e| {
             tracing::warn!("the runs could not be read: {e}");

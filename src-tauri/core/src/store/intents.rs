@@ -63,6 +63,15 @@ pub fn clear_but(tx: &Tx, run: &str, kind: &str) -> Result<()> {
     Ok(())
 }
 
+/// Closes what was intended with runs that are over: there is nothing left to do it to. Submissions have their own end.
+pub fn clear_over(tx: &Tx) -> Result<()> {
+    tx.prepare_cached(
+        "DELETE FROM intents WHERE kind <> 'submit' AND run IN (SELECT run FROM runs WHERE state IN ('stopped', 'failed'))",
+    )?
+    .execute([])?;
+    Ok(())
+}
+
 /// Closes all intents of a kind (all kinds: None) of a run; returns how many there were.
 pub fn clear(tx: &Tx, run: &str, kind: Option<&str>) -> Result<usize> {
     Ok(tx

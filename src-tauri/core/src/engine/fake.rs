@@ -3,6 +3,7 @@
 //! thread in virtual time, so that a seed is a history.
 
 use super::fabric::channel::unpack;
+use super::outside::Street;
 use super::*;
 use crate::error::{Code, Error};
 use crate::template::scenario::Scenario;
@@ -486,6 +487,26 @@ impl Shelf for Fake {
         _: &tokio_util::sync::CancellationToken,
     ) -> Result<()> {
         Ok(())
+    }
+}
+
+/// There is nothing outside: nothing simulated probes for a way there.
+#[async_trait]
+impl super::outside::Outside for Fake {
+    async fn open_street(&self, _: &str, _: &Labels, _: &str) -> Result<Street> {
+        Err(away())
+    }
+    async fn street(&self, _: &str) -> Result<Street> {
+        Err(away())
+    }
+    async fn streets(&self, _: &[(&str, &str)]) -> Result<Vec<Street>> {
+        self.call("streets", "").await.map(|()| Vec::new())
+    }
+    async fn close_street(&self, _: &str) -> Result<()> {
+        Err(away())
+    }
+    async fn create_outside(&self, _: &ContainerSpec, _: &super::outside::Reach) -> Result<String> {
+        Err(away())
     }
 }
 

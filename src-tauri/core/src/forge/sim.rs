@@ -112,6 +112,7 @@ impl History<'_> {
             policy: self.shared.policy.clone(),
             catalogue: self.shared.catalogue.clone(),
             engine: fake.clone(),
+            outside: fake.clone(),
             images: fake,
         };
         let forge = Forge::assemble(options, parts)?;

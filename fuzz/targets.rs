@@ -110,7 +110,10 @@ pub fn sat(data: &[u8]) {
 pub fn call(data: &[u8]) {
     let Some(end) = data.iter().position(|b| *b == b'\n') else { return };
     let (name, args) = data.split_at(end);
-    let (Ok(name), Ok(args)) = (std::str::from_utf8(name), serde_json::from_slice(&args[1..])) else { return };
+    let (Ok(name), Ok(args)) = (std::str::from_utf8(name), serde_json::from_slice::<serde_json::Value>(&args[1..]))
+    else {
+        return;
+    };
     for instructor in [false, true] {
         let caller = forge_core::api::Caller { correlation: "fuzz".into(), instructor };
         let refused = forge_core::api::well_formed(&caller, name, args.clone());
@@ -151,8 +154,7 @@ pub fn answers(data: &[u8]) {
     ];
     for probe in probes {
         for answered in &said {
-            let observed =
-                Observation { asked: ask::question(probe).ask, answered: answered.clone(), at_ms: 1 };
+            let observed = Observation { asked: ask::question(probe).ask, answered: answered.clone(), at_ms: 1 };
             let judged = judge(probe, &observed);
             assert!(judged.seen.len() < 4096, "what was seen is told at full length: {} bytes", judged.seen.len());
         }

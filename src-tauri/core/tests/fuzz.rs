@@ -26,9 +26,38 @@ impl Dice {
 }
 
 const WORDS: [&str; 32] = [
-    "\0", "\n", "{", "}", "[", "]", "\"", "\\", "{{", "}}", "-1", "0", "18446744073709551616", "1e999", "null", "true",
-    "&a ", "*a", "!!binary ", "<<: ", ": ", "- ", "../", "\u{202e}", "\u{feff}", "NaN", "v4.public.", "0.0.0.0/0", "::/0",
-    "ustar", "%s%n", "(a+)+$",
+    "\0",
+    "\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "\\",
+    "{{",
+    "}}",
+    "-1",
+    "0",
+    "18446744073709551616",
+    "1e999",
+    "null",
+    "true",
+    "&a ",
+    "*a",
+    "!!binary ",
+    "<<: ",
+    ": ",
+    "- ",
+    "../",
+    "\u{202e}",
+    "\u{feff}",
+    "NaN",
+    "v4.public.",
+    "0.0.0.0/0",
+    "::/0",
+    "ustar",
+    "%s%n",
+    "(a+)+$",
 ];
 
 fn mutant(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
@@ -112,7 +141,8 @@ fn no_mutant_panics_is_accepted_or_fills_the_memory() {
 #[test]
 fn what_is_whole_is_accepted() {
     use forge_core::verdict::{bundle, dsse};
-    let read = |path: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(path)).unwrap();
+    let read =
+        |path: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(path)).unwrap();
     assert!(bundle::unpack(&read("bundle/golden.tar.zst")).unwrap().entries.contains_key("observations.json"));
     assert!(dsse::read(&read("envelope/golden.json")).is_ok());
     for name in ["start_lab", "check_run", "open_terminal", "solve_run"] {

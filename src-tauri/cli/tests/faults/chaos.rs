@@ -34,7 +34,7 @@ impl Dockerd {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let process = Self::begin(folder.path());
-        let daemon = Self { folder, process };
+        let mut daemon = Self { folder, process };
         daemon.until_it_answers();
         daemon
     }
@@ -62,12 +62,17 @@ impl Dockerd {
         out.status.success()
     }
 
-    fn until_it_answers(&self) {
-        let until = Instant::now() + Duration::from_secs(60);
+    /// A daemon that gives up (its containerd needs longer than it waits for, after a kill) is started again, as an init would.
+    fn until_it_answers(&mut self) {
+        let until = Instant::now() + Duration::from_secs(120);
         while !self.answers() {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             assert!(Instant::now() < until, "dockerd does not answer:\n{log}");
             std::thread::sleep(Duration::from_millis(100));
+            if self.process.try_wait().unwrap().is_some() {
+                drop(std::fs::remove_file(self.folder.path().join("pid")));
+                self.process = Self::begin(self.folder.path());
+            }
         }
     }
 
@@ -88,8 +93,9 @@ impl Dockerd {
     /// The labs' images, from the machine's own engine.
     fn load(&self, images: &[&str]) {
         let mut save = Command::new("docker").arg("save").args(images).stdout(Stdio::piped()).spawn().unwrap();
-        let load = Command::new("docker").arg("load").env("DOCKER_HOST", self.host()).stdin(save.stdout.take().unwrap());
-        let out = { load }.output().unwrap();
+        let mut load = Command::new("docker");
+        load.arg("load").env("DOCKER_HOST", self.host()).stdin(save.stdout.take().unwrap());
+        let out = load.output().unwrap();
         assert!(out.status.success(), "{}", said(&out));
         assert!(save.wait().unwrap().success());
     }
@@ -100,18 +106,23 @@ impl Drop for Dockerd {
         if let Ok(None) = self.process.try_wait() {
             self.end("-TERM");
         }
-        // Its containerd, when the daemon was killed: found by the folder that is ours alone, ended by its id.
-        let pid = std::fs::read_to_string(self.folder.path().join("exec/containerd/containerd.pid"));
-        if let Some(pid) = pid.ok().filter(|p| Path::new("/proc").join(p.trim()).exists()) {
-            let name = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("comm")).unwrap_or_default();
-            if name.trim() == "containerd" {
-                drop(Command::new("kill").arg(pid.trim()).status());
-                std::thread::sleep(Duration::from_secs(1));
+        // What a killed daemon leaves running names the folder, which is ours alone: its containerd, the shims and what they
+        // keep alive. Each is ended by its id.
+        let ours = self.folder.path().display().to_string();
+        let pids = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
+        for pid in pids.filter(|p| p.bytes().all(|b| b.is_ascii_digit())) {
+            let proc = Path::new("/proc").join(&pid);
+            let command = std::fs::read(proc.join("cmdline")).unwrap_or_default();
+            if pid != std::process::id().to_string() && String::from_utf8_lossy(&command).contains(&ours) {
+                let children =
+                    std::fs::read_to_string(proc.join("task").join(&pid).join("children")).unwrap_or_default();
+                let all = children.split_whitespace().chain([pid.as_str()]);
+                drop(Command::new("kill").arg("-KILL").args(all).status());
             }
         }
+        std::thread::sleep(Duration::from_millis(500));
         // Mounts that a killed daemon left would keep the folder from being removed.
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-        let ours = self.folder.path().display().to_string();
         for mount in mounts.lines().rev().filter_map(|l| l.split(' ').nth(1)).filter(|m| m.starts_with(&ours)) {
             drop(Command::new("umount").args(["-l", mount]).status());
         }

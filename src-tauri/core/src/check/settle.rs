@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// First pause between two attempts; each further one is half as long again, up to the longest.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);

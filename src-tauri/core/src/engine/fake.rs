@@ -570,7 +570,11 @@ impl Broker {
                     ("done", 1, String::new(), String::new())
                 } else if let Some((verb, rest)) = script.split_once("/tmp/forge-cut-") {
                     let link = rest.split_whitespace().next().unwrap_or_default().to_owned();
-                    if verb.contains("touch") { s.cut.insert((run, link)) } else { s.cut.remove(&(run, link)) };
+                    if verb.contains("touch") {
+                        s.cut.insert((run, link))
+                    } else {
+                        s.cut.remove(&(run, link))
+                    };
                     ("done", 0, String::new(), String::new())
                 } else {
                     ("done", 0, String::new(), String::new())
@@ -622,7 +626,8 @@ impl Broker {
         for line in stdin.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             let [node, pid, container, ..] = words.as_slice() else { continue };
-            let wired = s.runs_at(pid, container) && s.boxes.get(*container).is_some_and(|b| b.wired == Some(self.life));
+            let wired =
+                s.runs_at(pid, container) && s.boxes.get(*container).is_some_and(|b| b.wired == Some(self.life));
             let mut devices = vec!["lo".to_owned()];
             let ends = self.scenario_links().iter().flat_map(|l| &l.endpoints).filter(|e| e.node == *node);
             devices.extend(ends.filter(|_| wired).map(|e| e.interface.clone()));
@@ -638,7 +643,8 @@ impl Broker {
 
 impl State {
     fn runs_at(&self, pid: &str, container: &str) -> bool {
-        let at = |b: &Dummy| matches!(b.state, ContainerState::Running | ContainerState::Paused) && b.pid.to_string() == pid;
+        let at =
+            |b: &Dummy| matches!(b.state, ContainerState::Running | ContainerState::Paused) && b.pid.to_string() == pid;
         self.boxes.get(container).is_some_and(at)
     }
 }

@@ -3,9 +3,9 @@
 
 pub mod caps;
 mod docker;
+pub mod fabric;
 #[cfg(test)]
 pub(crate) mod fake;
-pub mod fabric;
 pub mod images;
 pub mod outside;
 pub mod seccomp;

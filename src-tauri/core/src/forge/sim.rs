@@ -98,13 +98,8 @@ impl History<'_> {
             Box::pin(async move { world.disk(number, what).await })
         });
         let fake = Arc::new(Fake { world: self.world.clone(), process: number });
-        let options = Options {
-            home: self.home.path().to_owned(),
-            shell: "sim".into(),
-            labs: None,
-            keep,
-            keeper: Vec::new(),
-        };
+        let options =
+            Options { home: self.home.path().to_owned(), shell: "sim".into(), labs: None, keep, keeper: Vec::new() };
         let parts = Parts {
             store: Store::open(&self.home.path().join("forge.db"))?.with_faults(disk),
             instance: self.instance.clone(),
@@ -278,9 +273,8 @@ impl History<'_> {
         }
         let known: BTreeSet<String> = sealed.iter().map(|r| r.dir.clone()).collect();
         let folder = std::fs::read_dir(self.home.path().join("results"));
-        let folders: BTreeSet<String> = folder
-            .map(|d| d.filter_map(|e| Some(e.ok()?.path().display().to_string())).collect())
-            .unwrap_or_default();
+        let folders: BTreeSet<String> =
+            folder.map(|d| d.filter_map(|e| Some(e.ok()?.path().display().to_string())).collect()).unwrap_or_default();
         if known != folders {
             wrong.push(format!("the results folder has {folders:?}, the store {known:?}"));
         }
@@ -304,7 +298,9 @@ impl History<'_> {
             }
         }
         // Thirty minutes are a run's time, and no history is that long: whatever the clock was set to, none is up.
-        wrong.extend(rows.iter().filter(|r| r.reason == "the time was up").map(|r| format!("the time of {} was up", r.run)));
+        wrong.extend(
+            rows.iter().filter(|r| r.reason == "the time was up").map(|r| format!("the time of {} was up", r.run)),
+        );
         Ok(wrong)
     }
 }

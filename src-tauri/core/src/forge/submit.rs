@@ -193,7 +193,10 @@ impl Forge {
                 }
                 other => {
                     if other.is_some() {
-                        tracing::error!(dir = pending.summary.dir, "an interrupted submission's folder does not verify");
+                        tracing::error!(
+                            dir = pending.summary.dir,
+                            "an interrupted submission's folder does not verify"
+                        );
                     }
                     self.store.write(move |tx| intents::close(tx, intent.id)).await?;
                 }

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Told about each step as it begins and ends: `create`, `start`, `wire`, `startup`, `ready`, `isolation`.
 pub trait Progress: Send + Sync {

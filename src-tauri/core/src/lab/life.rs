@@ -108,10 +108,8 @@ pub async fn revive(live: &Live, limit: Duration, anew: bool) -> Result<()> {
         live.fabric.lay(&live.bridges).await?;
     }
     let ended = all.iter().filter(|c| anew || matches!(c.state, ContainerState::Exited | ContainerState::Created));
-    let nodes: Vec<(&str, &Container)> = ended
-        .filter(|c| c.id != fabric.id)
-        .filter_map(|c| Some((c.labels.get(label::NODE)?.as_str(), c)))
-        .collect();
+    let nodes: Vec<(&str, &Container)> =
+        ended.filter(|c| c.id != fabric.id).filter_map(|c| Some((c.labels.get(label::NODE)?.as_str(), c))).collect();
     try_join_all(nodes.iter().map(|(node, container)| async move {
         up(live, container).await?;
         live.stale(node);

@@ -87,6 +87,8 @@ pub struct Forge {
     launches: Mutex<HashMap<String, CancellationToken>>,
     /// Runs whose isolation is being proven here.
     probes: Mutex<HashMap<String, CancellationToken>>,
+    /// What starts of this process failed with whose end could not be written down.
+    unsaid: Mutex<HashMap<String, Error>>,
     /// Runs this process is about to bring to another state, and how many times over.
     works: Mutex<HashMap<String, usize>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
@@ -162,6 +164,7 @@ impl Forge {
             live: Mutex::default(),
             launches: Mutex::default(),
             probes: Mutex::default(),
+            unsaid: Mutex::default(),
             works: Mutex::default(),
             watches: Mutex::default(),
             forwards: Mutex::default(),

@@ -101,7 +101,9 @@ impl Forge {
                 }
             };
             idle = if alive { 0 } else { idle + 1 };
-            if until_idle && idle >= LINGER {
+            // Somebody removed the data folder: there is nothing left to keep.
+            let gone = !self.options.home.join("instance").exists();
+            if until_idle && (idle >= LINGER || gone) {
                 return KeeperEnd::NoRuns;
             }
             tokio::select! {

@@ -263,6 +263,8 @@ impl Forge {
             Ok(row) => row.state,
             Err(e) => {
                 tracing::error!(run, "a failed start could not be recorded: {e}");
+                // Whoever waits for it must not wait for a row that cannot change; a repair closes it when there is room.
+                lock(&self.unsaid).insert(run.to_owned(), if cancelled { e } else { error.clone() });
                 RunState::Failed
             }
         };
@@ -292,6 +294,9 @@ impl Forge {
         let until = Instant::now() + limit;
         loop {
             let row = self.run_row(run).await?;
+            if let (RunState::Starting, Some(error)) = (row.state, lock(&self.unsaid).get(run)) {
+                return Err(error.clone());
+            }
             match row.state {
                 RunState::Starting if Instant::now() >= until => {
                     return Err(Error::new(

@@ -1,5 +1,5 @@
 # From a fresh clone: `make run` opens the app, `make test` tests everything. Both install what is missing, saying what and why.
-.PHONY: run test bench build release fmt docker-up docker-down
+.PHONY: run test bench build release fmt docker-up docker-down chaos fuzz
 run:
 	@scripts/run.sh
 test:
@@ -12,6 +12,12 @@ build:
 release:
 	@scripts/setup.sh base desktop
 	@PROFILE=release scripts/build.sh ui cli app
+chaos:
+	@scripts/setup.sh base test
+	@scripts/chaos.sh
+fuzz:
+	@scripts/setup.sh base
+	@scripts/fuzz.sh
 fmt:
 	@cargo fmt --all
 docker-up docker-down:

@@ -4,6 +4,7 @@
 //! Several processes may have one data folder open. What they share is SQLite and Docker's labels; what lives here
 //! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
 
+mod clock;
 mod commands;
 mod doctor;
 mod gather;
@@ -11,12 +12,16 @@ mod governance;
 mod grade;
 mod isolation;
 mod jobs;
+mod journal;
 mod keep;
 mod launch;
 mod library;
 mod life;
 mod presence;
+mod repair;
 mod results;
+#[cfg(test)]
+mod sim;
 mod solve;
 mod streams;
 mod submit;
@@ -26,7 +31,7 @@ pub use solve::{Answer, Proof};
 
 use crate::api::{Caller, Level};
 use crate::engine::outside::Outside;
-use crate::engine::{Docker, Engine, Images};
+use crate::engine::{Docker, Engine, Images, Shelf};
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
 use crate::lab::{Identity, Live};
@@ -41,6 +46,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio_util::sync::CancellationToken;
+
+use clock::now;
 
 /// What a shell decides for the engine.
 #[derive(Clone, Debug)]
@@ -69,7 +76,7 @@ pub struct Forge {
     /// The same Docker, for the controls of isolation probes.
     outside: Arc<dyn Outside>,
     kernel: tokio::sync::OnceCell<Vec<String>>,
-    images: Images,
+    images: Arc<dyn Shelf>,
     terminals: Terminals,
     telemetry: Hub,
     presence: presence::Presence,
@@ -80,6 +87,10 @@ pub struct Forge {
     launches: Mutex<HashMap<String, CancellationToken>>,
     /// Runs whose isolation is being proven here.
     probes: Mutex<HashMap<String, CancellationToken>>,
+    /// What starts of this process failed with whose end could not be written down.
+    unsaid: Mutex<HashMap<String, Error>>,
+    /// Runs this process is about to bring to another state, and how many times over.
+    works: Mutex<HashMap<String, usize>>,
     watches: Mutex<HashMap<String, tokio::time::Instant>>,
     forwards: Mutex<HashMap<String, streams::OpenForward>>,
     /// Wakes the keeper before its next turn: a run has just become ready.
@@ -87,6 +98,18 @@ pub struct Forge {
     /// Something was told, so the audit log may have grown.
     happened: Arc<tokio::sync::Notify>,
     shutdown: CancellationToken,
+}
+
+/// What an engine is made of: rooms that are open already.
+struct Parts {
+    store: Store,
+    instance: String,
+    keys: Keys,
+    policy: Policy,
+    catalogue: Catalogue,
+    engine: Arc<dyn Engine>,
+    outside: Arc<dyn Outside>,
+    images: Arc<dyn Shelf>,
 }
 
 impl Forge {
@@ -103,13 +126,30 @@ impl Forge {
         let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
         let catalogue = Catalogue::load(&sources);
         let docker = Arc::new(Docker::from_env()?);
-        let engine: Arc<dyn Engine> = docker.clone();
-        let outside: Arc<dyn Outside> = docker.clone();
+        let keep = options.keep;
+        let images = Arc::new(Images::new(docker.clone()));
+        let outside = docker.clone();
+        let parts = Parts { store, instance, keys, policy, catalogue, engine: docker, outside, images };
+        let forge = Self::assemble(options, parts)?;
+        if keep {
+            let keeper = forge.clone();
+            tokio::spawn(async move { keeper.keep_while_open().await });
+        }
+        tokio::spawn(governance::witness_while_open(
+            Arc::downgrade(&forge),
+            forge.happened.clone(),
+            forge.shutdown.clone(),
+        ));
+        Ok(forge)
+    }
+
+    fn assemble(options: Options, parts: Parts) -> Result<Arc<Self>> {
+        let Parts { store, instance, keys, policy, catalogue, engine, outside, images } = parts;
         let presence = presence::Presence::claim(&options.home)?;
-        let forge = Arc::new_cyclic(|me| Self {
+        Ok(Arc::new_cyclic(|me| Self {
             me: me.clone(),
             events: Events::new(store.clone()),
-            images: Images::new(docker),
+            images,
             terminals: Terminals::new(engine.clone()).owned_by(&presence.id),
             telemetry: Hub::default(),
             keys,
@@ -124,6 +164,8 @@ impl Forge {
             live: Mutex::default(),
             launches: Mutex::default(),
             probes: Mutex::default(),
+            unsaid: Mutex::default(),
+            works: Mutex::default(),
             watches: Mutex::default(),
             forwards: Mutex::default(),
             kick: tokio::sync::Notify::new(),
@@ -131,17 +173,7 @@ impl Forge {
             shutdown: CancellationToken::new(),
             store,
             options,
-        });
-        if forge.options.keep {
-            let keeper = forge.clone();
-            tokio::spawn(async move { keeper.keep_while_open().await });
-        }
-        tokio::spawn(governance::witness_while_open(
-            Arc::downgrade(&forge),
-            forge.happened.clone(),
-            forge.shutdown.clone(),
-        ));
-        Ok(forge)
+        }))
     }
 
     /// Ends what lives in this process: launches are cancelled and cleaned up, terminals and forwards close, runs go on.
@@ -254,11 +286,13 @@ impl Forge {
     }
 }
 
-/// Unix milliseconds. The one place where the engine reads the wall clock.
-fn now() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+/// Where ids come from; a simulation draws the same ones again.
+fn rng() -> Box<dyn rand::CryptoRng> {
+    #[cfg(test)]
+    if clock::is_fake() {
+        return Box::new(<rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(now().unsigned_abs()));
+    }
+    Box::new(rand::rng())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -26,6 +26,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("shell", 1),
     ("api", 0),
     ("error", 0),
+    ("fault", 0),
 ];
 
 /// Level-3 and level-2 rooms that meet on purpose, each with the reason.

@@ -89,7 +89,18 @@ macro_rules! commands {
                     let request: $req = decode(name, args)?;
                     Ok(serde_json::to_value(engine.$name(caller, request).await?)?)
                 } )*
-                _ => Err(Error::new(crate::error::Code::UnknownCommand, format!("There is no command named “{name}”."))),
+                _ => Err(unknown(name)),
+            }
+        }
+
+        /// What [`dispatch`] checks before it calls: the name, the role, the arguments.
+        pub fn well_formed(caller: &Caller, name: &str, args: serde_json::Value) -> Result<()> {
+            match name {
+                $( stringify!($name) => {
+                    permit(caller, name, Needs::$needs)?;
+                    decode::<$req>(name, args).map(drop)
+                } )*
+                _ => Err(unknown(name)),
             }
         }
     };
@@ -154,6 +165,10 @@ commands! {
     Learner list_events(ListEvents) -> Vec<Event>;
     Learner get_settings(Empty) -> Settings;
     Learner set_settings(Settings) -> Settings;
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(crate::error::Code::UnknownCommand, format!("There is no command named “{name}”."))
 }
 
 fn permit(caller: &Caller, name: &str, needs: Needs) -> Result<()> {

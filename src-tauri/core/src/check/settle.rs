@@ -12,7 +12,8 @@ use crate::template::scenario::{Criterion, Evidence, From};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// First pause between two attempts; each further one is half as long again, up to the longest.

@@ -9,6 +9,7 @@ pub mod recipe;
 use super::docker::{CALL, Docker, bounded, from_docker};
 use crate::error::{Code, Error, Result};
 use apt::Apt;
+use async_trait::async_trait;
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
@@ -38,6 +39,41 @@ pub struct ImageState {
     /// Docker's id of the image, `sha256:…`.
     pub digest: Option<String>,
     pub bytes: Option<u64>,
+}
+
+/// Where labs get their images from, as the façade sees it.
+#[async_trait]
+pub trait Shelf: Send + Sync {
+    /// All our images, in the order in which they are built.
+    async fn list(&self) -> Result<Vec<ImageState>>;
+    /// The image to create containers from, pinned by its id. `Code::ImageMissing` when it is not there or its recipe has
+    /// changed since; `Code::InvalidInput` for a name that is none of ours.
+    async fn resolve(&self, name: &str) -> Result<String>;
+    /// Builds what is not current; all when `names` is empty.
+    async fn prepare(
+        &self,
+        names: &[String],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<()>;
+}
+
+#[async_trait]
+impl Shelf for Images {
+    async fn list(&self) -> Result<Vec<ImageState>> {
+        self.list().await
+    }
+    async fn resolve(&self, name: &str) -> Result<String> {
+        self.resolve(name).await
+    }
+    async fn prepare(
+        &self,
+        names: &[String],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<()> {
+        self.prepare(names, progress, cancel).await
+    }
 }
 
 pub struct Images {

@@ -4,12 +4,14 @@
 pub mod caps;
 mod docker;
 pub mod fabric;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod images;
 pub mod outside;
 pub mod seccomp;
 
 pub use docker::Docker;
-pub use images::Images;
+pub use images::{Images, Shelf};
 
 use crate::error::Result;
 use async_trait::async_trait;

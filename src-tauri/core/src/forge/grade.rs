@@ -1,10 +1,12 @@
 //! Grading while the learner works: on demand, continuously while somebody looks, and hints with their price.
 
+use super::journal::Journal;
 use super::{Forge, engine_caller, lock, now};
 use crate::api::*;
 use crate::audit::{self, Fact};
 use crate::check::{self, Options};
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use crate::lab::Live;
 use crate::store::runs;
 use crate::template::scenario::Scenario;
@@ -36,7 +38,9 @@ impl Forge {
         let live = self.live(&request.run).await?;
         let _turn = self.turn(&request.run, !request.gentle).await?;
         let graded = self.graded(caller, &live, &scenario, &request, at_once).await?;
-        self.keep_report(caller, graded.report).await
+        let kept = self.keep_report(caller, graded.report).await;
+        fault::point("check.record.after");
+        kept
     }
 
     /// Runs the probes, gentle ones only once with `at_once`. The caller holds the run's turn.
@@ -50,6 +54,11 @@ impl Forge {
     ) -> Result<Graded> {
         let CheckRun { run, criteria, gentle } = request;
         let (id, gentle) = (run.clone(), *gentle);
+        if !gentle {
+            // What a check that was killed left changed would be held against the learner.
+            self.settle_disturbances(run).await?;
+        }
+        let _at_work = self.at_work(run);
         let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
         let costs = hint_costs(scenario, &revealed);
         let options = Options {
@@ -58,10 +67,13 @@ impl Forge {
             at_once,
             cancel: self.shutdown.child_token(),
             on_outcome: if gentle { None } else { Some(self.telling(caller, run)?) },
-            hint_costs: costs,
+            hint_costs: costs.clone(),
         };
         tracing::debug!(correlation = caller.correlation, run, gentle, "checking");
-        let found = check::run(live.clone(), &scenario.criteria, &options).await?;
+        fault::point("check.probes.before");
+        let lab = Arc::new(Journal { forge: self.arc()?, live: live.clone() });
+        let found = check::run(lab, &scenario.criteria, &options).await?;
+        fault::point("check.probes.after");
         for left in &found.unrestored {
             let text = format!("A check could not put the lab back as it was ({left}); restart its nodes.");
             self.emit(caller, Some(run), "log", Level::Error, text, serde_json::Value::Null).await;
@@ -73,7 +85,7 @@ impl Forge {
             max: found.max,
             criteria: found.outcomes,
         };
-        Ok(Graded { report, findings: found.findings })
+        Ok(Graded { report, findings: found.findings, hint_costs: costs })
     }
 
     /// Each outcome as it comes, for whoever watches a full check; the report that follows is what counts.
@@ -216,6 +228,8 @@ impl Forge {
 pub(super) struct Graded {
     pub report: CheckReport,
     pub findings: Vec<check::Finding>,
+    /// What the report was graded with: a hint revealed since counts for the next one.
+    pub hint_costs: BTreeMap<String, u64>,
 }
 
 /// The right to check a run; let go when dropped.

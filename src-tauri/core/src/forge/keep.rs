@@ -1,27 +1,27 @@
 //! Keeping: what must happen to runs whether or not anybody looks. One process per data folder at a time.
 //!
-//! Time-outs with warnings, re-wiring of nodes that Docker restarted, and repair: what a dead process left half-done is
-//! taken over and swept, and objects of ours that belong to no run that is alive are removed. It never touches an
-//! object without this installation's label.
+//! Time-outs with warnings, re-wiring of nodes that Docker restarted, and repair (see `repair.rs`) of what a dead process
+//! left half-done.
 
+use super::clock::steady;
 use super::presence::{KeeperLock, Presence};
-use super::{Forge, engine_caller, lock, now};
-use crate::api::{Caller, Level, NodeState, RunState};
-use crate::engine::ContainerState;
+use super::{Forge, engine_caller};
+use crate::api::{Level, NodeState, RunState};
 use crate::error::{Code, Result};
 use crate::lab::{self, Keeper, Witness};
-use crate::store::{intents, runs};
-use std::collections::{HashMap, HashSet};
+use crate::store::runs;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_secs(1);
 /// While another process keeps, how often to see whether it has gone.
 const STAND_BY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_millis(50);
 /// Minutes left at which the learner is warned.
 const WARN_AT: [i64; 2] = [10, 2];
 /// How long a command waits for the keeper to mend what a killed process left.
-const KEEPER_MENDS: Duration = Duration::from_secs(10);
+pub(super) const KEEPER_MENDS: Duration = Duration::from_secs(10);
 /// Ticks between repairs.
 const REPAIR_EVERY: u64 = 15;
 /// A keeper of its own process stays this many ticks after the last run.
@@ -38,9 +38,16 @@ pub enum KeeperEnd {
 impl Forge {
     /// The keeper process: keeps until no run is alive.
     pub async fn keep(&self) -> Result<KeeperEnd> {
-        let Some(lock) = KeeperLock::try_take(&self.options.home)? else { return Ok(KeeperEnd::AnotherKeeps) };
-        let end = self.keep_with(&lock, true).await;
-        Ok(end)
+        // Whoever started this process may be letting go of the lock only now.
+        let until = tokio::time::Instant::now() + STAND_BY;
+        let lock = loop {
+            match KeeperLock::try_take(&self.options.home)? {
+                Some(lock) => break lock,
+                None if tokio::time::Instant::now() >= until => return Ok(KeeperEnd::AnotherKeeps),
+                None => tokio::time::sleep(RETRY).await,
+            }
+        };
+        Ok(self.keep_with(&lock, true).await)
     }
 
     /// The keeper within an app: keeps as long as the app is open, whenever no other process does.
@@ -54,6 +61,7 @@ impl Forge {
                 Err(e) => tracing::warn!("the keeper's lock could not be taken: {e}"),
             }
             tokio::select! {
+                biased;
                 () = self.shutdown.cancelled() => {}
                 () = tokio::time::sleep(STAND_BY) => {}
             }
@@ -62,6 +70,7 @@ impl Forge {
 
     async fn keep_with(&self, _held: &KeeperLock, until_idle: bool) -> KeeperEnd {
         tokio::select! {
+            biased;
             end = self.tick_forever(until_idle) => end,
             () = self.shutdown.cancelled() => KeeperEnd::ShutDown,
         }
@@ -69,7 +78,7 @@ impl Forge {
 
     async fn tick_forever(&self, until_idle: bool) -> KeeperEnd {
         let mut warned: HashSet<(String, i64)> = HashSet::new();
-        let mut keepers: HashMap<String, Keeper> = HashMap::new();
+        let mut keepers: BTreeMap<String, Keeper> = BTreeMap::new();
         let mut idle = 0;
         for tick in 0_u64.. {
             if (tick % REPAIR_EVERY == 0 || self.anything_abandoned().await)
@@ -92,10 +101,13 @@ impl Forge {
                 }
             };
             idle = if alive { 0 } else { idle + 1 };
-            if until_idle && idle >= LINGER {
+            // Somebody removed the data folder: there is nothing left to keep.
+            let gone = !self.options.home.join("instance").exists();
+            if until_idle && (idle >= LINGER || gone) {
                 return KeeperEnd::NoRuns;
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(TICK) => {}
                 () = self.kick.notified() => {}
             }
@@ -105,7 +117,7 @@ impl Forge {
 
     async fn watch_clock(&self, row: &runs::Run, warned: &mut HashSet<(String, i64)>) {
         let (RunState::Ready, Some(deadline)) = (row.state, row.deadline) else { return };
-        let left = deadline - now();
+        let left = deadline - steady(row.started.as_ref());
         let caller = engine_caller("keeper");
         if left <= 0 {
             tracing::info!(run = row.run, "its time is up");
@@ -127,48 +139,9 @@ impl Forge {
         }
     }
 
-    /// A command that nobody keeps runs for looks after them itself before it tells of them or adds another.
-    pub(super) async fn repair_if_alone(&self) {
-        if self.options.keep {
-            return;
-        }
-        match KeeperLock::try_take(&self.options.home) {
-            // The keeper sees it within a tick; until then the truth is not known.
-            Ok(None) => {
-                let until = tokio::time::Instant::now() + KEEPER_MENDS;
-                while self.anything_abandoned().await && tokio::time::Instant::now() < until {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-            Ok(Some(_held)) => match self.recover().await {
-                Ok(()) => {}
-                // Said by whatever the command does next, if it needs Docker.
-                Err(e) if e.code == Code::DockerUnavailable => {}
-                Err(e) => tracing::warn!(code = ?e.code, "repair is not complete: {e}"),
-            },
-            Err(e) => tracing::warn!("the keeper's lock could not be taken: {e}"),
-        }
-    }
-
-    /// Whether a run is being started or stopped by a process that is no more.
-    async fn anything_abandoned(&self) -> bool {
-        match self.store.read(|c| runs::list(c, false)).await {
-            Ok(rows) => rows.iter().any(|row| self.abandoned_half_way(row)),
-            Err(e) => {
-                tracing::warn!("the runs could not be read: {e}");
-                false
-            }
-        }
-    }
-
-    fn abandoned_half_way(&self, row: &runs::Run) -> bool {
-        matches!(row.state, RunState::Starting | RunState::Stopping)
-            && row.owner.as_ref().is_none_or(|o| !self.owner_alive(o))
-    }
-
     /// Each run that is ready or paused has its nodes watched: Docker says which one came back, and its links do not come
     /// back by themselves.
-    async fn watch_nodes(&self, rows: &[runs::Run], keepers: &mut HashMap<String, Keeper>) {
+    async fn watch_nodes(&self, rows: &[runs::Run], keepers: &mut BTreeMap<String, Keeper>) {
         let watched = |row: &&runs::Run| matches!(row.state, RunState::Ready | RunState::Paused);
         keepers.retain(|run, _| rows.iter().filter(watched).any(|r| r.run == *run));
         for row in rows.iter().filter(watched) {
@@ -201,92 +174,6 @@ impl Forge {
                 Err(e) => tracing::debug!(run = live.run(), node, "its shells could not be looked at: {e}"),
             }
         }
-    }
-
-    /// Compares Docker's labels with the rows and repairs the difference: finishes stops, sweeps starts whose process died,
-    /// brings back runs that went down with the engine, fails runs whose containers are gone, removes what belongs to nothing.
-    pub async fn recover(&self) -> Result<()> {
-        let found = lab::survey(self.engine.as_ref(), &self.instance).await?;
-        let caller = engine_caller("repair");
-        let rows = self.store.read(|c| runs::list(c, false)).await?;
-        for row in &rows {
-            let abandoned = row.owner.as_ref().is_none_or(|o| !self.owner_alive(o));
-            let outcome = match row.state {
-                RunState::Starting | RunState::Stopping if abandoned => self.finish_abandoned(&caller, row).await,
-                RunState::Ready | RunState::Paused if abandoned => {
-                    self.see_that_it_lives(&caller, row, found.iter().find(|f| f.run == row.run)).await
-                }
-                _ => Ok(()),
-            };
-            if let Err(e) = outcome {
-                tracing::warn!(run = row.run, code = ?e.code, "a run could not be repaired yet: {e}");
-            }
-        }
-        // Read again: a run admitted meanwhile has containers by right.
-        let rows = self.store.read(|c| runs::list(c, false)).await?;
-        let trials = self.trial_lock(Duration::ZERO).await;
-        let ours = |run: &str| rows.iter().any(|r| r.run == run) || (run.starts_with("trial") && trials.is_err());
-        for left in found.iter().filter(|f| !ours(&f.run)) {
-            tracing::info!(run = left.run, "removing what is left of a run that is over");
-            lab::stop(self.engine.as_ref(), &self.identity(&left.run)).await?;
-        }
-        self.sweep_probes().await
-    }
-
-    async fn finish_abandoned(&self, caller: &Caller, row: &runs::Run) -> Result<()> {
-        let (id, owner, old) = (row.run.clone(), self.owner(), row.owner.clone());
-        let starting = row.state == RunState::Starting;
-        self.store
-            .write(move |tx| {
-                runs::claim(tx, &id, old.as_ref(), &owner)?;
-                if starting {
-                    runs::stopping(tx, &id, "the process that started it ended before it was ready")?;
-                }
-                intents::begin(tx, &id, "stop", now(), &serde_json::Value::Null)
-            })
-            .await?;
-        self.clear_up(caller, &row.run).await
-    }
-
-    async fn see_that_it_lives(&self, caller: &Caller, row: &runs::Run, found: Option<&lab::Found>) -> Result<()> {
-        let scenario = self.scenario(&row.run).await?;
-        let dead = |state: Option<&ContainerState>| matches!(state, None | Some(ContainerState::Dead));
-        let mut gone: Vec<&str> = scenario
-            .nodes
-            .iter()
-            .map(|n| n.name.as_str())
-            .filter(|n| dead(found.and_then(|f| f.nodes.get(*n))))
-            .collect();
-        let fabric = found.and_then(|f| f.fabric);
-        if dead(fabric.as_ref()) {
-            gone.push("fabric");
-        }
-        if !gone.is_empty() {
-            let reason = format!("removed from outside: {}", gone.join(", "));
-            self.forget(&row.run).await;
-            lab::stop(self.engine.as_ref(), &self.identity(&row.run)).await?;
-            let id = row.run.clone();
-            let row = self.store.write(move |tx| runs::failed(tx, &id, &reason, now())).await?;
-            self.tell_state(caller, &row, "Its containers were removed from outside; your submissions are safe.").await;
-            return Ok(());
-        }
-        // A node that ended by itself is the learner's to see and restart; a fabric that ended went down with the engine.
-        if fabric == Some(ContainerState::Running) {
-            return Ok(());
-        }
-        self.tell_log(caller, &row.run, "Docker went down under this run; bringing it back as it was.").await;
-        lock(&self.live).remove(&row.run);
-        let live = self.live(&row.run).await?;
-        lab::revive(&live, super::life::NODE_BACK).await?;
-        if row.state == RunState::Paused {
-            lab::pause(&live).await?;
-        }
-        self.tell_log(caller, &row.run, "The lab is back, wired as before.").await;
-        Ok(())
-    }
-
-    async fn tell_log(&self, caller: &Caller, run: &str, text: &str) {
-        self.emit(caller, Some(run), "log", Level::Info, text, serde_json::Value::Null).await;
     }
 }
 

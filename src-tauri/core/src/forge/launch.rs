@@ -1,16 +1,19 @@
 //! Starting a lab: intake here, the launch itself in a task of its own that survives the caller, not the process.
 
+use super::clock::{self, summary};
 use super::{Forge, jobs, lock, now};
 use crate::api::{
     Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState,
 };
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use crate::lab::{self, Live, Plan, Progress};
 use crate::spawn::{self, Admission, Entitlement, SpentToken};
 use crate::store::{intents, runs};
 use crate::template::scenario::Scenario;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Whose use is counted on a laptop used alone.
@@ -27,7 +30,7 @@ impl Forge {
         let (id, name, seed) = (request_id.clone(), lab.id.clone(), request.seed.clone());
         let known = self.store.read(move |c| spawn::existing(c, &id, &name, seed.as_deref())).await?;
         if let Some(row) = known {
-            return Ok(row.summary(now()));
+            return Ok(summary(&row));
         }
         let seed = match &request.seed {
             Some(seed) => checked_seed(seed)?,
@@ -37,6 +40,9 @@ impl Forge {
         self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
         let machine = self.engine.info().await?;
+        let run = spawn::draw_run_id(&mut *super::rng());
+        // Known as under way before its row exists: a row of ours that is not is taken for one that nobody brings to an end.
+        let launching = Launching::begin(self.arc()?, &run);
         let asked = spawn::Request {
             request_id,
             asked_seed: request.seed,
@@ -51,17 +57,19 @@ impl Forge {
             correlation: caller.correlation.clone(),
             scrubber: super::submit::this_laptop(&scenario),
             owner: self.owner(),
-            run: spawn::draw_run_id(&mut rand::rng()),
+            run,
             jti: spawn::draw_jti(&mut rand::rng()),
             now: now(),
             scenario: scenario.clone(),
         };
+        fault::point("start.admit.before");
         let admitted = spawn::admit(&self.store, &self.policy, &self.keys, asked).await;
         self.happened.notify_one();
         let (row, token) = match admitted? {
-            Admission::Existing(row) => return Ok(row.summary(now())),
+            Admission::Existing(row) => return Ok(summary(&row)),
             Admission::New(row, token) => (row, token),
         };
+        fault::point("start.admit.after");
         self.emit(
             caller,
             Some(&row.run),
@@ -71,15 +79,12 @@ impl Forge {
             serde_json::json!({"state": RunState::Starting, "lab": row.lab}),
         )
         .await;
-        let cancel = self.shutdown.child_token();
-        lock(&self.launches).insert(row.run.clone(), cancel.clone());
-        let forge = self.arc()?;
-        let (run, caller) = (row.run.clone(), caller.clone());
+        let caller = caller.clone();
         tokio::spawn(async move {
-            forge.launch(&caller, &run, scenario, token, began, cancel).await;
-            lock(&forge.launches).remove(&run);
+            let (forge, run) = (launching.forge.clone(), launching.run.clone());
+            forge.launch(&caller, &run, scenario, token, began, launching.cancel.clone()).await;
         });
-        Ok(row.summary(now()))
+        Ok(summary(&row))
     }
 
     async fn launch(
@@ -130,11 +135,13 @@ impl Forge {
         steps: &Steps,
         cancel: &CancellationToken,
     ) -> Result<Arc<Live>> {
+        fault::point("start.images.before");
         // At once: the log's way to the disk is not waited for on the way to a ready lab.
         let (images, asked) =
             tokio::join!(self.images_for(scenario, steps, cancel), self.ask_again(&caller.correlation, run, scenario));
         asked?;
         let images = images?;
+        fault::point("start.images.after");
         let plan = Plan::new(token, self.identity(run), Arc::new(scenario.clone()), &images)?;
         lab::launch(self.engine.clone(), &plan, steps, cancel).await
     }
@@ -188,7 +195,8 @@ impl Forge {
         began: Instant,
     ) -> Result<()> {
         let ready_ms = ms(began);
-        let at = now();
+        let started = clock::moment();
+        let at = started.at;
         let proof = steps.iter().find(|s| s.name == "isolation").map(|s| s.detail.clone()).unwrap_or_default();
         let isolation = Isolation {
             state: IsolationState::Isolated,
@@ -198,10 +206,10 @@ impl Forge {
             full: None,
         };
         let deadline = at + i64::from(scenario.limits.timeout_minutes) * 60_000;
-        let started = super::life::clocks(at);
         let id = run.to_owned();
         let owner = self.owner();
         lock(&self.live).insert(run.to_owned(), live.clone());
+        fault::point("start.record.before");
         let saved = self
             .store
             .write(move |tx| {
@@ -216,6 +224,7 @@ impl Forge {
             lab::stop(self.engine.as_ref(), &self.identity(run)).await?;
             return Err(e);
         }
+        fault::point("start.record.after");
         self.emit(
             caller,
             Some(run),
@@ -255,6 +264,8 @@ impl Forge {
             Ok(row) => row.state,
             Err(e) => {
                 tracing::error!(run, "a failed start could not be recorded: {e}");
+                // Whoever waits for it must not wait for a row that cannot change; a repair closes it when there is room.
+                lock(&self.unsaid).insert(run.to_owned(), if cancelled { e } else { error.clone() });
                 RunState::Failed
             }
         };
@@ -284,6 +295,9 @@ impl Forge {
         let until = Instant::now() + limit;
         loop {
             let row = self.run_row(run).await?;
+            if let (RunState::Starting, Some(error)) = (row.state, lock(&self.unsaid).get(run)) {
+                return Err(error.clone());
+            }
             match row.state {
                 RunState::Starting if Instant::now() >= until => {
                     return Err(Error::new(
@@ -317,7 +331,7 @@ impl Forge {
 
     /// Leaves a process behind that ends this run when its time is up, unless one keeps already.
     fn ensure_keeper(&self) {
-        if !self.options.keep && matches!(super::presence::KeeperLock::try_take(&self.options.home), Ok(Some(_))) {
+        if !self.options.keep && matches!(super::presence::KeeperLock::taken(&self.options.home), Ok(false)) {
             self.spawn_keeper();
         }
     }
@@ -336,6 +350,27 @@ impl Forge {
         if let Err(e) = command.spawn() {
             tracing::warn!("no keeper could be started, so runs end only while a forge process is open: {e}");
         }
+    }
+}
+
+/// A start that is under way in this process, until it is dropped.
+struct Launching {
+    forge: Arc<Forge>,
+    run: String,
+    cancel: CancellationToken,
+}
+
+impl Launching {
+    fn begin(forge: Arc<Forge>, run: &str) -> Self {
+        let cancel = forge.shutdown.child_token();
+        lock(&forge.launches).insert(run.to_owned(), cancel.clone());
+        Self { forge, run: run.to_owned(), cancel }
+    }
+}
+
+impl Drop for Launching {
+    fn drop(&mut self) {
+        lock(&self.forge.launches).remove(&self.run);
     }
 }
 

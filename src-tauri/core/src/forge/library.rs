@@ -1,6 +1,6 @@
 //! What the library shows: labs, what they need and how they went; runs, whole.
 
-use super::{Forge, lock, now};
+use super::{Forge, lock};
 use crate::api::*;
 use crate::engine::EngineInfo;
 use crate::error::Result;
@@ -120,8 +120,7 @@ impl Forge {
     pub(super) async fn runs(&self, all: bool) -> Result<Vec<RunSummary>> {
         self.repair_if_alone().await;
         let rows = self.store.read(move |c| runs::list(c, all)).await?;
-        let at = now();
-        Ok(rows.iter().map(|r| r.summary(at)).collect())
+        Ok(rows.iter().map(super::clock::summary).collect())
     }
 
     pub(super) async fn detail(&self, run: &str) -> Result<RunDetail> {
@@ -160,7 +159,7 @@ impl Forge {
             terminals: self.terminals.list(run),
             isolation: row.isolation.clone().unwrap_or_else(|| Isolation::unknown("not proven yet")),
             results: submitted.into_iter().map(|r| r.id).collect(),
-            run: row.summary(now()),
+            run: super::clock::summary(&row),
         })
     }
 

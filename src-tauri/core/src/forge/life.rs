@@ -1,12 +1,17 @@
 //! A run's life after its start: pause, resume, more time, a node's restart, the stop. Each names the state it expects,
 //! so that of two processes (or two clicks) one acts and the other is told why not.
 
+use super::clock::{steady, summary};
 use super::{Forge, lock, now};
 use crate::api::{Caller, Empty, Level, NodeRequest, RunState, RunSummary, StopReport};
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use crate::lab;
 use crate::store::{intents, runs};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A launching process notices a stop within `launch::STOP_POLL` and needs this long at most to clear up.
 const HAND_OVER: Duration = Duration::from_secs(30);
@@ -21,18 +26,31 @@ impl Forge {
         let live = self.live(run).await?;
         let _turn = self.turn(run, true).await?;
         let _starting = self.starting_programs(run, true).await?;
-        lab::pause(&live).await?;
+        let _at_work = self.at_work(run);
+        // Should this process end half-way, the nodes must not stay frozen under a run that is ready.
+        let intent = self.intend(run, "pause", serde_json::Value::Null).await?;
         let id = run.to_owned();
-        let row = match self.store.write(move |tx| runs::pause(tx, &id, now())).await {
+        let frozen = match lab::pause(&live).await {
+            Ok(()) => {
+                let paused = move |tx: &crate::store::Tx<'_>| {
+                    let started = runs::get(tx, &id)?.started;
+                    intents::close(tx, intent)?;
+                    runs::pause(tx, &id, steady(started.as_ref()))
+                };
+                self.store.write(paused).await
+            }
+            Err(e) => Err(e),
+        };
+        let row = match frozen {
             Ok(row) => row,
             Err(e) => {
-                // The row did not follow, so the nodes must not stay frozen.
                 lab::resume(&live).await?;
+                self.store.write(move |tx| intents::close(tx, intent)).await?;
                 return Err(e);
             }
         };
         self.tell_state(caller, &row, "Paused; the clock stands still.").await;
-        Ok(row.summary(now()))
+        Ok(summary(&row))
     }
 
     pub(super) async fn resume(&self, caller: &Caller, run: &str) -> Result<RunSummary> {
@@ -42,9 +60,13 @@ impl Forge {
         }
         lab::resume(&*self.live(run).await?).await?;
         let id = run.to_owned();
-        let row = self.store.write(move |tx| runs::resume(tx, &id, now())).await?;
+        let resumed = move |tx: &crate::store::Tx<'_>| {
+            let started = runs::get(tx, &id)?.started;
+            runs::resume(tx, &id, steady(started.as_ref()))
+        };
+        let row = self.store.write(resumed).await?;
         self.tell_state(caller, &row, "Resumed.").await;
-        Ok(row.summary(now()))
+        Ok(summary(&row))
     }
 
     pub(super) async fn extend(&self, caller: &Caller, run: &str, minutes: u32) -> Result<RunSummary> {
@@ -54,7 +76,7 @@ impl Forge {
         let id = run.to_owned();
         let row = self.store.write(move |tx| runs::extend(tx, &id, i64::from(minutes) * 60_000)).await?;
         self.tell_state(caller, &row, &format!("{minutes} minutes more.")).await;
-        Ok(row.summary(now()))
+        Ok(summary(&row))
     }
 
     pub(super) async fn restart(&self, caller: &Caller, request: &NodeRequest) -> Result<Empty> {
@@ -67,17 +89,30 @@ impl Forge {
         Ok(Empty {})
     }
 
-    /// Stops a run or ends a start that is under way; a run that is over already is stopped all the same.
+    /// Stops a run or ends a start that is under way; a run that is over already is stopped all the same. Of several who
+    /// stop the same run one does it and the others wait; when that one's process ends half-way, another takes over.
     pub(super) async fn stop(&self, caller: &Caller, run: &str, reason: &str) -> Result<StopReport> {
         let began = Instant::now();
-        let row = self.run_row(run).await?;
-        match row.state {
-            RunState::Stopped => {}
-            RunState::Starting => self.stop_a_start(caller, &row, reason).await?,
-            RunState::Stopping if row.owner.as_ref().is_some_and(|o| self.owner_alive(o) && *o != self.owner()) => {
-                self.until_over(run).await?;
+        let _at_work = self.at_work(run);
+        loop {
+            fault::point("stop.intent.before");
+            let whose = self.begin_stop(run, reason).await?;
+            fault::point("stop.intent.after");
+            match whose {
+                Whose::Over => break,
+                Whose::Ours => {
+                    self.clear_up(caller, run).await?;
+                    break;
+                }
+                Whose::Theirs => {
+                    if let Some(cancel) = lock(&self.launches).get(run) {
+                        cancel.cancel();
+                    }
+                    if self.until_over(run, began + HAND_OVER).await? {
+                        break;
+                    }
+                }
             }
-            _ => self.stop_now(caller, run, reason).await?,
         }
         Ok(StopReport {
             stopped: vec![run.to_owned()],
@@ -85,48 +120,66 @@ impl Forge {
         })
     }
 
-    async fn stop_a_start(&self, caller: &Caller, row: &runs::Run, reason: &str) -> Result<()> {
-        let run = row.run.clone();
-        let id = run.clone();
-        let reason_said = reason.to_owned();
-        self.store.write(move |tx| runs::stopping(tx, &id, &reason_said)).await?;
-        if let Some(cancel) = lock(&self.launches).get(&run) {
-            cancel.cancel();
-        }
-        let theirs = row.owner.as_ref().is_some_and(|o| self.owner_alive(o));
-        if theirs { self.until_over(&run).await } else { self.clear_up(caller, &run).await }
-    }
-
-    async fn stop_now(&self, caller: &Caller, run: &str, reason: &str) -> Result<()> {
-        let (id, owner, reason) = (run.to_owned(), self.owner(), reason.to_owned());
+    /// Marks the run as stopping and says who removes it: decided in one transaction.
+    async fn begin_stop(&self, run: &str, reason: &str) -> Result<Whose> {
+        let forge = self.arc()?;
+        let (id, reason) = (run.to_owned(), reason.to_owned());
         self.store
             .write(move |tx| {
                 let row = runs::get(tx, &id)?;
-                if row.state != RunState::Stopping {
-                    runs::stopping(tx, &id, &reason)?;
+                let me = forge.owner();
+                let theirs = match &row.owner {
+                    // A start of ours ends itself when it is cancelled, and removes what it made.
+                    Some(owner) if *owner == me => {
+                        row.state != RunState::Stopping && lock(&forge.launches).contains_key(&id)
+                    }
+                    Some(owner) => forge.owner_alive(owner),
+                    None => false,
+                };
+                match row.state {
+                    RunState::Stopped => return Ok(Whose::Over),
+                    RunState::Stopping => {}
+                    _ => drop(runs::stopping(tx, &id, &reason)?),
                 }
-                runs::claim(tx, &id, row.owner.as_ref(), &owner)?;
-                intents::begin(tx, &id, "stop", now(), &serde_json::Value::Null)
+                if theirs {
+                    return Ok(Whose::Theirs);
+                }
+                runs::claim(tx, &id, row.owner.as_ref(), &me)?;
+                intents::clear(tx, &id, Some("stop"))?;
+                intents::begin(tx, &id, "stop", now(), &serde_json::Value::Null)?;
+                Ok(Whose::Ours)
             })
-            .await?;
-        self.clear_up(caller, run).await
+            .await
     }
 
     /// Removes what carries the run's label and closes its row. Safe to repeat.
     pub(super) async fn clear_up(&self, caller: &Caller, run: &str) -> Result<()> {
         self.forget(run).await;
+        if let Err(e) = self.settle_submissions(caller, Some(run)).await {
+            tracing::warn!(run, "an interrupted submission could not be settled yet: {e}");
+        }
+        fault::point("stop.remove.before");
         lab::stop(self.engine.as_ref(), &self.identity(run)).await?;
         // Its networks, when another process was proving the isolation of this run.
         lab::clear_probe(self.engine.as_ref(), self.outside.as_ref(), &self.instance, Some(run)).await?;
+        fault::point("stop.remove.after");
         let id = run.to_owned();
-        let row = self
+        fault::point("stop.record.before");
+        let ended = self
             .store
             .write(move |tx| {
-                intents::clear(tx, &id, None)?;
-                runs::stopped(tx, &id, now())
+                // A submission has its own end: see `submit`.
+                intents::clear_but(tx, &id, "submit")?;
+                match runs::get(tx, &id)?.state {
+                    RunState::Stopped | RunState::Failed => Ok(None),
+                    _ => runs::stopped(tx, &id, now()).map(Some),
+                }
             })
             .await?;
-        self.tell_state(caller, &row, "Stopped; nothing of it is left.").await;
+        fault::point("stop.record.after");
+        if let Some(row) = ended {
+            self.tell_state(caller, &row, "Stopped; nothing of it is left.").await;
+        }
         Ok(())
     }
 
@@ -140,18 +193,27 @@ impl Forge {
         self.terminals.end_run(run).await;
     }
 
-    async fn until_over(&self, run: &str) -> Result<()> {
-        let until = Instant::now() + HAND_OVER;
+    /// False when whoever was stopping it is gone and it is not over.
+    async fn until_over(&self, run: &str, until: Instant) -> Result<bool> {
         while Instant::now() < until {
-            let state = self.run_row(run).await?.state;
-            if matches!(state, RunState::Stopped | RunState::Failed) {
+            let row = self.run_row(run).await?;
+            if matches!(row.state, RunState::Stopped | RunState::Failed) {
                 self.forget(run).await;
-                return Ok(());
+                return Ok(true);
+            }
+            if !row.owner.as_ref().is_some_and(|o| self.owner_alive(o)) {
+                return Ok(false);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(Error::new(Code::Timeout, format!("Run {run} is still being stopped by another process."))
             .hint("`forge ps` tells when it is gone."))
+    }
+
+    /// This process is doing something about the run that it will bring to an end itself, until the guard is dropped.
+    pub(super) fn at_work(&self, run: &str) -> AtWork<'_> {
+        *lock(&self.works).entry(run.to_owned()).or_insert(0) += 1;
+        AtWork { works: &self.works, run: run.to_owned() }
     }
 
     pub(super) async fn stop_every(&self, caller: &Caller) -> Result<StopReport> {
@@ -174,7 +236,7 @@ impl Forge {
 
     pub(super) async fn tell_state(&self, caller: &Caller, row: &runs::Run, text: &str) {
         let data = serde_json::json!({
-            "state": row.state, "reason": row.reason, "deadline": row.deadline, "remaining_ms": row.summary(now()).remaining_ms,
+            "state": row.state, "reason": row.reason, "deadline": row.deadline, "remaining_ms": summary(row).remaining_ms,
         });
         self.emit(caller, Some(&row.run), "run.state", Level::Info, text, data).await;
     }
@@ -185,26 +247,27 @@ impl Forge {
     }
 }
 
-/// When the run became ready, also by a clock that nobody can set (within one boot of a Linux machine).
-pub(super) fn clocks(at: i64) -> runs::Started {
-    let boot =
-        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default();
-    runs::Started { at, boot, monotonic_ms: uptime_ms() }
+/// Who brings a stop to its end.
+enum Whose {
+    Ours,
+    Theirs,
+    Over,
 }
 
-/// Milliseconds a run has lasted: monotonic within the same boot, by the wall clock otherwise, never negative.
-pub(super) fn elapsed_ms(started: &runs::Started, at: i64) -> u64 {
-    let here = clocks(at);
-    let span = if !here.boot.is_empty() && here.boot == started.boot {
-        here.monotonic_ms - started.monotonic_ms
-    } else {
-        at - started.at
-    };
-    u64::try_from(span).unwrap_or(0)
+/// See [`Forge::at_work`].
+pub(super) struct AtWork<'a> {
+    works: &'a Mutex<HashMap<String, usize>>,
+    run: String,
 }
 
-fn uptime_ms() -> i64 {
-    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let seconds: f64 = text.split(' ').next().and_then(|s| s.parse().ok()).unwrap_or(0.0);
-    (seconds * 1000.0) as i64
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let mut works = lock(self.works);
+        if let Some(count) = works.get_mut(&self.run) {
+            *count -= 1;
+            if *count == 0 {
+                works.remove(&self.run);
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 use crate::error::Result;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// This process, present as long as the value lives.
 pub struct Presence {
@@ -42,10 +43,41 @@ impl Presence {
     }
 }
 
+#[cfg(test)]
+impl Presence {
+    /// As when the process is killed: the kernel drops the lock, the file stays.
+    pub fn die(&self) {
+        drop(self._lock.unlock());
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// The right to repair what is left half-done. One process at a time, keeper or not.
+pub struct RepairLock(#[expect(dead_code, reason = "held, never read")] File);
+
+impl RepairLock {
+    /// `None` when another process is still at it after `limit`.
+    pub async fn take(home: &Path, limit: Duration) -> Result<Option<Self>> {
+        let file = open(&home.join("repair.lock"))?;
+        let until = tokio::time::Instant::now() + limit;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(TryLockError::WouldBlock) if tokio::time::Instant::now() >= until => return Ok(None),
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(TryLockError::Error(e)) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).write(true).truncate(false).open(path)
 }
 
 /// The right to keep the data folder's runs: timeouts, re-wiring, sweeping. One process at a time.
@@ -54,11 +86,20 @@ pub struct KeeperLock(#[expect(dead_code, reason = "held, never read")] File);
 impl KeeperLock {
     /// `None` while another process keeps.
     pub fn try_take(home: &Path) -> Result<Option<Self>> {
-        std::fs::create_dir_all(home)?;
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(home.join("keeper.lock"))?;
+        let file = open(&home.join("keeper.lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(e.into()),
+        }
+    }
+
+    /// Whether a process keeps. Two who look at once do not take each other for a keeper, and one that wants to become the
+    /// keeper just then tries again.
+    pub fn taken(home: &Path) -> Result<bool> {
+        match open(&home.join("keeper.lock"))?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(e)) => Err(e.into()),
         }
     }
@@ -85,8 +126,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let first = KeeperLock::try_take(home.path()).unwrap();
         assert!(first.is_some());
+        assert!(KeeperLock::taken(home.path()).unwrap());
         assert!(KeeperLock::try_take(home.path()).unwrap().is_none());
         drop(first);
+        assert!(!KeeperLock::taken(home.path()).unwrap());
         assert!(KeeperLock::try_take(home.path()).unwrap().is_some());
     }
 }

@@ -82,6 +82,10 @@ fn palette(dark: bool) -> &'static Palette {
 
 /// File work and hashing off the event loop.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    #[cfg(test)]
+    if super::clock::is_fake() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(e) => Err(crate::error::Error::internal(format!("a task ended early: {e}"))),

@@ -2,11 +2,12 @@
 //! before the folder is complete leaves nothing that looks like a verdict; one after it is found by the next start.
 
 use super::results::blocking;
-use super::{Forge, now};
+use super::{Forge, clock, now};
 use crate::api::*;
 use crate::audit::{self, Fact};
 use crate::check::evidence::{self, Entry};
 use crate::error::{Error, Result};
+use crate::fault;
 use crate::lab::Live;
 use crate::scrub::Scrubber;
 use crate::store::{intents, results, runs};
@@ -28,22 +29,48 @@ pub(super) struct Kept {
     pub telemetry: Vec<Telemetry>,
 }
 
+/// A submission that is about to be sealed: what its intent says, so that another process can bring it to its end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Pending {
+    /// Without id and key, which the sealed folder tells.
+    summary: ResultSummary,
+    kept: Kept,
+}
+
 impl Forge {
     pub(super) async fn submit(&self, caller: &Caller, run: &str) -> Result<SubmitReport> {
         let row = self.ready_row(run).await?;
         let scenario = self.scenario(run).await?;
         let live = self.live(run).await?;
         let _turn = self.turn(run, true).await?;
-        let id = run.to_owned();
-        let intent =
-            self.store.write(move |tx| intents::begin(tx, &id, "submit", now(), &serde_json::Value::Null)).await?;
-        let sealed = self.seal(caller, &row, &scenario, &live).await;
-        let outcome = match sealed {
-            Ok((summary, kept)) => self.record(caller, summary, kept).await,
-            Err(e) => Err(e),
-        };
-        self.store.write(move |tx| intents::done(tx, intent)).await?;
-        outcome
+        let _at_work = self.at_work(run);
+        fault::point("submit.intent.before");
+        let intent = self.intend(run, "submit", serde_json::Value::Null).await?;
+        fault::point("submit.intent.after");
+        match self.seal(caller, &row, &scenario, &live, intent).await {
+            // Should this fail, the folder is there and the intent open: the next repair records it.
+            Ok(pending) => {
+                fault::point("submit.record.before");
+                self.record(intent, pending.clone()).await?;
+                fault::point("submit.record.after");
+                self.tell_submitted(caller, &pending.summary).await;
+                let summary = pending.summary;
+                Ok(SubmitReport {
+                    id: summary.id.clone(),
+                    dir: summary.dir.clone(),
+                    score: summary.score,
+                    max: summary.max,
+                    key_id: summary.key_id.clone(),
+                    result: summary,
+                })
+            }
+            Err(e) => {
+                if let Err(left) = self.store.write(move |tx| intents::close(tx, intent)).await {
+                    tracing::warn!(run, "the intent of a failed submission could not be closed yet: {left}");
+                }
+                Err(e)
+            }
+        }
     }
 
     async fn seal(
@@ -52,14 +79,13 @@ impl Forge {
         row: &runs::Run,
         scenario: &Scenario,
         live: &Arc<Live>,
-    ) -> Result<(ResultSummary, Kept)> {
+        intent: i64,
+    ) -> Result<Pending> {
         let run = row.run.as_str();
         let request = CheckRun { run: run.to_owned(), criteria: Vec::new(), gentle: false };
         let graded = self.graded(caller, live, scenario, &request, false).await?;
         self.terminals.sync_transcripts(run).await;
-        let id = run.to_owned();
-        let revealed = self.store.read(move |c| runs::revealed_hints(c, &id)).await?;
-        let costs = super::grade::hint_costs(scenario, &revealed);
+        fault::point("submit.evidence.before");
         let isolation = row.isolation.clone().unwrap_or_else(|| Isolation::unknown("not proven"));
         let mut telemetry = self.telemetry.recent(run);
         telemetry.drain(..telemetry.len().saturating_sub(TELEMETRY));
@@ -76,11 +102,15 @@ impl Forge {
         );
         let evidence =
             evidence::collect(live.as_ref(), scenario, &graded.findings, given, evidence::Limits::default()).await?;
+        fault::point("submit.evidence.after");
+        // A lab that somebody stopped meanwhile could not be asked: that is no verdict on the learner.
+        self.ready_row(run).await?;
         // Before anything is hashed: what could be synced is what was signed.
         let evidence = verdict::seal::scrub(evidence, &this_laptop(scenario))?;
-        let finished = now();
+        // By the run's own clock, so that it ends after it began whatever was done to the machine's.
+        let finished = clock::steady(row.started.as_ref());
         let (started, duration_ms) = match &row.started {
-            Some(started) => (started.at, super::life::elapsed_ms(started, finished)),
+            Some(started) => (started.at, clock::elapsed_ms(started)),
             None => (row.created, u64::try_from(finished - row.created).unwrap_or(0)),
         };
         let sealing = Sealing {
@@ -93,14 +123,12 @@ impl Forge {
             challenge: None,
             audit: Some(Checkpoint { note: segment.checkpoint }),
             isolation: isolation.detail.clone(),
-            hint_costs: costs,
+            hint_costs: graded.hint_costs,
         };
         let dir = self.results_folder().await?.join(format!("{}-{}-{finished}", row.lab, row.run));
-        let keys = self.keys.clone();
-        let target = dir.clone();
-        let sealed = blocking(move || verdict::seal(&evidence, &sealing, &keys, &target)).await?;
         let summary = ResultSummary {
-            id: sealed.id,
+            // Known when it is signed.
+            id: String::new(),
             run: row.run.clone(),
             lab: row.lab.clone(),
             lab_title: row.lab_title.clone(),
@@ -111,33 +139,76 @@ impl Forge {
             max: graded.report.max,
             duration_ms,
             tier: TrustTier::SelfAttested,
-            key_id: sealed.key_id,
+            key_id: String::new(),
             dir: dir.display().to_string(),
         };
-        Ok((summary, Kept { criteria: graded.report.criteria, isolation, telemetry }))
+        let kept = Kept { criteria: graded.report.criteria, isolation, telemetry };
+        let mut pending = Pending { summary, kept };
+        let data = self.signed(serde_json::to_value(&pending)?)?;
+        self.store.write(move |tx| intents::amend(tx, intent, &data)).await?;
+        let keys = self.keys.clone();
+        fault::point("submit.seal.before");
+        let sealed = blocking(move || verdict::seal(&evidence, &sealing, &keys, &dir)).await?;
+        fault::point("submit.seal.after");
+        pending.summary.id = sealed.id;
+        pending.summary.key_id = sealed.key_id;
+        Ok(pending)
     }
 
-    async fn record(&self, caller: &Caller, summary: ResultSummary, kept: Kept) -> Result<SubmitReport> {
-        let (row, detail) = (summary.clone(), serde_json::to_value(&kept)?);
+    /// Makes a sealed folder a result. Once is enough and twice does no harm.
+    async fn record(&self, intent: i64, pending: Pending) -> Result<()> {
+        let (row, detail) = (pending.summary, serde_json::to_value(&pending.kept)?);
         self.store
             .write(move |tx| {
-                results::record(tx, &row, &detail)?;
-                let data =
-                    serde_json::json!({"verdict": row.id, "score": row.score, "max": row.max, "key_id": row.key_id});
-                audit::append(tx, Fact { at: row.at, run: Some(row.run.clone()), kind: "verdict.sealed".into(), data })
+                if !results::exists(tx, &row.id)? {
+                    results::record(tx, &row, &detail)?;
+                    let data = serde_json::json!({"verdict": row.id, "score": row.score, "max": row.max, "key_id": row.key_id});
+                    let kind = "verdict.sealed".into();
+                    audit::append(tx, Fact { at: row.at, run: Some(row.run.clone()), kind, data })?;
+                }
+                intents::close(tx, intent)
             })
-            .await?;
+            .await
+    }
+
+    /// Submissions whose process ended half-way: one whose folder is complete becomes a result, of any other nothing stays.
+    pub(super) async fn settle_submissions(&self, caller: &Caller, run: Option<&str>) -> Result<()> {
+        for intent in self.interrupted(&["submit"], run).await? {
+            let Ok(mut pending) = serde_json::from_value::<Pending>(intent.data.clone()) else {
+                // It had not come to sealing.
+                self.store.write(move |tx| intents::close(tx, intent.id)).await?;
+                continue;
+            };
+            let dir = PathBuf::from(&pending.summary.dir);
+            let there = blocking(move || {
+                verdict::remove_half_sealed(&dir)?;
+                if dir.exists() { verdict::verify_dir(&dir, false).map(Some) } else { Ok(None) }
+            });
+            match there.await? {
+                Some(report) if report.ok => {
+                    pending.summary.id = report.verdict_id;
+                    pending.summary.key_id = report.key_id;
+                    self.record(intent.id, pending.clone()).await?;
+                    self.tell_submitted(caller, &pending.summary).await;
+                }
+                other => {
+                    if other.is_some() {
+                        tracing::error!(
+                            dir = pending.summary.dir,
+                            "an interrupted submission's folder does not verify"
+                        );
+                    }
+                    self.store.write(move |tx| intents::close(tx, intent.id)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_submitted(&self, caller: &Caller, summary: &ResultSummary) {
         let text = format!("Submitted: {} of {} points.", summary.score as f64 / 1000.0, summary.max as f64 / 1000.0);
         let data = serde_json::json!({"result": summary.id, "score": summary.score, "max": summary.max});
         self.emit(caller, Some(&summary.run), "submit.done", Level::Info, text, data).await;
-        Ok(SubmitReport {
-            id: summary.id.clone(),
-            dir: summary.dir.clone(),
-            score: summary.score,
-            max: summary.max,
-            key_id: summary.key_id.clone(),
-            result: summary,
-        })
     }
 
     async fn results_folder(&self) -> Result<PathBuf> {

@@ -12,12 +12,14 @@ use crate::api::{Step, StepState};
 use crate::engine::fabric::{Condition, Fabric, Place, Wiring};
 use crate::engine::{ContainerSpec, Engine};
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use futures_util::future::{join, join_all};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Told about each step as it begins and ends: `create`, `start`, `wire`, `startup`, `ready`, `isolation`.
@@ -113,8 +115,10 @@ async fn bring_up(
 
     let all_started: Vec<(&Place, Condition)> = places.iter().map(|p| (p, Condition::Started)).collect();
     stages.begin(STARTUP_STEP);
+    fault::point("launch.startup.before");
     let waited = or_cancelled(cancel, woven.wait(&all_started, STARTUP)).await;
     with_log(engine.as_ref(), &places, waited).await?;
+    fault::point("launch.startup.after");
     stages.end(STARTUP_STEP, "");
 
     let conditions: Vec<(&Place, Condition)> = plan
@@ -125,16 +129,20 @@ async fn bring_up(
         .flat_map(|(place, node)| conditions_of(node).into_iter().map(move |c| (place, c)))
         .collect();
     stages.begin(READY_STEP);
+    fault::point("launch.ready.before");
     if !conditions.is_empty() {
         let waited = or_cancelled(cancel, woven.wait(&conditions, READY)).await;
         with_log(engine.as_ref(), &places, waited).await?;
     }
+    fault::point("launch.ready.after");
     stages.end(READY_STEP, "");
 
     stages.begin(ISOLATION);
+    fault::point("launch.isolation.before");
     let every: Vec<&Place> = places.iter().collect();
     let found = or_cancelled(cancel, woven.survey(&every)).await?;
     let proof = isolation::judge(&found, &plan.scenario, &plan.bridges)?;
+    fault::point("launch.isolation.after");
     stages.end(ISOLATION, &proof.to_string());
     let (identity, scenario) = (plan.identity.clone(), plan.scenario.clone());
     Ok(Arc::new(Live::new(engine.clone(), identity, scenario, woven, &places).proven(proof.rows)))
@@ -157,12 +165,17 @@ async fn fabric_up(
     abort: &CancellationToken,
 ) -> Result<Fabric> {
     go_on(abort)?;
+    fault::point("launch.fabric.create.before");
     let container = engine.create(spec).await.map_err(|e| e.context("the lab's fabric"))?;
+    fault::point("launch.fabric.create.after");
     go_on(abort)?;
+    fault::point("launch.fabric.start.before");
     engine.start(&container).await.map_err(|e| e.context("the lab's fabric"))?;
+    fault::point("launch.fabric.start.after");
     go_on(abort)?;
     let fabric = Fabric::adopt(engine.clone(), container);
     fabric.lay(&plan.bridges).await?;
+    fault::point("launch.fabric.lay.after");
     Ok(fabric)
 }
 
@@ -176,7 +189,9 @@ async fn node_up(
 ) -> Result<Place> {
     let doing = |e: Error| e.context(format!("node {}", node.name));
     go_on(abort)?;
+    fault::point("launch.node.create.before");
     let container = engine.create(&node.spec).await.map_err(doing)?;
+    fault::point("launch.node.create.after");
     for (volume, tar) in &node.files {
         go_on(abort)?;
         engine.put_tar(&container, volume, tar.clone()).await.map_err(doing)?;
@@ -184,7 +199,9 @@ async fn node_up(
     stages.one(CREATE);
     go_on(abort)?;
     stages.begin(START);
+    fault::point("launch.node.start.before");
     engine.start(&container).await.map_err(doing)?;
+    fault::point("launch.node.start.after");
     let pid = engine.pid(&container).await.map_err(doing)?;
     stages.one(START);
     let place = Place { node: node.name.clone(), container, pid };
@@ -198,7 +215,9 @@ async fn node_up(
     let ports = ports_of(&plan.bridges, &node.name);
     let gateway = gateway_of(&plan.scenario, &node.name);
     let wiring = Wiring { ports: &ports, gateway, again: false, owners: &node.owners };
+    fault::point("launch.node.wire.before");
     woven.wire(&place, &wiring).await?;
+    fault::point("launch.node.wire.after");
     stages.one(WIRE);
     Ok(place)
 }

@@ -6,8 +6,10 @@ use super::plan::{Identity, conditions_of};
 use crate::engine::fabric::Condition;
 use crate::engine::{Container, ContainerState, Engine, label};
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use futures_util::future::{join_all, try_join_all};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What a stop removed, and how long it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,12 @@ pub async fn stop(engine: &dyn Engine, identity: &Identity) -> Result<Stopped> {
         if found.is_empty() {
             return Ok(Stopped { containers: removed, ms: began.elapsed().as_millis() as u64 });
         }
-        for outcome in join_all(found.iter().map(|c| engine.remove(&c.id))).await {
+        let removals = found.iter().map(|c| async {
+            let outcome = engine.remove(&c.id).await;
+            fault::point("stop.remove.first");
+            outcome
+        });
+        for outcome in join_all(removals).await {
             match outcome {
                 Ok(()) => removed += 1,
                 Err(error) => last = Some(error),
@@ -86,8 +93,9 @@ pub(super) async fn wait_ready(live: &Live, node: &str, limit: Duration) -> Resu
 }
 
 /// Brings back a run whose containers all ended (Docker was restarted): starts them and wires them again. Their
-/// volumes are as they were. Does nothing to what runs.
-pub async fn revive(live: &Live, limit: Duration) -> Result<()> {
+/// volumes are as they were. Does nothing to what runs, unless `anew`: then an earlier revival ended half-way, nobody knows
+/// where, and everything is started again.
+pub async fn revive(live: &Live, limit: Duration, anew: bool) -> Result<()> {
     let all = live.engine.list(&live.identity.filter()).await?;
     let fabric = all.iter().find(|c| c.id == live.fabric.container());
     let Some(fabric) = fabric else {
@@ -95,21 +103,27 @@ pub async fn revive(live: &Live, limit: Duration) -> Result<()> {
             Error::new(Code::WrongState, "The run's fabric container is gone.").hint("Stop the run and start it anew.")
         );
     };
-    if fabric.state != ContainerState::Running {
-        live.engine.start(&fabric.id).await?;
+    if fabric.state != ContainerState::Running || anew {
+        up(live, fabric).await?;
         live.fabric.lay(&live.bridges).await?;
     }
-    let ended = all.iter().filter(|c| matches!(c.state, ContainerState::Exited | ContainerState::Created));
-    let names: Vec<(&str, &str)> = ended
-        .filter(|c| c.id != fabric.id)
-        .filter_map(|c| Some((c.labels.get(label::NODE)?.as_str(), c.id.as_str())))
-        .collect();
-    try_join_all(names.iter().map(|(node, container)| async move {
-        live.engine.start(container).await?;
+    let ended = all.iter().filter(|c| anew || matches!(c.state, ContainerState::Exited | ContainerState::Created));
+    let nodes: Vec<(&str, &Container)> =
+        ended.filter(|c| c.id != fabric.id).filter_map(|c| Some((c.labels.get(label::NODE)?.as_str(), c))).collect();
+    try_join_all(nodes.iter().map(|(node, container)| async move {
+        up(live, container).await?;
         live.stale(node);
         live.rewire(node).await?;
         wait_ready(live, node, limit).await
     }))
     .await
     .map(drop)
+}
+
+/// Starts it, once more if it runs.
+async fn up(live: &Live, container: &Container) -> Result<()> {
+    match container.state {
+        ContainerState::Running | ContainerState::Paused => live.engine.restart(&container.id).await,
+        _ => live.engine.start(&container.id).await,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::plan::{self, Identity, ports_of};
 use crate::api::IsolationRow;
-use crate::engine::fabric::wiring::Bridge;
+use crate::engine::fabric::wiring::{Bridge, bridge_name};
 use crate::engine::fabric::{Fabric, Place, Wiring};
 use crate::engine::{ContainerState, Engine, label};
 use crate::error::{Code, Error, Result};
@@ -11,6 +11,9 @@ use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const WOVEN: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 struct Handle {
@@ -190,6 +193,13 @@ impl Live {
             }
             other => other,
         }
+    }
+
+    /// Whether the fabric has its bridges. One that was restarted has lost them, and every node its links with them.
+    pub async fn woven(&self) -> Result<bool> {
+        let there = |b: &Bridge| format!("test -e /sys/class/net/{}", bridge_name(b.index));
+        let script = self.bridges.iter().map(there).collect::<Vec<_>>().join(" && ");
+        Ok(script.is_empty() || self.fabric.script(None, &script, &[], WOVEN).await?.exit == 0)
     }
 
     /// Gives a (re)started node its links, addresses, default route and impairments. False when it has

@@ -19,7 +19,7 @@ CREATE INDEX intents_run ON intents (run);";
 pub struct Intent {
     pub id: i64,
     pub run: String,
-    /// `launch`, `stop`, `submit`, `restart_node`, …: the vocabulary belongs to who acts.
+    /// `launch`, `stop`, `submit`, …: the vocabulary belongs to who acts.
     pub kind: String,
     pub at: i64,
     /// What a repair needs to know; `null` when nothing.
@@ -42,6 +42,33 @@ pub fn done(tx: &Tx, id: i64) -> Result<()> {
     if tx.prepare_cached("DELETE FROM intents WHERE id = ?1")?.execute([id])? == 0 {
         return Err(Error::new(Code::NotFound, format!("Intent {id} is not open (any more).")));
     }
+    Ok(())
+}
+
+/// The same, when it does not matter whether somebody has closed it before.
+pub fn close(tx: &Tx, id: i64) -> Result<()> {
+    tx.prepare_cached("DELETE FROM intents WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// Adds to what a repair needs to know.
+pub fn amend(tx: &Tx, id: i64, data: &serde_json::Value) -> Result<()> {
+    tx.prepare_cached("UPDATE intents SET data = ?2 WHERE id = ?1")?.execute(params![id, encode(data)?])?;
+    Ok(())
+}
+
+/// Closes all intents of a run but those of one kind.
+pub fn clear_but(tx: &Tx, run: &str, kind: &str) -> Result<()> {
+    tx.prepare_cached("DELETE FROM intents WHERE run = ?1 AND kind <> ?2")?.execute(params![run, kind])?;
+    Ok(())
+}
+
+/// Closes what was intended with runs that are over: there is nothing left to do it to. Submissions have their own end.
+pub fn clear_over(tx: &Tx) -> Result<()> {
+    tx.prepare_cached(
+        "DELETE FROM intents WHERE kind <> 'submit' AND run IN (SELECT run FROM runs WHERE state IN ('stopped', 'failed'))",
+    )?
+    .execute([])?;
     Ok(())
 }
 

@@ -56,7 +56,15 @@ struct Inner {
     path: Option<PathBuf>,
     writer: Mutex<Conn>,
     readers: Mutex<Vec<Conn>>,
+    #[cfg(test)]
+    faults: std::sync::OnceLock<Faults>,
 }
+
+/// A simulated disk: asked before (`read`, `write`) and after (`written`) each piece of work, which is then done in place, so
+/// that nothing depends on threads.
+#[cfg(test)]
+pub(crate) type Faults =
+    Arc<dyn Fn(&'static str) -> futures_util::future::BoxFuture<'static, Result<()>> + Send + Sync>;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Durability {
@@ -86,6 +94,8 @@ impl Store {
             path: Some(path.to_owned()),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
+            #[cfg(test)]
+            faults: std::sync::OnceLock::new(),
         })))
     }
 
@@ -94,7 +104,13 @@ impl Store {
         let mut writer = Conn::open_in_memory()?;
         configure(&writer)?;
         migrate(&mut writer)?;
-        Ok(Self(Arc::new(Inner { path: None, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()) })))
+        Ok(Self(Arc::new(Inner {
+            path: None,
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+            #[cfg(test)]
+            faults: std::sync::OnceLock::new(),
+        })))
     }
 
     /// Runs `work` in one IMMEDIATE transaction and commits it to the disk (synchronous=FULL) before returning.
@@ -123,7 +139,7 @@ impl Store {
         F: FnOnce(&Tx) -> Result<T> + Send + 'static,
     {
         let inner = self.0.clone();
-        blocking(move || {
+        let work = move || {
             let mut conn = hold(&inner.writer);
             if durability == Durability::Relaxed {
                 conn.execute_batch("PRAGMA synchronous = NORMAL")?;
@@ -133,8 +149,31 @@ impl Store {
                 conn.execute_batch("PRAGMA synchronous = FULL")?;
             }
             outcome
-        })
-        .await
+        };
+        self.done("write", work).await
+    }
+
+    async fn done<T: Send + 'static>(
+        &self,
+        _what: &'static str,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        #[cfg(test)]
+        if let Some(faults) = self.0.faults.get() {
+            faults(_what).await?;
+            let outcome = work();
+            if _what == "write" {
+                faults("written").await?;
+            }
+            return outcome;
+        }
+        blocking(work).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_faults(self, faults: Faults) -> Self {
+        drop(self.0.faults.set(faults));
+        self
     }
 
     /// Runs `work` on one consistent snapshot; never waits for writers.
@@ -144,7 +183,7 @@ impl Store {
         F: FnOnce(&Conn) -> Result<T> + Send + 'static,
     {
         let inner = self.0.clone();
-        blocking(move || {
+        let work = move || {
             let Some(path) = &inner.path else {
                 let conn = hold(&inner.writer);
                 return work(&conn);
@@ -167,8 +206,8 @@ impl Store {
                 readers.push(conn);
             }
             outcome
-        })
-        .await
+        };
+        self.done("read", work).await
     }
 }
 

@@ -90,6 +90,26 @@ pub struct Started {
     /// Identifies the boot within which `monotonic_ms` counts; empty where there is none.
     pub boot: String,
     pub monotonic_ms: i64,
+    /// The first moment the run was seen in a later boot: from then on it counts by this one's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Box<Started>>,
+}
+
+impl Started {
+    /// The time `here` as this run counts it: the wall clock's at its beginning, then by the time since boot.
+    pub fn steady(&self, here: &Started) -> i64 {
+        let base = [Some(self), self.later.as_deref()].into_iter().flatten().find(|s| s.is_of(&here.boot));
+        base.map_or(here.at, |s| s.at + (here.monotonic_ms - s.monotonic_ms).max(0))
+    }
+
+    /// Whether the run's time is known within this boot.
+    pub fn counts_by(&self, boot: &str) -> bool {
+        self.is_of(boot) || self.later.as_ref().is_some_and(|l| l.is_of(boot))
+    }
+
+    fn is_of(&self, boot: &str) -> bool {
+        !boot.is_empty() && self.boot == boot
+    }
 }
 
 /// A row without its scenario and steps, which have their own functions because they are large.
@@ -276,6 +296,13 @@ pub fn ready(tx: &Tx, run: &str, ready_ms: u64, started: &Started, deadline: i64
     tx.prepare_cached("UPDATE runs SET ready_ms = ?2, started = ?3, deadline = ?4 WHERE run = ?1")?
         .execute(params![run, signed(ready_ms)?, encode(started)?, deadline])?;
     get(tx, run)
+}
+
+/// From this moment on the run counts by the clock of another boot.
+pub fn counts_from(tx: &Tx, run: &str, moment: &Started) -> Result<()> {
+    let Some(mut started) = get(tx, run)?.started else { return Ok(()) };
+    started.later = Some(Box::new(moment.clone()));
+    set(tx, run, "UPDATE runs SET started = ?2 WHERE run = ?1", &encode(&started)?)
 }
 
 /// `Ready` → `Paused`; the time left at `now` is frozen.

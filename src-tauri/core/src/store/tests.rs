@@ -27,7 +27,7 @@ fn new_run(run: &str, request: &str, created: i64) -> runs::NewRun {
 }
 
 fn started() -> runs::Started {
-    runs::Started { at: 2000, boot: "b".into(), monotonic_ms: 55 }
+    runs::Started { at: 2000, boot: "b".into(), monotonic_ms: 55, later: None }
 }
 
 fn event(kind: &str, run: Option<&str>) -> events::NewEvent {

@@ -16,6 +16,6 @@ mod tests;
 pub mod verify;
 
 pub use checkpoint::checkpoint_in;
-pub use seal::{Sealed, Sealing, Signer, seal};
+pub use seal::{Sealed, Sealing, Signer, remove_half_sealed, seal};
 pub use statement::{Checkpoint, Claims};
 pub use verify::verify_dir;

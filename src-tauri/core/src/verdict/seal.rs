@@ -8,6 +8,7 @@ use super::statement::{Checkpoint, Claims, Digest, Statement, seed_commitment};
 use crate::api::TrustTier;
 use crate::check::evidence::{Entry, OBSERVATIONS, Observations, SCENARIO};
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use crate::keys::{KeyName, Keys, PublicKey};
 use crate::scrub::{Scrubbed, Scrubber};
 use crate::template::scenario::Scenario;
@@ -164,6 +165,26 @@ pub fn seal(entries: &Scrubbed<Vec<Entry>>, what: &Sealing, signer: &dyn Signer,
     Ok(Sealed { id: canonical::sha256(&pae), dir: dir.to_owned(), key_id: key.id(), score })
 }
 
+/// Removes what a process that ended while it sealed into `dir` left beside it. Nobody may be sealing there.
+pub fn remove_half_sealed(dir: &Path) -> std::io::Result<()> {
+    let (Some(parent), Some(name)) = (dir.parent(), dir.file_name().and_then(|n| n.to_str())) else { return Ok(()) };
+    let entries = match std::fs::read_dir(parent) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let half = entry.file_name().to_str().is_some_and(|n| {
+            let process = n.strip_prefix(".sealing-").and_then(|n| n.strip_suffix(name)?.strip_suffix('-'));
+            process.is_some_and(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+        });
+        if half {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// All files or none: written beside, synced, then renamed into place.
 fn place(dir: &Path, contents: &[(&str, &[u8])]) -> Result<()> {
     let at = |e: std::io::Error| Error::from(e).context(format!("writing the results to {}", dir.display()));
@@ -175,7 +196,10 @@ fn place(dir: &Path, contents: &[(&str, &[u8])]) -> Result<()> {
     }
     std::fs::create_dir_all(parent).map_err(at)?;
     let temporary = parent.join(format!(".sealing-{}-{}", std::process::id(), name.to_string_lossy()));
-    let written = write_all(&temporary, contents).and_then(|()| std::fs::rename(&temporary, dir));
+    let written = write_all(&temporary, contents).and_then(|()| {
+        fault::point("submit.files.after");
+        std::fs::rename(&temporary, dir)
+    });
     if let Err(e) = written {
         if let Err(left) = std::fs::remove_dir_all(&temporary)
             && left.kind() != std::io::ErrorKind::NotFound

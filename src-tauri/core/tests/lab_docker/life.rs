@@ -103,10 +103,10 @@ async fn a_broken_channel_is_reopened_and_a_lost_fabric_is_said() {
     assert!(matches!(lost.code, Code::WrongState | Code::DockerFailed), "{lost:?}");
     let swept = lab::survey(bed.engine.as_ref(), &bed.identity.instance).await.unwrap();
     assert_eq!(swept[0].fabric, Some(forge_core::engine::ContainerState::Exited));
-    lab::revive(&live, LIMIT).await.unwrap();
+    lab::revive(&live, LIMIT, false).await.unwrap();
     assert!(pings(&live, "n1", "10.0.1.2").await);
     assert_eq!(bed.inside(&live, "n2", "cat /srv/note").await.1, "kept\n");
-    lab::revive(&live, LIMIT).await.unwrap();
+    lab::revive(&live, LIMIT, false).await.unwrap();
 
     let fabric = all.iter().find(|c| c.labels[label::KIND] == "fabric").unwrap();
     bed.engine.remove(&fabric.id).await.unwrap();

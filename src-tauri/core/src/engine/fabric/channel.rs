@@ -5,12 +5,13 @@ use crate::engine::{Engine, ExecSpec, ExecStream};
 use crate::error::{Code, Error, Result};
 use bytes::{Buf, BytesMut};
 use futures_util::StreamExt;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 const BROKER: &str = include_str!("broker.pl");
 
@@ -51,7 +52,7 @@ pub struct Answer {
     pub stderr: Vec<u8>,
 }
 
-type Pending = Arc<Mutex<HashMap<u64, oneshot::Sender<Answer>>>>;
+type Pending = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Answer>>>>;
 
 /// An open connection. Dropping it ends the broker, and with it everything that runs there.
 pub struct Channel {
@@ -167,7 +168,7 @@ impl Drop for Abandoned<'_> {
     }
 }
 
-fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Answer>>> {
+fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, BTreeMap<u64, oneshot::Sender<Answer>>> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

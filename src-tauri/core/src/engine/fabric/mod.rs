@@ -345,7 +345,8 @@ impl Fabric {
             let missing =
                 said.lines().map(|l| l.trim_end().replacen('\t', " waits for ", 1)).collect::<Vec<_>>().join("; ");
             let seconds = limit.as_secs();
-            return Err(Error::new(Code::Timeout, format!("After {seconds} s: {missing}.")));
+            return Err(Error::new(Code::Timeout, format!("After {seconds} s: {missing}."))
+                .details(serde_json::json!({ "waiting": missing })));
         }
         Err(Error::new(Code::WrongState, format!("Node {node} is not ready: {what}."))
             .details(serde_json::json!({ "node": node })))

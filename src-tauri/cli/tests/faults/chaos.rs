@@ -1,0 +1,206 @@
+//! What takes too long for every day: real labs killed at every point, an engine of our own that is restarted and killed, a
+//! full disk. `make chaos` runs these; each is `#[ignore]`d otherwise.
+
+use crate::bench::{Bench, DOCKERD, RESTART, said};
+use crate::kill::{checks_and_submissions, starts, stops};
+use forge_core::api::RunState;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The labs that `make chaos` kills, by name; they must be there.
+const LABS: [&str; 2] = ["netplus-dns-zone-reverse", "ccna-ospf-single-area"];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make chaos"]
+async fn real_labs_killed_at_every_point() {
+    for lab in LABS {
+        eprintln!("{lab}");
+        let mut b = Bench::new(tempfile::tempdir().unwrap(), None, false);
+        starts(&mut b, lab).await;
+        checks_and_submissions(&mut b, lab, true).await;
+        stops(&mut b, lab).await;
+        b.end().await;
+    }
+}
+
+/// A dockerd that shares nothing with the machine's own: no network, no rules, its own folders and socket.
+struct Dockerd {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Dockerd {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Self::begin(folder.path());
+        let mut daemon = Self { folder, process };
+        daemon.until_it_answers();
+        daemon
+    }
+
+    fn begin(folder: &Path) -> Child {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+        Command::new("dockerd")
+            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
+            .args(["--host", &format!("unix://{}", at("sock")), "--bridge=none", "--iptables=false"])
+            .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.folder.path().join("sock").display())
+    }
+
+    fn answers(&self) -> bool {
+        let out = Command::new("docker").args(["version"]).env("DOCKER_HOST", self.host()).output().unwrap();
+        out.status.success()
+    }
+
+    /// A daemon that gives up (its containerd needs longer than it waits for, after a kill) is started again, as an init would.
+    fn until_it_answers(&mut self) {
+        let until = Instant::now() + Duration::from_secs(120);
+        while !self.answers() {
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(Instant::now() < until, "dockerd does not answer:\n{log}");
+            std::thread::sleep(Duration::from_millis(100));
+            if self.process.try_wait().unwrap().is_some() {
+                drop(std::fs::remove_file(self.folder.path().join("pid")));
+                self.process = Self::begin(self.folder.path());
+            }
+        }
+    }
+
+    /// Ends it, by its own process id: nicely (SIGTERM) or not (SIGKILL), and waits.
+    fn end(&mut self, signal: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        self.process.wait().unwrap();
+    }
+
+    fn again(&mut self) {
+        // A pid file that a killed daemon left names nobody.
+        drop(std::fs::remove_file(self.folder.path().join("pid")));
+        self.process = Self::begin(self.folder.path());
+        self.until_it_answers();
+    }
+
+    /// The labs' images, from the machine's own engine.
+    fn load(&self, images: &[&str]) {
+        let mut save = Command::new("docker").arg("save").args(images).stdout(Stdio::piped()).spawn().unwrap();
+        let mut load = Command::new("docker");
+        load.arg("load").env("DOCKER_HOST", self.host()).stdin(save.stdout.take().unwrap());
+        let out = load.output().unwrap();
+        assert!(out.status.success(), "{}", said(&out));
+        assert!(save.wait().unwrap().success());
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.end("-TERM");
+        }
+        // What a killed daemon leaves running names the folder, which is ours alone: its containerd, the shims and what they
+        // keep alive. Each is ended by its id.
+        let ours = self.folder.path().display().to_string();
+        let pids = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
+        for pid in pids.filter(|p| p.bytes().all(|b| b.is_ascii_digit())) {
+            let proc = Path::new("/proc").join(&pid);
+            let command = std::fs::read(proc.join("cmdline")).unwrap_or_default();
+            if pid != std::process::id().to_string() && String::from_utf8_lossy(&command).contains(&ours) {
+                let children =
+                    std::fs::read_to_string(proc.join("task").join(&pid).join("children")).unwrap_or_default();
+                let all = children.split_whitespace().chain([pid.as_str()]);
+                drop(Command::new("kill").arg("-KILL").args(all).status());
+            }
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        // Mounts that a killed daemon left would keep the folder from being removed.
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        for mount in mounts.lines().rev().filter_map(|l| l.split(' ').nth(1)).filter(|m| m.starts_with(&ours)) {
+            drop(Command::new("umount").args(["-l", mount]).status());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make chaos"]
+async fn an_engine_that_is_restarted_or_killed_gives_the_labs_back() {
+    let mut daemon = Dockerd::start();
+    daemon.load(&["frostgate/host:latest", "frostgate/tools:latest"]);
+    let mut b = Bench::new(tempfile::tempdir().unwrap(), Some(daemon.host()), true);
+    let run = b.start("one-link", "s");
+    let first = b.ask(&["submit", &run]);
+    b.acknowledged.insert(first["id"].as_str().unwrap().to_owned());
+    for signal in ["-TERM", "-KILL", "-KILL"] {
+        daemon.end(signal);
+        // While it is away: said with its code, and nothing lost.
+        let out = b.forge(&["check", &run]);
+        assert_eq!(out.status.code(), Some(5), "{}", said(&out));
+        daemon.again();
+        b.look_at_bystanders_again();
+        b.restarted(signal, DOCKERD).await;
+        assert_eq!(b.state(&run).await, RunState::Ready, "after {signal}");
+        b.ask(&["check", &run, "--require-full"]);
+    }
+    // In the middle of a start, and of a submission.
+    for command in [vec!["start", "one-link", "--seed", "t"], vec!["submit", &run]] {
+        let mut child = b.command(&command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        daemon.end("-KILL");
+        let until = Instant::now() + Duration::from_secs(120);
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "{command:?} hangs without an engine");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        daemon.again();
+        b.look_at_bystanders_again();
+        b.restarted("killed in the middle", DOCKERD).await;
+    }
+    b.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make chaos"]
+async fn a_full_disk_is_said_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().display().to_string();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=6m", "forge-chaos", &at]).status().unwrap();
+    assert!(mounted.success(), "a small file system is needed: run this as root");
+    let mut b = Bench::new(folder, None, true);
+    let run = b.start("one-link", "s");
+    let first = b.ask(&["submit", &run]);
+    b.acknowledged.insert(first["id"].as_str().unwrap().to_owned());
+    // All but a little is filled up, then less and less is left.
+    for spare in [256_usize, 64, 16, 0] {
+        let filler = b.home.path().join("filler");
+        let mut bytes = vec![0u8; 8 << 20];
+        drop(std::fs::write(&filler, &bytes));
+        let there = std::fs::metadata(&filler).map_or(0, |m| m.len() as usize);
+        bytes.truncate(there.saturating_sub(spare << 10));
+        drop(std::fs::write(&filler, &bytes));
+        for command in [vec!["submit", &run], vec!["start", "one-link"]] {
+            let out = b.forge(&command);
+            if out.status.success() && command[0] == "submit" {
+                let answer: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+                b.acknowledged.insert(answer["id"].as_str().unwrap().to_owned());
+            } else if !out.status.success() {
+                let text = said(&out);
+                assert_eq!(out.status.code(), Some(8), "{spare} KiB left: {text}");
+                assert!(text.contains("disk_full") && text.contains("hints"), "{text}");
+            }
+        }
+        std::fs::remove_file(&filler).unwrap();
+        b.restarted("a full disk", RESTART).await;
+        assert_eq!(b.state(&run).await, RunState::Ready);
+    }
+    let mount = b.home.path().to_owned();
+    b.end().await;
+    assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+}

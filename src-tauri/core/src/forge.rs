@@ -4,6 +4,7 @@
 //! Several processes may have one data folder open. What they share is SQLite and Docker's labels; what lives here
 //! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
 
+mod bounds;
 mod commands;
 mod doctor;
 mod gather;
@@ -15,7 +16,9 @@ mod keep;
 mod launch;
 mod library;
 mod life;
+mod plan;
 mod presence;
+mod quota;
 mod results;
 mod solve;
 mod streams;
@@ -35,6 +38,7 @@ use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
 use crate::store::{self, Store, runs};
 use crate::template::scenario::Scenario;
+use crate::template::pins::Pins;
 use crate::template::{Catalogue, Sources};
 use crate::terminal::Terminals;
 use std::collections::HashMap;
@@ -63,7 +67,8 @@ pub struct Forge {
     store: Store,
     keys: Keys,
     policy: Policy,
-    catalogue: Catalogue,
+    /// Read anew when a lab is pinned.
+    catalogue: Mutex<Arc<Catalogue>>,
     events: Events,
     engine: Arc<dyn Engine>,
     /// The same Docker, for the controls of isolation probes.
@@ -86,6 +91,8 @@ pub struct Forge {
     kick: tokio::sync::Notify,
     /// Something was told, so the audit log may have grown.
     happened: Arc<tokio::sync::Notify>,
+    /// What runs have taken of the disk, as the keeper saw it last: MiB.
+    disk_used: Mutex<HashMap<String, u64>>,
     shutdown: CancellationToken,
 }
 
@@ -100,8 +107,8 @@ impl Forge {
         let instance = instance_of(&options.home)?;
         let keys = Keys::open(&options.home, &mut rand::rng())?;
         let policy = Policy::load()?;
-        let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
-        let catalogue = Catalogue::load(&sources);
+        let mut pins = Pins::open(&options.home, &keys, Catalogue::embedded());
+        let catalogue = Mutex::new(Arc::new(Catalogue::pinned(&sources(&options), &mut pins)));
         let docker = Arc::new(Docker::from_env()?);
         let engine: Arc<dyn Engine> = docker.clone();
         let outside: Arc<dyn Outside> = docker.clone();
@@ -128,6 +135,7 @@ impl Forge {
             forwards: Mutex::default(),
             kick: tokio::sync::Notify::new(),
             happened: Arc::new(tokio::sync::Notify::new()),
+            disk_used: Mutex::default(),
             shutdown: CancellationToken::new(),
             store,
             options,
@@ -178,6 +186,10 @@ impl Forge {
 
     pub fn home(&self) -> &Path {
         &self.options.home
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        lock(&self.catalogue).clone()
     }
 
     fn run_folder(&self, run: &str) -> PathBuf {
@@ -252,6 +264,10 @@ impl Forge {
     fn arc(&self) -> Result<Arc<Self>> {
         self.me.upgrade().ok_or_else(|| Error::internal("the engine is closing"))
     }
+}
+
+fn sources(options: &Options) -> Sources {
+    Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) }
 }
 
 /// Unix milliseconds. The one place where the engine reads the wall clock.

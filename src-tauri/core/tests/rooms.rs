@@ -20,6 +20,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("template", 2),
     ("audit", 2),
     ("scrub", 2),
+    ("http", 2),
     ("shell", 1),
     ("keys", 1),
     ("store", 1),
@@ -46,6 +47,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     // template: a lab's own SSH keys are drawn from its seed.
     ("ed25519_dalek", &["keys", "template"]),
     ("pasetors", &["spawn"]),
+    ("reqwest", &["http"]),
+    ("similar", &["template"]),
     ("serde_saphyr", &["template", "policy"]),
     ("schemars", &["template"]),
     ("pulldown_cmark", &["template"]),

@@ -63,6 +63,7 @@ impl Forge {
     async fn keep_with(&self, _held: &KeeperLock, until_idle: bool) -> KeeperEnd {
         tokio::select! {
             end = self.tick_forever(until_idle) => end,
+            () = self.watch_bounds() => KeeperEnd::ShutDown,
             () = self.shutdown.cancelled() => KeeperEnd::ShutDown,
         }
     }

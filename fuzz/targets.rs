@@ -55,6 +55,8 @@ struct Token {
     _folder: tempfile::TempDir,
 }
 
+const LIMITS: TokenLimits = TokenLimits { cpu_milli: 1000, memory_mb: 128, minutes: 30, pids: 100, disk_mb: 100 };
+
 fn token() -> &'static Token {
     static TOKEN: OnceLock<Token> = OnceLock::new();
     TOKEN.get_or_init(|| {
@@ -71,7 +73,7 @@ fn token() -> &'static Token {
             policy_digest: "p".into(),
             plan: "practice".into(),
             tier: "foundation".into(),
-            limits: TokenLimits { cpu_milli: 1000, memory_mb: 128, minutes: 30 },
+            limits: LIMITS,
             iat,
             exp: iat + jiff::SignedDuration::from_millis(spawn::LIFE_MS),
         };
@@ -97,7 +99,17 @@ pub fn sat(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data).map(str::to_owned) else { return };
     let (good, keys, at) = (text == t.text, t.keys.clone(), t.at);
     let spent = t.runtime.block_on(t.store.write(move |tx| {
-        let expected = Expected { lab: "lab", request_id: "r", template_digest: "t", policy_digest: "p" };
+        let expected = Expected {
+            subject: "local",
+            tenant: "local",
+            request_id: "r",
+            lab: "lab",
+            plan: "practice",
+            tier: "foundation",
+            limits: LIMITS,
+            template_digest: "t",
+            policy_digest: "p",
+        };
         let spent = spawn::spend(tx, &keys, &text, &expected, "run", at).is_ok();
         // Nothing is kept: the next one meets the same database.
         Err::<(), _>(forge_core::error::Error::internal(spent))

@@ -1,7 +1,9 @@
 # Is there room for one more run?
-# input: mode (practice | plan), plan, blocked, request {cpu, memory_mb}, machine {cpus, memory_mb},
-#        usage {today, last_minute, concurrent, cpu, memory_mb} of the subject, machine_usage {memory_mb} of everybody
-# (cpu in CPUs, memory in MiB, both promised to runs that are alive)
+# input: mode (practice | plan), plan, blocked, block_reason, request {cpu, memory_mb, pids, disk_mb},
+#        machine {cpus, memory_mb, disk_free_mb (null: not known), disk_floor_mb (where more is wanted)},
+#        usage {today, last_minute, concurrent, cpu, memory_mb} of the subject,
+#        machine_usage {concurrent, cpu, memory_mb, pids} of everybody
+# (cpu in CPUs, memory and disk in MiB, promised to runs that are alive)
 package frostgate.forge.quota
 
 import rego.v1
@@ -29,6 +31,14 @@ machine := {
 	"per_minute": 60,
 } if whole
 
+# Whoever asks, all labs together. Half of the 32768 processes that a small kernel has, and the disk never below a GiB.
+whole_machine := object.union(object.remove(machine, ["per_minute"]), {"pids": 16384, "disk_floor_mb": disk_floor})
+
+disk_floor := max([1024, object.get(input.machine, "disk_floor_mb", 0)])
+
+# For those who show what is allowed; no gate.
+shown := {"limits": limits, "machine": whole_machine}
+
 limits := machine if input.mode == "practice"
 
 limits := plans[input.plan] if input.mode == "plan"
@@ -41,7 +51,12 @@ whole if {
 	every key in ["today", "last_minute", "concurrent", "cpu", "memory_mb"] {
 		counted(input.usage[key])
 	}
-	counted(input.machine_usage.memory_mb)
+	counted(input.request.pids)
+	counted(input.request.disk_mb)
+	every key in ["concurrent", "cpu", "memory_mb", "pids"] {
+		counted(input.machine_usage[key])
+	}
+	known_or_null(input.machine.disk_free_mb)
 	counted(input.machine.cpus)
 	counted(input.machine.memory_mb)
 }
@@ -50,6 +65,10 @@ counted(n) if {
 	is_number(n)
 	n >= 0
 }
+
+known_or_null(value) if is_number(value)
+
+known_or_null(value) if is_null(value)
 
 reasons contains "It cannot be told what is in use, so nothing more is started." if not whole
 
@@ -60,6 +79,12 @@ reasons contains "No limits are known here: neither practice on this machine nor
 
 reasons contains "This account has been blocked from starting labs; ask your instructor." if {
 	input.blocked == true
+	not is_string(object.get(input, "block_reason", null))
+}
+
+reasons contains sprintf("This account has been blocked from starting labs: %v. Ask your instructor.", [trim_right(input.block_reason, ".")]) if {
+	input.blocked == true
+	is_string(input.block_reason)
 }
 
 reasons contains "It is not known whether this account has been blocked." if {
@@ -92,4 +117,23 @@ reasons contains sprintf("The lab needs %v MiB of memory; with those that are al
 reasons contains sprintf("All labs together would need %v MiB, more than the %v MiB this machine can give them.", [input.machine_usage.memory_mb + input.request.memory_mb, machine.memory_mb]) if {
 	whole
 	input.machine_usage.memory_mb + input.request.memory_mb > machine.memory_mb
+}
+
+reasons contains sprintf("%v labs are alive on this machine, as many as it can carry. One must be stopped first.", [input.machine_usage.concurrent]) if {
+	input.usage.concurrent < limits.at_once
+	input.machine_usage.concurrent >= whole_machine.at_once
+}
+
+reasons contains sprintf("All labs together would be promised %v CPUs, more than the %v this machine can promise.", [input.machine_usage.cpu + input.request.cpu, whole_machine.cpu]) if {
+	input.usage.cpu + input.request.cpu <= limits.cpu
+	input.machine_usage.cpu + input.request.cpu > whole_machine.cpu
+}
+
+reasons contains sprintf("All labs together might run %v processes, more than the %v this machine can give them.", [input.machine_usage.pids + input.request.pids, whole_machine.pids]) if {
+	input.machine_usage.pids + input.request.pids > whole_machine.pids
+}
+
+reasons contains sprintf("The lab may write %v MiB and %v MiB of the disk must stay free, but only %v MiB are.", [input.request.disk_mb, whole_machine.disk_floor_mb, input.machine.disk_free_mb]) if {
+	is_number(input.machine.disk_free_mb)
+	input.machine.disk_free_mb - input.request.disk_mb < whole_machine.disk_floor_mb
 }

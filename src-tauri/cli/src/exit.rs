@@ -22,7 +22,7 @@ Exit codes:
 pub fn of(code: Code) -> u8 {
     match code {
         Code::InvalidInput | Code::UnknownCommand => USAGE,
-        Code::Denied | Code::TokenInvalid | Code::TokenSpent => 3,
+        Code::Denied | Code::TokenInvalid | Code::TokenSpent | Code::PaymentFailed => 3,
         Code::UnknownLab | Code::UnknownRun | Code::UnknownNode | Code::NotFound => 4,
         Code::DockerUnavailable => 5,
         Code::TemplateInvalid | Code::VerdictInvalid | Code::EvidenceInvalid | Code::TooLarge => 6,

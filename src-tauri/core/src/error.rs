@@ -29,6 +29,8 @@ pub enum Code {
     WrongState,
     TokenInvalid,
     TokenSpent,
+    /// The billing gateway gave no answer that counts; `details.kind` says what was wrong with it.
+    PaymentFailed,
     DockerUnavailable,
     /// Docker answered, with an error that no other code describes.
     DockerFailed,

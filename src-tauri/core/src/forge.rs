@@ -4,6 +4,7 @@
 //! Several processes may have one data folder open. What they share is SQLite and Docker's labels; what lives here
 //! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
 
+mod bounds;
 mod clock;
 mod commands;
 mod doctor;
@@ -17,7 +18,9 @@ mod keep;
 mod launch;
 mod library;
 mod life;
+mod plan;
 mod presence;
+mod quota;
 mod repair;
 mod results;
 #[cfg(test)]
@@ -39,6 +42,7 @@ use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
 use crate::policy::Policy;
 use crate::store::{self, Store, runs};
+use crate::template::pins::Pins;
 use crate::template::scenario::Scenario;
 use crate::template::{Catalogue, Sources};
 use crate::terminal::Terminals;
@@ -70,7 +74,8 @@ pub struct Forge {
     store: Store,
     keys: Keys,
     policy: Policy,
-    catalogue: Catalogue,
+    /// Read anew when a lab is pinned.
+    catalogue: Mutex<Arc<Catalogue>>,
     events: Events,
     engine: Arc<dyn Engine>,
     /// The same Docker, for the controls of isolation probes.
@@ -97,6 +102,8 @@ pub struct Forge {
     kick: tokio::sync::Notify,
     /// Something was told, so the audit log may have grown.
     happened: Arc<tokio::sync::Notify>,
+    /// What runs have taken of the disk, as the keeper saw it last: MiB.
+    disk_used: Mutex<HashMap<String, u64>>,
     shutdown: CancellationToken,
 }
 
@@ -106,7 +113,7 @@ struct Parts {
     instance: String,
     keys: Keys,
     policy: Policy,
-    catalogue: Catalogue,
+    catalogue: Mutex<Arc<Catalogue>>,
     engine: Arc<dyn Engine>,
     outside: Arc<dyn Outside>,
     images: Arc<dyn Shelf>,
@@ -123,8 +130,8 @@ impl Forge {
         let instance = instance_of(&options.home)?;
         let keys = Keys::open(&options.home, &mut rand::rng())?;
         let policy = Policy::load()?;
-        let sources = Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) };
-        let catalogue = Catalogue::load(&sources);
+        let mut pins = Pins::open(&options.home, &keys, Catalogue::embedded());
+        let catalogue = Mutex::new(Arc::new(Catalogue::pinned(&sources(&options), &mut pins)));
         let docker = Arc::new(Docker::from_env()?);
         let keep = options.keep;
         let images = Arc::new(Images::new(docker.clone()));
@@ -170,6 +177,7 @@ impl Forge {
             forwards: Mutex::default(),
             kick: tokio::sync::Notify::new(),
             happened: Arc::new(tokio::sync::Notify::new()),
+            disk_used: Mutex::default(),
             shutdown: CancellationToken::new(),
             store,
             options,
@@ -210,6 +218,10 @@ impl Forge {
 
     pub fn home(&self) -> &Path {
         &self.options.home
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        lock(&self.catalogue).clone()
     }
 
     fn run_folder(&self, run: &str) -> PathBuf {
@@ -284,6 +296,10 @@ impl Forge {
     fn arc(&self) -> Result<Arc<Self>> {
         self.me.upgrade().ok_or_else(|| Error::internal("the engine is closing"))
     }
+}
+
+fn sources(options: &Options) -> Sources {
+    Sources { instead: options.labs.clone(), user: Some(options.home.join("labs")) }
 }
 
 /// Where ids come from; a simulation draws the same ones again.

@@ -3,8 +3,9 @@
 //! Rooms, top down; imports go strictly downward (`tests/rooms.rs` holds it):
 //! 4 [`forge`] the façade and the order of steps · 3 [`spawn`] intake and token, [`lab`] launch and life cycle,
 //! [`check`] probes and evidence, [`verdict`] score, bundle, signature · 2 [`engine`] Docker and wiring,
-//! [`observe`] events and telemetry, [`policy`] gates, [`template`] labs, [`audit`] chain, [`scrub`] redaction ·
-//! 1 [`keys`], [`store`], [`shell`] what every shell needs · 0 [`api`], [`error`] the contract, [`fault`] where a test may end the process.
+//! [`observe`] events and telemetry, [`policy`] gates, [`http`] the way to a server, [`template`] labs, [`audit`] chain,
+//! [`scrub`] redaction · 1 [`keys`], [`store`], [`shell`] what every shell needs · 0 [`api`], [`error`] the contract,
+//! [`fault`] where a test may end the process.
 pub mod api;
 pub mod audit;
 pub mod check;
@@ -12,6 +13,7 @@ pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod forge;
+pub mod http;
 pub mod keys;
 pub mod lab;
 pub mod observe;

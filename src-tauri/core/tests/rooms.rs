@@ -20,6 +20,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("template", 2),
     ("audit", 2),
     ("scrub", 2),
+    ("http", 2),
     ("shell", 1),
     ("keys", 1),
     ("store", 1),
@@ -32,6 +33,7 @@ const ROOMS: &[(&str, u8)] = &[
 /// Level-3 and level-2 rooms that meet on purpose, each with the reason.
 const MEET: &[(&str, &str, &str)] = &[
     ("lab", "spawn", "a plan can only be made from a spent token, which spawn alone makes"),
+    ("engine", "template", "the simulation's engine (engine/fake.rs, tests only) plays a scenario's nodes"),
     ("lab", "check", "lab implements the checks' view of a running lab (check::vantage)"),
     ("verdict", "check", "re-grading is judging again: check::judge, which is pure"),
     ("report", "verdict", "the report words the trust tiers as the verdict defines them"),
@@ -47,6 +49,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     // template: a lab's own SSH keys are drawn from its seed.
     ("ed25519_dalek", &["keys", "template"]),
     ("pasetors", &["spawn"]),
+    ("reqwest", &["http"]),
+    ("similar", &["template"]),
     ("serde_saphyr", &["template", "policy"]),
     ("schemars", &["template"]),
     ("pulldown_cmark", &["template"]),

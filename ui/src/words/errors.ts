@@ -25,6 +25,7 @@ export const ERRORS: Record<HostError["code"], ErrorWords> = {
   wrong_state: words("warn", "Not possible right now"),
   token_invalid: words("fail", "The launch token was refused", "retry"),
   token_spent: words("warn", "The launch token was used already", "retry"),
+  payment_failed: words("warn", "The start could not be paid for", "retry"),
   docker_unavailable: words("fail", "Docker does not answer", "doctor"),
   docker_failed: words("fail", "Docker could not do this", "retry"),
   image_missing: words("warn", "An image is not prepared yet", "images"),

@@ -71,7 +71,8 @@ small! {
         forward_port(ForwardPort) -> Forward; list_forwards(RunRequest) -> Vec<Forward>; close_forward(IdRequest) -> Empty;
         list_gates(Empty) -> Gates; list_decisions(ListDecisions) -> DecisionPage; get_decision(DecisionRequest) -> DecisionDetail;
         try_gate(TryGate) -> GateAnswer; verify_audit(Empty) -> AuditReport; list_audit(ListAudit) -> AuditPage;
-        probe_isolation(ProbeIsolation) -> Vec<IsolationRow>; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
+        probe_isolation(ProbeIsolation) -> Vec<IsolationRow>; get_quota(Empty) -> QuotaReport; block_subject(BlockSubject) -> BlockReport;
+        unblock_subject(SubjectRequest) -> Empty; pin_lab(LabRequest) -> Pinned; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
     }
 }
 

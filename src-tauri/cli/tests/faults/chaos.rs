@@ -42,7 +42,9 @@ impl Dockerd {
     fn begin(folder: &Path) -> Child {
         let at = |name: &str| folder.join(name).display().to_string();
         let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
-        Command::new("dockerd")
+        // In a network namespace of its own: without a bridge, dockerd removes whatever `docker0` it finds, another engine's too.
+        Command::new("unshare")
+            .args(["--net", "dockerd"])
             .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
             .args(["--host", &format!("unix://{}", at("sock")), "--bridge=none", "--iptables=false"])
             .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()))

@@ -7,6 +7,7 @@ use super::topology::{LinkInfo, NodeInfo};
 contract! {
     pub struct LabSummary {
         pub id: String,
+        pub origin: LabOrigin,
         pub track: String,
         pub tier: String,
         pub title: String,
@@ -27,6 +28,17 @@ contract! {
         pub last_run: Option<i64>,
         /// The run of this lab that is alive now.
         pub active_run: Option<String>,
+    }
+
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    pub enum LabOrigin {
+        /// Came with the app.
+        BuiltIn,
+        /// From the user's own folder.
+        Yours,
+        /// From a folder that is being written (`--labs`).
+        Folder,
     }
 
     pub struct Objective { pub exam: String, pub id: String, pub text: String }

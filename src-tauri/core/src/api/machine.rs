@@ -66,6 +66,12 @@ contract! {
         pub first_run_done: bool,
         /// Where verdict folders go; empty = `results` in the data folder.
         pub results_dir: String,
+        /// Under which plan labs are started here; empty = practice. `FORGE_PLAN` goes before it.
+        pub plan: String,
+        /// A billing gateway and its public key (PEM or 64 hex digits); both empty = nothing is charged.
+        /// `FORGE_BILLING_URL` and `FORGE_BILLING_KEY` go before them.
+        pub billing_url: String,
+        pub billing_key: String,
     }
 
     #[derive(Copy, Eq, Default)]
@@ -92,6 +98,9 @@ impl Default for Settings {
             idle_pause_minutes: 0,
             first_run_done: false,
             results_dir: String::new(),
+            plan: String::new(),
+            billing_url: String::new(),
+            billing_key: String::new(),
         }
     }
 }

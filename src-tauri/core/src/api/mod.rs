@@ -9,6 +9,7 @@ mod grading;
 mod isolation;
 mod labs;
 mod machine;
+mod quota;
 mod runs;
 mod streams;
 mod terminals;
@@ -19,6 +20,7 @@ pub use grading::*;
 pub use isolation::*;
 pub use labs::*;
 pub use machine::*;
+pub use quota::*;
 pub use runs::*;
 pub use streams::*;
 pub use terminals::*;
@@ -163,6 +165,14 @@ commands! {
     Learner close_forward(IdRequest) -> Empty;
 
     Learner list_events(ListEvents) -> Vec<Event>;
+    /// Plan, payment, limits and what of them is used.
+    Learner get_quota(Empty) -> QuotaReport;
+    /// Keeps a subject from starting labs and stops those it has.
+    Instructor block_subject(BlockSubject) -> BlockReport;
+    Instructor unblock_subject(SubjectRequest) -> Empty;
+    /// Says that a version of a lab of one's own is as it should be; it can be started from then on.
+    Learner pin_lab(LabRequest) -> Pinned;
+
     Learner get_settings(Empty) -> Settings;
     Learner set_settings(Settings) -> Settings;
 }

@@ -55,6 +55,8 @@ pub struct ContainerSpec {
     pub hosts: Vec<(String, String)>,
     pub nano_cpus: Option<i64>,
     pub memory_bytes: Option<i64>,
+    /// No file may grow beyond this.
+    pub file_bytes: Option<i64>,
     pub pids: i64,
     pub nofile: i64,
     /// Host PID namespace; for the fabric alone.

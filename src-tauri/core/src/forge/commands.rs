@@ -143,6 +143,19 @@ impl Commands for Forge {
     async fn list_events(&self, _: &Caller, request: ListEvents) -> Result<Vec<Event>> {
         self.events.list(request).await
     }
+    async fn get_quota(&self, caller: &Caller, _: Empty) -> Result<QuotaReport> {
+        self.quota(caller).await
+    }
+    async fn block_subject(&self, caller: &Caller, request: BlockSubject) -> Result<BlockReport> {
+        self.block(caller, request).await
+    }
+    async fn unblock_subject(&self, caller: &Caller, request: SubjectRequest) -> Result<Empty> {
+        self.unblock(caller, request).await
+    }
+    async fn pin_lab(&self, caller: &Caller, request: LabRequest) -> Result<Pinned> {
+        self.pin(caller, &request.lab).await
+    }
+
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)
     }

@@ -37,7 +37,7 @@ impl Forge {
                 Protection::File { warning } => Some(warning),
             }),
             policy_digest: Ok(self.policy.digest().to_owned()),
-            broken_labs: self.catalogue.broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
+            broken_labs: self.catalogue().broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
             home: self.options.home.display().to_string(),
             linux: cfg!(target_os = "linux"),
         }
@@ -118,6 +118,7 @@ impl Forge {
             return Err(Error::new(Code::InvalidInput, "The results folder is an absolute path.")
                 .hint("For example /home/you/verdicts."));
         }
+        self.check_plan(&wanted).await?;
         let (saved, by) = (wanted.clone(), caller.correlation.clone());
         self.store
             .write(move |tx| {

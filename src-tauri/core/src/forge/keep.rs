@@ -72,6 +72,7 @@ impl Forge {
         tokio::select! {
             biased;
             end = self.tick_forever(until_idle) => end,
+            () = self.watch_bounds() => KeeperEnd::ShutDown,
             () = self.shutdown.cancelled() => KeeperEnd::ShutDown,
         }
     }

@@ -8,7 +8,8 @@ use crate::api::{
 use crate::error::{Code, Error, Result};
 use crate::fault;
 use crate::lab::{self, Live, Plan, Progress};
-use crate::spawn::{self, Admission, Entitlement, SpentToken};
+use crate::spawn::billing::Billing;
+use crate::spawn::{self, Admission, Settlement, SpentToken};
 use crate::store::{intents, runs};
 use crate::template::scenario::Scenario;
 use std::sync::{Arc, Mutex};
@@ -16,15 +17,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Whose use is counted on a laptop used alone.
-const SUBJECT: &str = "local";
 /// How often a launching process looks whether another one asked to stop the run.
 const STOP_POLL: Duration = Duration::from_millis(150);
 
 impl Forge {
     pub(super) async fn start(&self, caller: &Caller, request: StartLab) -> Result<RunSummary> {
         let began = Instant::now();
-        let lab = self.catalogue.get(&request.lab)?;
+        let lab = self.catalogue().get(&request.lab)?;
         let request_id = request.request_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         // Before a seed is drawn, because the run this id has may have drawn one already.
         let (id, name, seed) = (request_id.clone(), lab.id.clone(), request.seed.clone());
@@ -36,24 +35,27 @@ impl Forge {
             Some(seed) => checked_seed(seed)?,
             None => fresh_seed(),
         };
+        let pin = self.pinned(caller, &lab).await?;
         let scenario = lab.instantiate(&seed)?;
+        let standing = self.standing().await?;
         self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
-        let machine = self.engine.info().await?;
+        let machine = self.machine_now().await?;
         let run = spawn::draw_run_id(&mut *super::rng());
         // Known as under way before its row exists: a row of ours that is not is taken for one that nobody brings to an end.
         let launching = Launching::begin(self.arc()?, &run);
-        let asked = spawn::Request {
+        let mut asked = spawn::Request {
             request_id,
             asked_seed: request.seed,
-            pin: lab.digest.clone(),
+            pin,
             nodes: lab::rights(&scenario),
-            subject: SUBJECT.into(),
-            tenant: SUBJECT.into(),
-            entitlement: Entitlement::Practice,
-            blocked: false,
+            footprint: lab::footprint(&scenario),
+            subject: standing.subject,
+            tenant: standing.tenant,
+            entitlement: standing.entitlement,
+            settlement: Settlement::stub(),
             approved_profiles: Vec::new(),
-            machine: spawn::Machine { cpus: machine.cpus, memory_mb: machine.memory_bytes >> 20 },
+            machine,
             correlation: caller.correlation.clone(),
             scrubber: super::submit::this_laptop(&scenario),
             owner: self.owner(),
@@ -62,12 +64,20 @@ impl Forge {
             now: now(),
             scenario: scenario.clone(),
         };
+        let paid = match &standing.billing {
+            Billing::Stub => Ok(()),
+            Billing::Gateway(gateway) => self.pay(caller, gateway, &mut asked).await,
+        };
         fault::point("start.admit.before");
-        let admitted = spawn::admit(&self.store, &self.policy, &self.keys, asked).await;
+        let admitted = match paid {
+            Ok(()) => spawn::admit(&self.store, &self.policy, &self.keys, asked).await,
+            Err(e) => Err(e),
+        };
         self.happened.notify_one();
-        let (row, token) = match admitted? {
-            Admission::Existing(row) => return Ok(summary(&row)),
-            Admission::New(row, token) => (row, token),
+        let (row, token) = match admitted {
+            Ok(Admission::Existing(row)) => return Ok(row.summary(now())),
+            Ok(Admission::New(row, token)) => (row, token),
+            Err(e) => return Err(self.tell_unfair(caller, e).await),
         };
         fault::point("start.admit.after");
         self.emit(

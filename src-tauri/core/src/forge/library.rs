@@ -28,14 +28,14 @@ impl Forge {
     pub(super) async fn labs(&self) -> Result<Vec<LabSummary>> {
         let machine = self.machine().await;
         let mut out = Vec::new();
-        for lab in self.catalogue.list() {
+        for lab in self.catalogue().list() {
             out.push(self.lab_summary(lab, &machine).await?);
         }
         Ok(out)
     }
 
     pub(super) async fn lab_detail(&self, id: &str) -> Result<LabDetail> {
-        let lab = self.catalogue.get(id)?;
+        let lab = self.catalogue().get(id)?;
         let machine = self.machine().await;
         let summary = self.lab_summary(&lab, &machine).await?;
         let name = lab.id.clone();
@@ -64,10 +64,14 @@ impl Forge {
             .store
             .read(move |c| Ok((results::best(c, &id)?, runs::last_of_lab(c, &id)?, runs::active_of_lab(c, &id)?)))
             .await?;
-        let blockers: Vec<String> =
-            requirements(lab, machine).into_iter().filter(|r| !r.met).map(|r| r.detail).collect();
+        let refused = lab.pin.as_ref().err().map(|e| e.message.clone());
+        let blockers: Vec<String> = refused
+            .into_iter()
+            .chain(requirements(lab, machine).into_iter().filter(|r| !r.met).map(|r| r.detail))
+            .collect();
         Ok(LabSummary {
             id: lab.id.clone(),
+            origin: lab.origin,
             track: lab.track.clone(),
             tier: lab.tier.clone(),
             title: lab.title.clone(),
@@ -106,7 +110,7 @@ impl Forge {
         Ok(states
             .into_iter()
             .map(|i| ImageInfo {
-                labs: self.catalogue.list().filter(|l| l.images.contains(&i.name)).map(|l| l.id.clone()).collect(),
+                labs: self.catalogue().list().filter(|l| l.images.contains(&i.name)).map(|l| l.id.clone()).collect(),
                 name: i.name,
                 purpose: i.purpose,
                 ready: i.ready,

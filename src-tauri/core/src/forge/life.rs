@@ -58,6 +58,7 @@ impl Forge {
         if row.state != RunState::Paused {
             return Err(Error::new(Code::WrongState, format!("Run {run} is not paused.")));
         }
+        self.room_to_resume().await?;
         lab::resume(&*self.live(run).await?).await?;
         let id = run.to_owned();
         let resumed = move |tx: &crate::store::Tx<'_>| {

@@ -12,13 +12,14 @@ use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
 use crate::policy::Policy;
 use crate::store::{Store, intents, results, runs};
+use crate::template::pins::Pins;
 use crate::template::{Catalogue, Sources};
 use crate::verdict;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -43,14 +44,11 @@ struct Shared {
 impl Shared {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let catalogue = Catalogue::load(&Sources { instead: Some(LABS.into()), user: None });
+        let keys = Keys::open(folder.path(), &mut rand::rng()).unwrap();
+        let mut pins = Pins::open(folder.path(), &keys, Catalogue::embedded());
+        let catalogue = Catalogue::pinned(&Sources { instead: Some(LABS.into()), user: None }, &mut pins);
         assert!(catalogue.get(LAB).is_ok(), "{:?}", catalogue.broken());
-        Self {
-            keys: Keys::open(folder.path(), &mut rand::rng()).unwrap(),
-            policy: Policy::load().unwrap(),
-            catalogue,
-            _folder: folder,
-        }
+        Self { keys, policy: Policy::load().unwrap(), catalogue, _folder: folder }
     }
 }
 
@@ -105,7 +103,7 @@ impl History<'_> {
             instance: self.instance.clone(),
             keys: self.shared.keys.clone(),
             policy: self.shared.policy.clone(),
-            catalogue: self.shared.catalogue.clone(),
+            catalogue: Mutex::new(Arc::new(self.shared.catalogue.clone())),
             engine: fake.clone(),
             outside: fake.clone(),
             images: fake,

@@ -35,7 +35,7 @@ impl Forge {
     /// Runs an answer's scripts in the nodes they are named after, all nodes at once, with the run's own values filled in.
     pub(super) async fn solve(&self, caller: &Caller, run: &str, answer: Answer) -> Result<Empty> {
         let row = self.ready_row(run).await?;
-        let lab = self.catalogue.get(&row.lab)?;
+        let lab = self.catalogue().get(&row.lab)?;
         if lab.digest != row.digest {
             return Err(Error::new(Code::WrongState, format!("{} has changed since run {run} was started.", row.lab))
                 .hint("Start it again to get the version its solution belongs to."));
@@ -100,7 +100,7 @@ impl Forge {
             }
         }
         let seed = seeds.first().cloned().unwrap_or_else(|| "proof".to_owned());
-        let wrongs = self.catalogue.get(lab)?.wrong(&seed)?;
+        let wrongs = self.catalogue().get(lab)?.wrong(&seed)?;
         for wrong in wrongs {
             let began = std::time::Instant::now();
             let report = self.scored(caller, lab, &seed, Some(Answer::Wrong(wrong.name.clone()))).await?;

@@ -2,10 +2,12 @@
 //! kind of signature from passing as another. This room knows nothing of what it signs.
 
 mod derived;
+mod portable;
 mod public;
 mod vault;
 
 pub use derived::ed25519_public;
+pub use portable::Portable;
 pub use public::{DSSE_PREFIX, Domain, NOTE_PREFIX, PublicKey};
 pub use vault::Protection;
 

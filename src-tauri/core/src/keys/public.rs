@@ -16,6 +16,8 @@ pub enum Domain {
     TemplateLock,
     /// A seed and nonce issued by an instructor.
     Challenge,
+    /// What a billing gateway grants a subject.
+    Entitlement,
     /// A receipt for a charge.
     Receipt,
 }
@@ -32,6 +34,7 @@ impl Domain {
             Self::KeyRotation => "key-rotation",
             Self::TemplateLock => "template-lock",
             Self::Challenge => "challenge",
+            Self::Entitlement => "entitlement",
             Self::Receipt => "receipt",
         };
         let mut message = format!("frostgate-forge:{name}:v1\0").into_bytes();

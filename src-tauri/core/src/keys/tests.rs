@@ -68,7 +68,7 @@ fn domains_do_not_mix() {
     let public = keys.public(KeyName::Learner).unwrap();
     let signature = keys.sign(KeyName::Learner, Domain::Challenge, b"bytes").unwrap();
     assert!(public.verify(Domain::Challenge, b"bytes", &signature));
-    for other in [Domain::KeyRotation, Domain::TemplateLock, Domain::Receipt] {
+    for other in [Domain::KeyRotation, Domain::TemplateLock, Domain::Entitlement, Domain::Receipt] {
         assert!(!public.verify(other, b"bytes", &signature));
     }
     assert!(!public.verify(Domain::Challenge, b"bytez", &signature));

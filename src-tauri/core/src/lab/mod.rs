@@ -2,6 +2,7 @@
 //! Truth lies in Docker's labels and the kernel; everything here can be rebuilt from them ([`Live::adopt`]).
 
 mod caps;
+mod disk;
 mod escape;
 mod forward;
 mod isolation;
@@ -16,6 +17,7 @@ mod trial;
 mod vantage;
 
 pub use caps::{capabilities, rights};
+pub use disk::{Full, Measured, judge, measure};
 pub use escape::{clear as clear_probe, prove};
 pub use forward::Forwarder;
 pub use isolation::{Proof, look};
@@ -23,7 +25,7 @@ pub use keep::{Keeper, Witness};
 pub use launch::{Progress, launch};
 pub use life::{Stopped, pause, restart_node, resume, revive, stop};
 pub use live::Live;
-pub use plan::{Identity, Images, NodePlan, Plan, bridges};
+pub use plan::{Identity, Images, NodePlan, Plan, bridges, footprint};
 pub use sweep::{Found, Swept, survey, sweep};
 pub use telemetry::telemetry;
 pub use trial::{Trial, trial};

@@ -7,7 +7,7 @@ use crate::engine::fabric::wiring::{Bridge, Port, Shape};
 use crate::engine::fabric::{self, Condition};
 use crate::engine::{ContainerSpec, Labels, label};
 use crate::error::{Code, Error, Result};
-use crate::spawn::SpentToken;
+use crate::spawn::{Footprint, SpentToken};
 use crate::template::scenario::{Impairment, Node, NodeFile, Proto, Ready, Scenario};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -62,7 +62,8 @@ pub struct Plan {
 impl Plan {
     /// `Code::ImageMissing` for an image not in `images`, `Code::TemplateInvalid` for a file outside the writable directories.
     pub fn new(token: SpentToken, identity: Identity, scenario: Arc<Scenario>, images: &Images) -> Result<Self> {
-        if token.run() != identity.run || token.claims().template_digest != scenario.digest {
+        let claims = token.claims();
+        if token.run() != identity.run || claims.lab != scenario.lab || claims.template_digest != scenario.digest {
             return Err(Error::new(Code::TokenInvalid, "The launch token belongs to another run or lab."));
         }
         Self::of(identity, scenario, images)
@@ -92,6 +93,25 @@ impl Plan {
 struct Share {
     nano_cpus: i64,
     memory_bytes: i64,
+    file_bytes: i64,
+}
+
+/// Processes and threads of one node.
+const NODE_PIDS: i64 = 256;
+/// MiB that one node may have on the disk; no single file can become larger.
+pub(super) const NODE_DISK_MB: u64 = 256;
+/// MiB that a run may have on the disk, however many nodes it has.
+const RUN_DISK_MB: u64 = 2048;
+
+/// What a launch takes from the machine, so that the quota gate counts what is really given.
+pub fn footprint(scenario: &Scenario) -> Footprint {
+    let nodes = scenario.nodes.len().max(1) as u64;
+    let each = (Share::of(scenario).memory_bytes >> 20) as u64;
+    Footprint {
+        memory_mb: scenario.limits.memory_mb.max(each * nodes),
+        pids: NODE_PIDS as u64 * nodes,
+        disk_mb: (NODE_DISK_MB * nodes).min(RUN_DISK_MB),
+    }
 }
 
 impl Share {
@@ -101,7 +121,11 @@ impl Share {
         let nodes = scenario.nodes.len().max(1);
         let cpu = (scenario.limits.cpu * 2.0 / nodes as f64).max(0.5).min(scenario.limits.cpu.max(0.1));
         let memory = (scenario.limits.memory_mb / nodes as u64).max(64);
-        Self { nano_cpus: (cpu * 1e9) as i64, memory_bytes: (memory << 20) as i64 }
+        Self {
+            nano_cpus: (cpu * 1e9) as i64,
+            memory_bytes: (memory << 20) as i64,
+            file_bytes: (NODE_DISK_MB << 20) as i64,
+        }
     }
 }
 
@@ -127,7 +151,8 @@ fn plan_node(node: &Node, identity: &Identity, image: String, share: &Share) -> 
         hosts: node.hosts.iter().map(|(name, address)| (name.clone(), address.to_string())).collect(),
         nano_cpus: Some(share.nano_cpus),
         memory_bytes: Some(share.memory_bytes),
-        pids: 256,
+        file_bytes: Some(share.file_bytes),
+        pids: NODE_PIDS,
         nofile: 4096,
         host_pid: false,
     };

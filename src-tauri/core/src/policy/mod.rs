@@ -150,6 +150,23 @@ impl Policy {
         Decision { gate, allow, reasons, policy_digest: self.digest.clone(), micros }
     }
 
+    /// What the quota policy allows for such an input, for showing: `{limits, machine}`; `limits` is missing when the
+    /// policy knows none. It decides nothing.
+    ///
+    /// # Errors
+    /// `Internal` when the policy cannot be evaluated.
+    pub fn quota_limits(&self, input: &serde_json::Value) -> Result<serde_json::Value> {
+        let failed = |e: &dyn std::fmt::Display| Error::internal(format!("the quota policy could not be read: {e}"));
+        let mut engine = self.gates.get(&Gate::Quota).ok_or_else(|| failed(&"no such gate"))?.clone();
+        let text = serde_json::to_string(input)?;
+        engine.set_input(regorus::Value::from_json_str(&text).map_err(|e| failed(&e))?);
+        let value = engine.eval_rule("data.frostgate.forge.quota.shown".to_owned()).map_err(|e| failed(&e))?;
+        if value == regorus::Value::Undefined {
+            return Ok(serde_json::json!({}));
+        }
+        Ok(serde_json::from_str(&value.to_json_str().map_err(|e| failed(&e))?)?)
+    }
+
     fn answer(&self, gate: Gate, input: &serde_json::Value) -> Result<Answer, String> {
         let text = input::text_of(input).map_err(|e| e.message)?;
         let _bound = MemoryBound::hold();

@@ -2,8 +2,13 @@
 //! the look at the request id, the count of what is in use, the decisions of the gates in the audit log, the spent
 //! token, the run's row and the launch intent: either all of it is there or nothing.
 
+pub mod billing;
+mod fairness;
+mod quota;
 mod token;
 
+pub use fairness::Unfair;
+pub use quota::{Ceilings, Limits, block, ceilings, check_subject, unblock};
 pub use token::{Claims, Expected, LIFE_MS, SpentToken, TokenLimits, mint, spend};
 
 use crate::api::Role;
@@ -14,8 +19,9 @@ use crate::keys::Keys;
 use crate::policy::{Decision, Gate, Policy};
 use crate::scrub::Scrubber;
 use crate::store::runs::{self, NewRun, Owner, Run};
-use crate::store::{Conn, Store, Tx, intents, usage};
+use crate::store::{Conn, Store, Tx, intents};
 use crate::template::scenario::{Egress, Scenario};
+pub use billing::Settlement;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,8 +31,31 @@ use serde_json::{Value, json};
 pub enum Entitlement {
     /// Alone on one's own machine: its size is the limit.
     Practice,
-    /// A plan of `policies/quota.rego`.
+    /// A plan of `policies/quota.rego`, set on this machine.
     Plan(String),
+    /// A plan that a billing gateway vouches for; a start under it must be paid for.
+    Granted(String),
+}
+
+impl Entitlement {
+    /// As tokens and the audit log name it.
+    pub fn plan(&self) -> &str {
+        match self {
+            Self::Practice => "practice",
+            Self::Plan(plan) | Self::Granted(plan) => plan,
+        }
+    }
+}
+
+/// What a launch takes from the machine, as the launch plan computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Footprint {
+    /// MiB, all its nodes together.
+    pub memory_mb: u64,
+    /// Processes and threads.
+    pub pids: u64,
+    /// MiB on the disk.
+    pub disk_mb: u64,
 }
 
 /// What the engine says of the machine the labs run on.
@@ -34,6 +63,10 @@ pub enum Entitlement {
 pub struct Machine {
     pub cpus: u32,
     pub memory_mb: u64,
+    /// None where the system does not say.
+    pub disk_free_mb: Option<u64>,
+    /// Room that whoever runs the machine wants to stay free, where that is more than the policy's own floor.
+    pub disk_floor_mb: u64,
 }
 
 /// The rights a node will really get, as the launch plan computes them.
@@ -57,10 +90,11 @@ pub struct Request {
     /// The digest pinned for this lab and version.
     pub pin: String,
     pub nodes: Vec<NodeRights>,
+    pub footprint: Footprint,
     pub subject: String,
     pub tenant: String,
     pub entitlement: Entitlement,
-    pub blocked: bool,
+    pub settlement: Settlement,
     pub approved_profiles: Vec<String>,
     pub machine: Machine,
     pub correlation: String,
@@ -126,33 +160,63 @@ pub async fn admit(store: &Store, policy: &Policy, keys: &Keys, request: Request
             if let Some(run) = existing(tx, &request.request_id, &scenario.lab, request.asked_seed.as_deref())? {
                 return Ok(Ok(Admission::Existing(run)));
             }
-            let decided: Vec<(Value, Decision)> = questions(tx, &request)?
-                .into_iter()
-                .map(|(gate, input)| {
-                    let decision = policy.decide(gate, &input);
-                    (input, decision)
-                })
-                .collect();
-            let allowed = decided.iter().all(|(_, d)| d.allow);
-            let occasion = Occasion {
-                at: request.now,
-                run: allowed.then(|| request.run.clone()),
-                lab: Some(scenario.lab.clone()),
-                request_id: Some(request.request_id.clone()),
-                correlation: request.correlation.clone(),
-            };
-            let mut recorded = Vec::new();
-            for (input, decision) in decided {
-                let id = record(tx, &occasion, input, &decision, &request.scrubber)?;
-                recorded.push((id, decision));
-            }
-            if !allowed {
-                // Returned as a value: the decisions stay in the log.
-                return Ok(Err(denied("This lab may not be started", &recorded)));
+            // Returned as a value: the decisions stay in the log.
+            if let Some(denial) = pass(tx, &policy, &request, true)? {
+                return Ok(Err(denial));
             }
             launch(tx, &keys, policy.digest(), &request).map(Ok)
         })
         .await?
+}
+
+/// Whether the gates would let it pass now, so that nobody is charged for what is refused anyway. A denial is in the
+/// audit log as of [`admit`]; a yes is not, and binds nobody: [`admit`] asks again.
+pub async fn rehearse(store: &Store, policy: &Policy, request: Request) -> Result<()> {
+    check_words(&request)?;
+    let policy = policy.clone();
+    store.write(move |tx| Ok(pass(tx, &policy, &request, false)?.map_or(Ok(()), Err))).await?
+}
+
+/// Asks all gates. None when all said yes.
+fn pass(tx: &Tx, policy: &Policy, request: &Request, record_yes: bool) -> Result<Option<Error>> {
+    let decided: Vec<(Value, Decision)> = questions(tx, request)?
+        .into_iter()
+        .map(|(gate, input)| {
+            let decision = policy.decide(gate, &input);
+            (input, decision)
+        })
+        .collect();
+    let allowed = decided.iter().all(|(_, d)| d.allow);
+    if allowed && !record_yes {
+        return Ok(None);
+    }
+    let occasion = Occasion {
+        at: request.now,
+        run: allowed.then(|| request.run.clone()),
+        lab: Some(request.scenario.lab.clone()),
+        request_id: Some(request.request_id.clone()),
+        correlation: request.correlation.clone(),
+    };
+    let mut recorded = Vec::new();
+    for (input, decision) in decided {
+        let id = record(tx, &occasion, input, &decision, &request.scrubber)?;
+        recorded.push((id, decision));
+    }
+    if allowed {
+        return Ok(None);
+    }
+    let mut denial = denied("This lab may not be started", &recorded);
+    let full = recorded.iter().any(|(_, d)| d.gate == Gate::Quota && !d.allow);
+    if let (true, Some(unfair)) = (full, fairness::look(tx, policy, request)?) {
+        audit::append(
+            tx,
+            Fact { at: request.now, run: None, kind: "quota.unfair".into(), data: serde_json::to_value(&unfair)? },
+        )?;
+        if let Some(details) = denial.details.as_object_mut() {
+            details.insert("unfair".into(), serde_json::to_value(&unfair)?);
+        }
+    }
+    Ok(Some(denial))
 }
 
 /// Ids travel into file names, labels and logs, so only these forms enter.
@@ -181,11 +245,9 @@ fn check_words(request: &Request) -> Result<()> {
 /// The gates to pass, in order, with what each is asked.
 fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
     let scenario = &request.scenario;
-    let own = usage::of(tx, &request.subject, request.now)?;
-    let all = usage::of_machine(tx, request.now)?;
     let (mode, plan) = match &request.entitlement {
         Entitlement::Practice => ("practice", Value::Null),
-        Entitlement::Plan(plan) => ("plan", json!(plan)),
+        Entitlement::Plan(plan) | Entitlement::Granted(plan) => ("plan", json!(plan)),
     };
     let spawn = json!({
         "mode": mode,
@@ -202,21 +264,7 @@ fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
         },
     });
     let training = training(scenario, &request.approved_profiles);
-    let quota = json!({
-        "mode": mode,
-        "plan": plan,
-        "blocked": request.blocked,
-        "request": {"cpu": scenario.limits.cpu, "memory_mb": scenario.limits.memory_mb},
-        "machine": request.machine,
-        "usage": {
-            "today": own.today,
-            "last_minute": own.last_minute,
-            "concurrent": own.concurrent,
-            "cpu": cpus(own.cpu_milli),
-            "memory_mb": own.memory_mb,
-        },
-        "machine_usage": {"memory_mb": all.memory_mb},
-    });
+    let quota = quota::question(tx, request, mode, &plan)?;
     let capabilities = json!({"track": scenario.track, "tier": scenario.tier, "nodes": request.nodes});
     Ok([(Gate::Spawn, spawn), (Gate::Training, training), (Gate::Quota, quota), (Gate::Capabilities, capabilities)])
 }
@@ -261,6 +309,14 @@ pub fn denied(what: &str, recorded: &[(u64, Decision)]) -> Error {
 fn launch(tx: &Tx, keys: &Keys, policy_digest: &str, request: &Request) -> Result<Admission> {
     let scenario = &request.scenario;
     let cpu_milli = milli(scenario.limits.cpu)?;
+    let limits = TokenLimits {
+        cpu_milli,
+        memory_mb: request.footprint.memory_mb,
+        minutes: scenario.limits.timeout_minutes,
+        pids: request.footprint.pids,
+        disk_mb: request.footprint.disk_mb,
+    };
+    let plan = request.entitlement.plan();
     let claims = Claims {
         jti: request.jti.clone(),
         sub: request.subject.clone(),
@@ -269,16 +325,9 @@ fn launch(tx: &Tx, keys: &Keys, policy_digest: &str, request: &Request) -> Resul
         lab: scenario.lab.clone(),
         template_digest: scenario.digest.clone(),
         policy_digest: policy_digest.to_owned(),
-        plan: match &request.entitlement {
-            Entitlement::Practice => "practice".to_owned(),
-            Entitlement::Plan(plan) => plan.clone(),
-        },
+        plan: plan.to_owned(),
         tier: scenario.tier.clone(),
-        limits: TokenLimits {
-            cpu_milli,
-            memory_mb: scenario.limits.memory_mb,
-            minutes: scenario.limits.timeout_minutes,
-        },
+        limits,
         iat: instant(request.now)?,
         exp: instant(request.now.saturating_add(LIFE_MS))?,
     };
@@ -298,17 +347,25 @@ fn launch(tx: &Tx, keys: &Keys, policy_digest: &str, request: &Request) -> Resul
             scenario: serde_json::to_string(scenario).map_err(Error::internal)?,
             nodes: u32::try_from(scenario.nodes.len()).map_err(Error::internal)?,
             cpu_milli,
-            memory_mb: scenario.limits.memory_mb,
+            memory_mb: request.footprint.memory_mb,
+            pids: request.footprint.pids,
+            disk_mb: request.footprint.disk_mb,
             created: request.now,
             owner: request.owner.clone(),
         },
     )?;
     let expected = Expected {
-        lab: &scenario.lab,
+        subject: &request.subject,
+        tenant: &request.tenant,
         request_id: &request.request_id,
+        lab: &scenario.lab,
+        plan,
+        tier: &scenario.tier,
+        limits,
         template_digest: &scenario.digest,
         policy_digest,
     };
+    request.settlement.spend(tx, request)?;
     let spent = spend(tx, keys, &token, &expected, &request.run, request.now)?;
     intents::begin(tx, &request.run, "launch", request.now, &json!({"jti": claims.jti}))?;
     audit::append(
@@ -317,7 +374,7 @@ fn launch(tx: &Tx, keys: &Keys, policy_digest: &str, request: &Request) -> Resul
             at: request.now,
             run: Some(request.run.clone()),
             kind: "token.spent".into(),
-            data: json!({"correlation": request.correlation, "claims": claims}),
+            data: json!({"correlation": request.correlation, "claims": claims, "order": request.settlement.order()}),
         },
     )?;
     Ok(Admission::New(run, spent))
@@ -334,11 +391,6 @@ fn milli(cpus: f64) -> Result<u64> {
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked above")]
     Ok((cpus * 1000.0).round() as u64)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52 thousandths of a CPU")]
-fn cpus(milli: u64) -> f64 {
-    milli as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 use super::*;
 use crate::api::RunState;
 use crate::keys::KeyName;
+use crate::store::audit::Search;
 use crate::store::tokens;
 use crate::template::scenario::{Limits, Node};
 use rand::SeedableRng;
@@ -82,12 +83,13 @@ fn request(n: u64) -> Request {
             caps: vec!["NET_ADMIN".into()],
             seccomp: "node".into(),
         }],
+        footprint: Footprint { memory_mb: 512, pids: 256, disk_mb: 256 },
         subject: "learner".into(),
         tenant: "local".into(),
         entitlement: Entitlement::Practice,
-        blocked: false,
+        settlement: Settlement::stub(),
         approved_profiles: Vec::new(),
-        machine: Machine { cpus: 2, memory_mb: 8192 },
+        machine: Machine { cpus: 2, memory_mb: 8192, disk_free_mb: Some(50_000), disk_floor_mb: 0 },
         correlation: "c1".into(),
         scrubber: Scrubber::default(),
         owner: Owner { pid: 1, process: "p".into() },
@@ -235,7 +237,7 @@ fn claims() -> Claims {
         policy_digest: "cd".repeat(32),
         plan: "practice".into(),
         tier: "foundation".into(),
-        limits: TokenLimits { cpu_milli: 1500, memory_mb: 512, minutes: 90 },
+        limits: TokenLimits { cpu_milli: 1500, memory_mb: 512, minutes: 90, pids: 256, disk_mb: 256 },
         iat: instant(NOW).unwrap(),
         exp: instant(NOW + LIFE_MS).unwrap(),
     }
@@ -243,8 +245,13 @@ fn claims() -> Claims {
 
 fn expected(claims: &Claims) -> Expected<'_> {
     Expected {
-        lab: &claims.lab,
+        subject: &claims.sub,
+        tenant: &claims.tenant,
         request_id: &claims.request_id,
+        lab: &claims.lab,
+        plan: &claims.plan,
+        tier: &claims.tier,
+        limits: claims.limits,
         template_digest: &claims.template_digest,
         policy_digest: &claims.policy_digest,
     }
@@ -265,27 +272,53 @@ async fn a_token_is_good_once_and_for_two_minutes() {
     }
     try_spend(&b, token.clone(), claims(), NOW + LIFE_MS - 1).await.unwrap();
     assert_eq!(try_spend(&b, token, claims(), NOW + 1).await.unwrap_err().code, Code::TokenSpent);
-    let mut long = claims();
-    long.exp = instant(NOW + 2 * LIFE_MS).unwrap();
-    let token = mint(&b.keys, &long).unwrap();
-    assert_eq!(try_spend(&b, token, long, NOW).await.unwrap_err().code, Code::TokenInvalid);
+    for exp in [NOW + LIFE_MS + 1, NOW + 2 * LIFE_MS, NOW, NOW - 1] {
+        let mut odd = claims();
+        odd.jti = "f".repeat(32);
+        odd.exp = instant(exp).unwrap();
+        let token = mint(&b.keys, &odd).unwrap();
+        assert_eq!(try_spend(&b, token, odd, NOW).await.unwrap_err().code, Code::TokenInvalid, "{exp}");
+    }
+    let mut short = claims();
+    short.jti = "e".repeat(32);
+    short.exp = instant(NOW + 1000).unwrap();
+    let token = mint(&b.keys, &short).unwrap();
+    assert_eq!(try_spend(&b, token.clone(), short.clone(), NOW + 1000).await.unwrap_err().code, Code::TokenInvalid);
+    try_spend(&b, token, short, NOW + 999).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_token_for_something_else_is_refused() {
     let b = bench();
     let token = mint(&b.keys, &claims()).unwrap();
-    let changes: [fn(&mut Claims); 4] = [
-        |c| c.template_digest = "ee".repeat(32),
-        |c| c.policy_digest = "ee".repeat(32),
-        |c| c.lab = "netplus-dns".into(),
-        |c| c.request_id = "request-2".into(),
+    // Each claim says something else than what is about to be done; nothing but that claim is wrong.
+    type Change = (&'static str, fn(&mut Claims));
+    let changes: [Change; 13] = [
+        ("signed here", |c| c.template_digest = "ee".repeat(32)),
+        ("signed here", |c| c.policy_digest = "ee".repeat(32)),
+        ("another subject", |c| c.sub = "somebody".into()),
+        ("another organisation", |c| c.tenant = "school".into()),
+        ("another request", |c| c.request_id = "request-2".into()),
+        ("another lab", |c| c.lab = "netplus-dns".into()),
+        ("another plan", |c| c.plan = "enterprise".into()),
+        ("another tier", |c| c.tier = "expert".into()),
+        ("another set of limits", |c| c.limits.cpu_milli = 16_000),
+        ("another set of limits", |c| c.limits.memory_mb = 16_384),
+        ("another set of limits", |c| c.limits.minutes = 900),
+        ("another set of limits", |c| c.limits.pids = 9999),
+        ("another set of limits", |c| c.limits.disk_mb = 9999),
     ];
-    for change in changes {
+    for (word, change) in changes {
         let mut other = claims();
         change(&mut other);
-        assert_eq!(try_spend(&b, token.clone(), other, NOW).await.unwrap_err().code, Code::TokenInvalid);
+        let e = try_spend(&b, token.clone(), other, NOW).await.unwrap_err();
+        assert_eq!(e.code, Code::TokenInvalid);
+        assert!(e.message.contains(word), "{word}: {}", e.message);
     }
+    let mut guessable = claims();
+    guessable.jti = "1".into();
+    let weak = mint(&b.keys, &guessable).unwrap();
+    assert_eq!(try_spend(&b, weak, guessable, NOW).await.unwrap_err().code, Code::TokenInvalid);
     let elsewhere = bench();
     let stranger = Keys::open(elsewhere.home.path().join("other").as_path(), &mut rng(77)).unwrap();
     let forged = mint(&stranger, &claims()).unwrap();
@@ -293,6 +326,183 @@ async fn a_token_for_something_else_is_refused() {
     // A rotation does not strand a token that is on its way.
     b.keys.rotate(KeyName::Spawn, NOW, &mut rng(5)).unwrap();
     try_spend(&b, token, claims(), NOW).await.unwrap();
+}
+
+/// The digests are bound twice; each binding must hold where the other one is got round.
+#[tokio::test]
+async fn claims_and_implicit_assertion_bind_each_by_itself() {
+    use pasetors::keys::AsymmetricSecretKey;
+    use pasetors::version4::{PublicToken, V4};
+    let b = bench();
+    let secret = AsymmetricSecretKey::<V4>::from(b.keys.spawn_pair().unwrap().as_slice()).unwrap();
+    let footer = format!("{{\"kid\":\"{}\"}}", b.keys.id(KeyName::Spawn).unwrap());
+    let asserted = |c: &Claims| {
+        format!("{{\"policy_digest\":\"{}\",\"template_digest\":\"{}\"}}", c.policy_digest, c.template_digest)
+    };
+    let signed = |inside: &Claims, implicit: &str, footer: &str| {
+        let payload = serde_json_canonicalizer::to_vec(inside).unwrap();
+        PublicToken::sign(&secret, &payload, Some(footer.as_bytes()), Some(implicit.as_bytes())).unwrap()
+    };
+    let good = claims();
+    for change in [(|c| c.template_digest = "ee".repeat(32)) as fn(&mut Claims), |c| c.policy_digest = "ee".repeat(32)]
+    {
+        let mut other = claims();
+        change(&mut other);
+        // The claims are right, the assertion is another's; then the other way round.
+        let e = try_spend(&b, signed(&good, &asserted(&other), &footer), claims(), NOW).await.unwrap_err();
+        assert!(e.message.contains("not signed here"), "{}", e.message);
+        let e = try_spend(&b, signed(&other, &asserted(&good), &footer), claims(), NOW).await.unwrap_err();
+        assert!(e.message.contains("made for another"), "{}", e.message);
+    }
+    assert!(try_spend(&b, signed(&good, "", &footer), claims(), NOW).await.is_err());
+    let stranger = format!("{{\"kid\":\"{}\"}}", "0".repeat(32));
+    assert!(try_spend(&b, signed(&good, &asserted(&good), &stranger), claims(), NOW).await.is_err());
+    try_spend(&b, signed(&good, &asserted(&good), &footer), claims(), NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_is_spent_with_its_launch_intent_or_not_at_all() {
+    let b = bench();
+    let trap = "CREATE TRIGGER trap BEFORE INSERT ON intents BEGIN SELECT raise(ABORT, 'no intent'); END";
+    b.store.write(move |tx| Ok(tx.execute_batch(trap)?)).await.unwrap();
+    assert_eq!(b.admit(request(1)).await.unwrap_err().code, Code::StoreFailed);
+    assert_eq!((b.count("spent_tokens").await, b.count("runs").await, b.count("audit").await), (0, 0, 0));
+    b.store.write(|tx| Ok(tx.execute_batch("DROP TRIGGER trap")?)).await.unwrap();
+    // The same token id is good again, because it was never spent.
+    assert!(matches!(b.admit(request(1)).await, Ok(Admission::New(..))));
+    assert_eq!(b.count("spent_tokens").await, 1);
+}
+
+#[tokio::test]
+async fn two_processes_cannot_both_take_the_last_place() {
+    let b = bench();
+    let other = Store::open(&b.home.path().join("forge.db")).unwrap();
+    let last = |n: u64| {
+        let mut r = request(n);
+        r.entitlement = Entitlement::Plan("basic".into());
+        r.scenario.limits.cpu = 1.5;
+        r
+    };
+    let mut admitted = 0;
+    let mut refused = Vec::new();
+    let (x, y) = tokio::join!(b.admit(last(1)), admit(&other, &b.policy, &b.keys, last(2)));
+    for outcome in [x, y] {
+        match outcome {
+            Ok(_) => admitted += 1,
+            Err(e) => refused.push(e),
+        }
+    }
+    assert_eq!((admitted, b.count("runs").await), (1, 1));
+    assert!(refused[0].message.contains("3 of the 2 allowed"), "{}", refused[0].message);
+}
+
+#[tokio::test]
+async fn the_machine_has_an_end_whoever_asks() {
+    let b = bench();
+    new(b.admit(request(1)).await.unwrap());
+    let ask = |change: fn(&mut Request)| {
+        let mut r = request(2);
+        r.subject = "other".into();
+        change(&mut r);
+        r
+    };
+    for (change, word) in [
+        ((|r| r.footprint.pids = 16_384) as fn(&mut Request), "16640 processes"),
+        (|r| r.footprint.memory_mb = 6000, "All labs together would need 6512 MiB"),
+        (|r| r.scenario.limits.cpu = 7.0, "promised 8.5 CPUs"),
+        (|r| r.machine.disk_free_mb = Some(1279), "only 1279 MiB are"),
+        (|r| r.machine.disk_floor_mb = 60_000, "60000 MiB of the disk must stay free"),
+    ] {
+        let e = b.admit(ask(change)).await.unwrap_err();
+        assert_eq!(e.details["gates"], json!(["quota"]));
+        assert!(e.message.contains(word), "{word}: {}", e.message);
+    }
+    assert!(matches!(b.admit(ask(|_| ())).await, Ok(Admission::New(..))));
+}
+
+#[tokio::test]
+async fn a_blocked_subject_starts_nothing_until_it_is_let_in_again() {
+    let b = bench();
+    b.store.write(|tx| block(tx, "learner", " exam is over ", "c", NOW)).await.unwrap();
+    let e = b.admit(request(1)).await.unwrap_err();
+    assert!(e.message.contains("blocked from starting labs: exam is over. Ask"), "{}", e.message);
+    let mut other = request(2);
+    other.subject = "other".into();
+    new(b.admit(other).await.unwrap());
+    b.store.write(|tx| unblock(tx, "learner", "c", NOW)).await.unwrap();
+    new(b.admit(request(1)).await.unwrap());
+    let e = b.store.write(|tx| unblock(tx, "learner", "c", NOW)).await.unwrap_err();
+    assert_eq!(e.code, Code::NotFound);
+    // A block that comes later finds the runs that are alive.
+    b.store.write(|tx| block(tx, "learner", "again", "c", NOW)).await.unwrap();
+    let alive = b.store.read(crate::store::blocks::alive_runs).await.unwrap();
+    assert_eq!(alive, [(request(1).run, "again".to_owned())]);
+    let kinds: Vec<String> = b
+        .store
+        .read(|c| Ok(crate::store::audit::search(c, &Search::default(), 100)?.into_iter().map(|e| e.kind).collect()))
+        .await
+        .unwrap();
+    assert_eq!(kinds.iter().filter(|k| k.starts_with("subject.")).count(), 3);
+    for (subject, reason) in [("", "x"), ("a b", "x"), ("a", ""), ("a", "x\ny"), ("a", &"x".repeat(201))] {
+        let (subject, reason) = (subject.to_owned(), reason.to_owned());
+        assert!(b.store.write(move |tx| block(tx, &subject, &reason, "c", NOW)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_beside_a_hog_is_an_alert() {
+    let b = bench();
+    let mut hog = request(1);
+    hog.footprint.memory_mb = 5000;
+    new(b.admit(hog).await.unwrap());
+    let mut r = request(2);
+    r.subject = "other".into();
+    r.footprint.memory_mb = 2000;
+    let e = b.admit(r.clone()).await.unwrap_err();
+    let unfair: Unfair = serde_json::from_value(e.details["unfair"].clone()).unwrap();
+    assert_eq!(unfair, Unfair { holder: "learner".into(), refused: "other".into(), percent: 81 });
+    assert_eq!(
+        b.store
+            .read(|c| crate::store::audit::search(
+                c,
+                &Search { kind: Some("quota.unfair".into()), ..Search::default() },
+                9
+            ))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    // Refused for another reason, or in one's own way: no alert.
+    r.footprint.memory_mb = 100;
+    r.pin = "cd".repeat(32);
+    assert!(b.admit(r).await.unwrap_err().details.get("unfair").is_none());
+    let mut own = request(3);
+    own.footprint.memory_mb = 2000;
+    assert!(b.admit(own).await.unwrap_err().details.get("unfair").is_none());
+}
+
+#[tokio::test]
+async fn the_ceilings_that_are_shown_are_the_policys() {
+    let b = bench();
+    let machine = request(1).machine;
+    let practice = ceilings(&b.policy, &Entitlement::Practice, &machine).unwrap();
+    assert_eq!(practice.limits.memory_mb, Some(6144.0));
+    assert_eq!((practice.limits.per_day, practice.machine.pids), (None, Some(16_384.0)));
+    assert_eq!(practice.machine.disk_floor_mb, Some(1024.0));
+    let free = ceilings(&b.policy, &Entitlement::Plan("free".into()), &machine).unwrap();
+    assert_eq!((free.limits.per_day, free.limits.at_once, free.limits.cpu), (Some(5.0), Some(1.0), Some(1.0)));
+    assert_eq!(ceilings(&b.policy, &Entitlement::Plan("gold".into()), &machine).unwrap_err().code, Code::Denied);
+}
+
+#[tokio::test]
+async fn what_must_be_paid_for_does_not_start_unpaid() {
+    let b = bench();
+    let mut r = request(1);
+    r.entitlement = Entitlement::Granted("standard".into());
+    let e = b.admit(r).await.unwrap_err();
+    assert_eq!((e.code, e.message.contains("not been paid")), (Code::Denied, true));
+    assert_eq!((b.count("runs").await, b.count("spent_tokens").await), (0, 0));
 }
 
 #[tokio::test]

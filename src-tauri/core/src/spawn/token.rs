@@ -2,8 +2,8 @@
 //! and one launch. What it is worth is bound twice: in its claims, and (template and policy digests) as implicit
 //! assertion, so that it does not even verify for another template or under other policies.
 //!
-//! Payload, RFC 8785 canonical JSON: `exp, iat` (RFC 3339), `jti, lab, limits {cpu_milli, memory_mb, minutes}, plan,
-//! policy_digest, request_id, sub, template_digest, tenant, tier`; footer `{"kid": <spawn key's fingerprint>}`.
+//! Payload, RFC 8785 canonical JSON: `exp, iat` (RFC 3339), `jti, lab, limits {cpu_milli, disk_mb, memory_mb, minutes,
+//! pids}, plan, policy_digest, request_id, sub, template_digest, tenant, tier`; footer `{"kid": <spawn key's fingerprint>}`.
 
 use crate::error::{Code, Error, Result};
 use crate::keys::{KeyName, Keys};
@@ -43,13 +43,20 @@ pub struct TokenLimits {
     pub cpu_milli: u64,
     pub memory_mb: u64,
     pub minutes: u32,
+    pub pids: u64,
+    pub disk_mb: u64,
 }
 
 /// What the one who spends a token is about to do; the token must have been made for exactly this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected<'a> {
-    pub lab: &'a str,
+    pub subject: &'a str,
+    pub tenant: &'a str,
     pub request_id: &'a str,
+    pub lab: &'a str,
+    pub plan: &'a str,
+    pub tier: &'a str,
+    pub limits: TokenLimits,
     pub template_digest: &'a str,
     pub policy_digest: &'a str,
 }
@@ -119,19 +126,32 @@ fn verify(keys: &Keys, token: &str, expected: &Expected, now: i64) -> Result<Cla
         .ok_or_else(|| invalid("it was not signed here for this lab under these policies"))?;
     let claims: Claims =
         serde_json::from_str(trusted.payload()).map_err(|_| invalid("it does not say what a token must say"))?;
-    let fits = claims.lab == expected.lab
-        && claims.request_id == expected.request_id
-        && claims.template_digest == expected.template_digest
-        && claims.policy_digest == expected.policy_digest;
-    if !fits {
-        return Err(invalid("it was made for another request"));
+    let bound = [
+        ("subject", claims.sub == expected.subject),
+        ("organisation", claims.tenant == expected.tenant),
+        ("request", claims.request_id == expected.request_id),
+        ("lab", claims.lab == expected.lab),
+        ("template", claims.template_digest == expected.template_digest),
+        ("set of policies", claims.policy_digest == expected.policy_digest),
+        ("plan", claims.plan == expected.plan),
+        ("tier", claims.tier == expected.tier),
+        ("set of limits", claims.limits == expected.limits),
+    ];
+    if let Some((what, _)) = bound.into_iter().find(|(_, same)| !same) {
+        return Err(invalid(&format!("it was made for another {what}")));
+    }
+    if claims.jti.len() < 32 {
+        return Err(invalid("its id is too short to be drawn at random"));
     }
     let (from, until) = (claims.iat.as_millisecond(), claims.exp.as_millisecond());
-    if until - from != LIFE_MS {
-        return Err(invalid("its life is not two minutes"));
+    if !(1..=LIFE_MS).contains(&until.saturating_sub(from)) {
+        return Err(invalid("it would live longer than two minutes"));
     }
-    if now < from || now >= until {
-        return Err(invalid("its two minutes are over, or the clock was changed"));
+    if now < from {
+        return Err(invalid("it is not valid yet, or the clock was changed"));
+    }
+    if now >= until {
+        return Err(invalid("its time is over, or the clock was changed"));
     }
     Ok(claims)
 }

@@ -6,6 +6,8 @@
 //! Several processes may have the same file open; rusqlite is named nowhere else.
 
 pub mod audit;
+pub mod blocks;
+pub mod charges;
 mod disk;
 pub mod events;
 pub mod intents;
@@ -44,6 +46,9 @@ fn migrations() -> Migrations<'static> {
         M::up(audit::V1),
         M::up(results::V1),
         M::up(settings::V1),
+        M::up(runs::V2),
+        M::up(blocks::V1),
+        M::up(charges::V1),
     ])
 }
 

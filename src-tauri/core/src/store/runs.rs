@@ -50,8 +50,15 @@ CREATE TABLE revealed_hints (
     PRIMARY KEY (run, hint)
 ) STRICT, WITHOUT ROWID;";
 
+/// Shares of the machine that came later: processes, room on the disk, and room that a run over its share was lent to clean up.
+pub(super) const V2: &str = "
+ALTER TABLE runs ADD COLUMN pids INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN disk_mb INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN disk_lent_mb INTEGER NOT NULL DEFAULT 0;";
+
 const COLUMNS: &str = "run, request_id, subject, lab, lab_title, track, version, digest, seed, nodes, state, reason, \
-     created, started, ready_ms, deadline, remaining_ms, ended, last_check, isolation, owner, cpu_milli, memory_mb";
+     created, started, ready_ms, deadline, remaining_ms, ended, last_check, isolation, owner, cpu_milli, memory_mb, \
+     pids, disk_mb, disk_lent_mb";
 
 /// What is known when a run is admitted.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +78,8 @@ pub struct NewRun {
     pub nodes: u32,
     pub cpu_milli: u64,
     pub memory_mb: u64,
+    pub pids: u64,
+    pub disk_mb: u64,
     pub created: i64,
     pub owner: Owner,
 }
@@ -127,6 +136,11 @@ pub struct Run {
     pub nodes: u32,
     pub cpu_milli: u64,
     pub memory_mb: u64,
+    /// Processes and MiB on the disk that its nodes may have together.
+    pub pids: u64,
+    pub disk_mb: u64,
+    /// See [`lend_disk`].
+    pub disk_lent_mb: u64,
     pub state: RunState,
     pub reason: String,
     pub created: i64,
@@ -198,8 +212,8 @@ pub fn insert(tx: &Tx, new: &NewRun) -> Result<Run> {
     }
     tx.prepare_cached(
         "INSERT INTO runs (run, request_id, subject, lab, lab_title, track, version, digest, seed, scenario, nodes,
-                           cpu_milli, memory_mb, state, created, owner)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                           cpu_milli, memory_mb, state, created, owner, pids, disk_mb)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         new.run,
@@ -218,6 +232,8 @@ pub fn insert(tx: &Tx, new: &NewRun) -> Result<Run> {
         word(&RunState::Starting)?,
         new.created,
         encode(&new.owner)?,
+        signed(new.pids)?,
+        signed(new.disk_mb)?,
     ])?;
     get(tx, &new.run)
 }
@@ -307,7 +323,12 @@ pub fn counts_from(tx: &Tx, run: &str, moment: &Started) -> Result<()> {
 
 /// `Ready` → `Paused`; the time left at `now` is frozen.
 pub fn pause(tx: &Tx, run: &str, now: i64) -> Result<Run> {
-    advance(tx, run, RunState::Ready, RunState::Paused, "")?;
+    pause_because(tx, run, "", now)
+}
+
+/// The same when nobody asked for it: `reason` says why, until the run is resumed.
+pub fn pause_because(tx: &Tx, run: &str, reason: &str, now: i64) -> Result<Run> {
+    advance(tx, run, RunState::Ready, RunState::Paused, reason)?;
     tx.prepare_cached("UPDATE runs SET remaining_ms = max(deadline - ?2, 0), deadline = NULL WHERE run = ?1")?
         .execute(params![run, now])?;
     get(tx, run)
@@ -316,9 +337,17 @@ pub fn pause(tx: &Tx, run: &str, now: i64) -> Result<Run> {
 /// `Paused` → `Ready`; the time left runs again from `now`.
 pub fn resume(tx: &Tx, run: &str, now: i64) -> Result<Run> {
     advance(tx, run, RunState::Paused, RunState::Ready, "")?;
-    tx.prepare_cached("UPDATE runs SET deadline = ?2 + remaining_ms, remaining_ms = NULL WHERE run = ?1")?
+    tx.prepare_cached("UPDATE runs SET deadline = ?2 + remaining_ms, remaining_ms = NULL, reason = '' WHERE run = ?1")?
         .execute(params![run, now])?;
     get(tx, run)
+}
+
+/// Room beyond its share that a run may use until it is below the share again (0: none).
+pub fn lend_disk(tx: &Tx, run: &str, mb: u64) -> Result<()> {
+    if tx.prepare_cached("UPDATE runs SET disk_lent_mb = ?2 WHERE run = ?1")?.execute(params![run, signed(mb)?])? == 0 {
+        return Err(unknown(run));
+    }
+    Ok(())
 }
 
 /// More time for a run that is ready or paused; `WrongState` otherwise.
@@ -456,6 +485,9 @@ fn read(r: &Row) -> Result<Run> {
         nodes: r.get("nodes")?,
         cpu_milli: unsigned(r.get("cpu_milli")?)?,
         memory_mb: unsigned(r.get("memory_mb")?)?,
+        pids: unsigned(r.get("pids")?)?,
+        disk_mb: unsigned(r.get("disk_mb")?)?,
+        disk_lent_mb: unsigned(r.get("disk_lent_mb")?)?,
         state: from_word("run state", r.get("state")?)?,
         reason: r.get("reason")?,
         created: r.get("created")?,

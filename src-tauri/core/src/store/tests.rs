@@ -21,6 +21,8 @@ fn new_run(run: &str, request: &str, created: i64) -> runs::NewRun {
         nodes: 3,
         cpu_milli: 1500,
         memory_mb: 512,
+        pids: 768,
+        disk_mb: 768,
         created,
         owner: owner(),
     }
@@ -231,7 +233,15 @@ async fn usage_counts_days_minutes_and_what_is_held() {
             let used = usage::of(tx, "learner", now)?;
             assert_eq!(
                 used,
-                usage::Usage { today: 3, last_minute: 2, concurrent: 3, cpu_milli: 4500, memory_mb: 1536 }
+                usage::Usage {
+                    today: 3,
+                    last_minute: 2,
+                    concurrent: 3,
+                    cpu_milli: 4500,
+                    memory_mb: 1536,
+                    pids: 2304,
+                    disk_mb: 2304,
+                }
             );
             assert_eq!(usage::of(tx, "other", now)?, usage::Usage::default());
             assert_eq!(usage::of_machine(tx, now)?, used);

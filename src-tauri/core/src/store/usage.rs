@@ -16,7 +16,11 @@ pub struct Usage {
     /// CPUs in thousandths and memory in MiB that those runs were promised.
     pub cpu_milli: u64,
     pub memory_mb: u64,
+    pub pids: u64,
+    pub disk_mb: u64,
 }
+
+const HELD: &str = "state IN ('starting', 'ready', 'paused', 'stopping')";
 
 /// Usage of one subject at `now`. A run dated in the future (the clock was set back) counts as one of today's.
 pub fn of(conn: &Conn, subject: &str, now: i64) -> Result<Usage> {
@@ -29,10 +33,10 @@ pub fn of_machine(conn: &Conn, now: i64) -> Result<Usage> {
 }
 
 fn count(conn: &Conn, subject: Option<&str>, now: i64) -> Result<Usage> {
-    const HELD: &str = "state IN ('starting', 'ready', 'paused', 'stopping')";
     let sql = format!(
         "SELECT coalesce(sum(created > ?2), 0), coalesce(sum(created > ?3), 0), coalesce(sum({HELD}), 0),
-                coalesce(sum(iif({HELD}, cpu_milli, 0)), 0), coalesce(sum(iif({HELD}, memory_mb, 0)), 0)
+                coalesce(sum(iif({HELD}, cpu_milli, 0)), 0), coalesce(sum(iif({HELD}, memory_mb, 0)), 0),
+                coalesce(sum(iif({HELD}, pids, 0)), 0), coalesce(sum(iif({HELD}, disk_mb, 0)), 0)
          FROM runs WHERE (?1 IS NULL OR subject = ?1) AND (created > ?2 OR {HELD})"
     );
     let mut q = conn.prepare_cached(&sql)?;
@@ -43,8 +47,18 @@ fn count(conn: &Conn, subject: Option<&str>, now: i64) -> Result<Usage> {
             concurrent: r.get(2)?,
             cpu_milli: unsigned(r.get(3)?)?,
             memory_mb: unsigned(r.get(4)?)?,
+            pids: unsigned(r.get(5)?)?,
+            disk_mb: unsigned(r.get(6)?)?,
         })
     })?
     .next()
     .unwrap_or_else(|| Ok(Usage::default()))
+}
+
+/// Who holds how much memory (MiB) now, the largest first.
+pub fn holders(conn: &Conn) -> Result<Vec<(String, u64)>> {
+    let sql = format!(
+        "SELECT subject, sum(memory_mb) AS held FROM runs WHERE {HELD} GROUP BY subject ORDER BY held DESC, subject"
+    );
+    conn.prepare_cached(&sql)?.query_and_then([], |r| Ok((r.get(0)?, unsigned(r.get(1)?)?)))?.collect()
 }

@@ -3,10 +3,11 @@
 
 use super::folder::Folder;
 use super::instantiate::{Instance, LAB_FILE, Template};
+use super::pins::{self, Embedded, Pin, Pins};
 use super::problem::did_you_mean;
 use super::scenario::Scenario;
 use super::scope::Scope;
-use crate::api::Objective;
+use crate::api::{LabOrigin, Objective};
 use crate::error::{Code, Error, Result};
 use include_dir::{Dir, DirEntry, include_dir};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,9 @@ pub struct Broken {
 #[derive(Clone, Debug)]
 pub struct Lab {
     pub id: String,
+    pub origin: LabOrigin,
+    /// What its version stands for, or why it may not be started.
+    pub pin: Pin,
     /// `<track>/<folder>`.
     pub path: String,
     pub track: String,
@@ -91,16 +95,39 @@ pub struct Wrong {
 }
 
 impl Catalogue {
+    /// Without looking at pins, for tools that only read labs: a lab's pin is its own digest.
     pub fn load(sources: &Sources) -> Self {
         let mut catalogue = Self::default();
         match &sources.instead {
-            Some(dir) => catalogue.add_dir(dir),
+            Some(dir) => catalogue.add_dir(dir, LabOrigin::Folder),
             None => catalogue.add_built_in(),
         }
         if let Some(dir) = sources.user.as_deref().filter(|d| d.is_dir()) {
-            catalogue.add_dir(dir);
+            catalogue.add_dir(dir, LabOrigin::Yours);
         }
         catalogue
+    }
+
+    /// For starting labs: each with the pin that its version has, and built-in versions that are new here remembered.
+    pub fn pinned(sources: &Sources, pins: &mut Pins) -> Self {
+        let mut catalogue = Self::load(sources);
+        for lab in catalogue.labs.values_mut() {
+            let pin = pins.of(lab);
+            Arc::make_mut(lab).pin = pin;
+        }
+        if let Err(e) = pins.remember(catalogue.labs.values().map(Arc::as_ref)) {
+            // The labs are what the embedded lock says; only the memory of them is missing.
+            tracing::warn!(code = ?e.code, "the versions of the built-in labs could not be written down: {e}");
+        }
+        catalogue
+    }
+
+    /// What the build put beside the labs.
+    pub fn embedded() -> Embedded<'static> {
+        Embedded {
+            lock: BUILT_IN.get_file(pins::LOCK_FILE).map(include_dir::File::contents),
+            key: BUILT_IN.get_file(pins::KEY_FILE).and_then(include_dir::File::contents_utf8),
+        }
     }
 
     /// By id, sorted.
@@ -117,9 +144,14 @@ impl Catalogue {
         if let Some(lab) = self.labs.get(name).or_else(|| self.labs.values().find(|l| l.path == name)) {
             return Ok(lab.clone());
         }
-        let mut short = self.labs.values().filter(|l| l.path.rsplit('/').next() == Some(name));
-        if let (Some(lab), None) = (short.next(), short.next()) {
-            return Ok(lab.clone());
+        // A short name is the built-in lab's, if one has it.
+        for own in [false, true] {
+            let named =
+                |l: &&Arc<Lab>| (own || l.origin != LabOrigin::Yours) && l.path.rsplit('/').next() == Some(name);
+            let mut short = self.labs.values().filter(named);
+            if let (Some(lab), None) = (short.next(), short.next()) {
+                return Ok(lab.clone());
+            }
         }
         if let Some(broken) = self.broken.iter().find(|b| b.place == name || b.place.ends_with(&format!("/{name}"))) {
             return Err(broken.error.clone().context(format!("“{}” cannot be used", broken.place)));
@@ -135,11 +167,11 @@ impl Catalogue {
             let path = dir.path().to_string_lossy().replace('\\', "/");
             let mut files = Vec::new();
             embedded(dir, dir.path(), &mut files);
-            self.add(path.clone(), path, Folder::from_files(files));
+            self.add(path.clone(), path, LabOrigin::BuiltIn, Folder::from_files(files));
         }
     }
 
-    fn add_dir(&mut self, root: &Path) {
+    fn add_dir(&mut self, root: &Path, origin: LabOrigin) {
         let tracks = match folders(root) {
             Ok(tracks) => tracks,
             Err(error) => {
@@ -151,24 +183,28 @@ impl Catalogue {
         for (track, dir) in tracks.into_iter().filter(|(name, _)| !NOT_TRACKS.contains(&name.as_str())) {
             for (lab, dir) in folders(&dir).unwrap_or_default() {
                 if std::fs::symlink_metadata(dir.join(LAB_FILE)).is_ok() {
-                    self.add(dir.display().to_string(), format!("{track}/{lab}"), Folder::read(&dir));
+                    self.add(dir.display().to_string(), format!("{track}/{lab}"), origin, Folder::read(&dir));
                 }
             }
         }
     }
 
-    fn add(&mut self, place: String, path: String, folder: Result<Folder>) {
-        match folder.and_then(|f| Lab::load(&path, f)) {
-            Ok(lab) => match self.labs.get(&lab.id) {
+    /// The first that has a name keeps it: neither a built-in lab's id nor its place can be taken over.
+    fn add(&mut self, place: String, path: String, origin: LabOrigin, folder: Result<Folder>) {
+        match folder.and_then(|f| Lab::load(&path, f)).map(|lab| Lab { origin, ..lab }) {
+            Ok(lab) => match self.labs.get(&lab.id).or_else(|| self.labs.values().find(|l| l.path == lab.path)) {
                 None => {
                     self.labs.insert(lab.id.clone(), Arc::new(lab));
                 }
                 Some(other) => {
                     let error = Error::new(
                         Code::TemplateInvalid,
-                        format!("There is already a lab “{}”, from {}.", lab.id, other.path),
+                        format!(
+                            "There is already a lab “{}” at {}; yours cannot take its place.",
+                            other.id, other.path
+                        ),
                     )
-                    .hint("Give this one another metadata.name.");
+                    .hint("Give this one another metadata.name and another folder.");
                     self.broken.push(Broken { place, error });
                 }
             },
@@ -191,6 +227,8 @@ impl Lab {
         let words = |w: Vec<super::typed::At<String>>| w.into_iter().map(|a| a.value).collect();
         let lab = Self {
             id: scenario.lab.clone(),
+            origin: LabOrigin::Folder,
+            pin: Ok(digest.clone()),
             path: path.to_owned(),
             track: scenario.track.clone(),
             tier: scenario.tier.clone(),

@@ -76,6 +76,11 @@ impl Folder {
         self.files.get(path).map(Vec::as_slice)
     }
 
+    /// All files in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()))
+    }
+
     /// All files below a folder: path relative to it, bytes.
     pub fn below<'a>(&'a self, dir: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.files.iter().filter_map(move |(path, bytes)| {

@@ -2,18 +2,20 @@
 //!
 //! [`tree`] YAML with places · [`scope`] `{{…}}` · [`typed`] types with places · [`model`], [`probes`] the language ·
 //! [`guide`] Markdown to safe HTML · [`schema`] JSON Schema · [`params`] drawing from the seed · [`network`], [`nodes`], [`criteria`] from written to concrete ·
-//! [`instantiate`] the order of it · [`catalogue`] all labs.
+//! [`instantiate`] the order of it · [`catalogue`] all labs · [`lock`], [`pins`] which files a version stands for.
 pub mod catalogue;
 mod criteria;
 mod filter;
 pub mod folder;
 pub mod guide;
 pub mod instantiate;
+pub mod lock;
 mod model;
 mod network;
 mod nodes;
 mod normal;
 pub mod params;
+pub mod pins;
 mod probes;
 pub mod problem;
 pub mod scenario;

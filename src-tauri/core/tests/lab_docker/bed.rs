@@ -113,7 +113,7 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
         policy_digest: String::new(),
         plan: "practice".into(),
         tier: "test".into(),
-        limits: TokenLimits { cpu_milli: 2000, memory_mb: 256, minutes: 10 },
+        limits: TokenLimits { cpu_milli: 2000, memory_mb: 256, minutes: 10, pids: 500, disk_mb: 500 },
         iat: now,
         exp: now + jiff::SignedDuration::from_millis(spawn::LIFE_MS),
     };
@@ -123,8 +123,13 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
     store
         .write(move |tx| {
             let expected = Expected {
-                lab: &claims.lab,
+                subject: &claims.sub,
+                tenant: &claims.tenant,
                 request_id: &claims.request_id,
+                lab: &claims.lab,
+                plan: &claims.plan,
+                tier: &claims.tier,
+                limits: claims.limits,
                 template_digest: &claims.template_digest,
                 policy_digest: &claims.policy_digest,
             };

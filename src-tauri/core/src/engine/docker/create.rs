@@ -20,6 +20,10 @@ const TMPFS: [(&str, &str); 4] = [
 const SYSCTLS: [(&str, &str); 2] =
     [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
 
+/// A program of the host has 1024.
+const NODE_CPU_SHARES: i64 = 128;
+const NODE_OOM_SCORE: i64 = 500;
+
 pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
     let mut tmpfs: HashMap<String, String> = TMPFS
         .iter()
@@ -37,6 +41,9 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         // SELinux would keep the fabric out of the nodes' /proc entries; engines without SELinux ignore it.
         security.push("label=disable".to_owned());
     }
+
+    let mut limits = vec![limit("nofile", if spec.nofile > 0 { spec.nofile } else { 1024 }), limit("core", 0)];
+    limits.extend(spec.file_bytes.map(|bytes| limit("fsize", bytes)));
 
     ContainerCreateBody {
         hostname: Some(spec.hostname.clone()).filter(|h| !h.is_empty()),
@@ -67,7 +74,11 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             // The same as memory: no swap on top of it.
             memory_swap: spec.memory_bytes,
             pids_limit: Some(spec.pids).filter(|n| *n > 0),
-            ulimits: Some(vec![limit("nofile", if spec.nofile > 0 { spec.nofile } else { 1024 }), limit("core", 0)]),
+            ulimits: Some(limits),
+            // Where processors or memory run short, the laptop's own programs come first; the fabric, which looks after the
+            // nodes, counts as one of them.
+            cpu_shares: (!spec.host_pid).then_some(NODE_CPU_SHARES),
+            oom_score_adj: (!spec.host_pid).then_some(NODE_OOM_SCORE),
             restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
@@ -111,6 +122,17 @@ mod tests {
         let spec = ContainerSpec { volumes: vec!["/var/log".to_owned()], ..Default::default() };
         let tmpfs = body(&spec).host_config.unwrap().tmpfs.unwrap();
         assert!(!tmpfs.contains_key("/var/log") && tmpfs.contains_key("/run"));
+    }
+
+    #[test]
+    fn a_node_comes_after_the_laptop_and_its_files_end_somewhere() {
+        let spec = ContainerSpec { file_bytes: Some(1 << 20), ..Default::default() };
+        let host = body(&spec).host_config.unwrap();
+        assert_eq!((host.cpu_shares, host.oom_score_adj), (Some(128), Some(500)));
+        let fsize = host.ulimits.unwrap().into_iter().find(|l| l.name.as_deref() == Some("fsize")).unwrap();
+        assert_eq!((fsize.soft, fsize.hard), (Some(1 << 20), Some(1 << 20)));
+        let fabric = body(&ContainerSpec { host_pid: true, ..Default::default() }).host_config.unwrap();
+        assert_eq!((fabric.cpu_shares, fabric.oom_score_adj), (None, None));
     }
 
     #[test]

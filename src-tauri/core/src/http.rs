@@ -1,0 +1,151 @@
+//! The one way to a server outside: bounded questions to an address that somebody configured. What it refuses to do: follow
+//! redirects, speak in clear text to anything but this machine, wait without an end, or read an answer without one.
+
+use crate::error::{Code, Error, Result};
+use std::time::Duration;
+
+/// An answer longer than this is cut off and refused.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// A server's base address and the connection to it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    base: reqwest::Url,
+    client: reqwest::Client,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. `sent`: the question may have arrived all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    Unreachable(String),
+    TimedOut,
+    /// The answer broke off or was longer than allowed.
+    Broken(String),
+}
+
+impl Server {
+    /// # Errors
+    /// `InvalidInput` for an address that is no https one (http only to this machine itself), or carries a password.
+    pub fn at(address: &str) -> Result<Self> {
+        let refused = |why: &str| {
+            Error::new(Code::InvalidInput, format!("“{address}” is not an address to ask: {why}."))
+                .hint("Use https://name/path; http:// only for this machine itself, as in http://127.0.0.1:8080.")
+        };
+        let base = reqwest::Url::parse(address).map_err(|e| refused(&e.to_string()))?;
+        let host = base.host_str().unwrap_or_default();
+        let here = host == "localhost"
+            || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        match base.scheme() {
+            "https" => {}
+            "http" if here => {}
+            _ => return Err(refused("it is neither https nor this machine itself")),
+        }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(refused("it carries a name or password"));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(refused("it is more than a place"));
+        }
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(5))
+            .user_agent(concat!("frostgate-forge/", env!("CARGO_PKG_VERSION")));
+        if here {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|e| Error::internal(format!("no HTTP client could be made: {e}")))?;
+        Ok(Self { base, client })
+    }
+
+    pub fn address(&self) -> &str {
+        self.base.as_str()
+    }
+
+    /// Posts JSON below the base address. `path` has no leading slash.
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Answer, Silence> {
+        let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
+        let mut request = self.client.post(url).header("content-type", "application/json").body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let exchange = async {
+            let mut response = request.send().await.map_err(|e| silence(&e))?;
+            let status = response.status().as_u16();
+            let mut body = Vec::new();
+            while let Some(piece) = response.chunk().await.map_err(|e| Silence::Broken(root(&e)))? {
+                if body.len() + piece.len() > ANSWER_BYTES {
+                    return Err(Silence::Broken(format!("it is longer than {ANSWER_BYTES} bytes")));
+                }
+                body.extend_from_slice(&piece);
+            }
+            Ok(Answer { status, body })
+        };
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Silence::TimedOut))
+    }
+}
+
+fn silence(e: &reqwest::Error) -> Silence {
+    if e.is_timeout() {
+        Silence::TimedOut
+    } else if e.is_connect() {
+        Silence::Unreachable(root(e))
+    } else {
+        Silence::Broken(root(e))
+    }
+}
+
+/// The innermost cause: what the operating system or the TLS library said.
+fn root(e: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = e;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn clear_text_goes_nowhere_but_here() {
+        for good in ["https://pay.example/api", "http://127.0.0.1:9/x", "http://localhost:8080", "http://[::1]:1/"] {
+            assert!(Server::at(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://pay.example/",
+            "http://192.168.0.1/",
+            "http://localhost.evil.example/",
+            "ftp://127.0.0.1/",
+            "https://me:secret@pay.example/",
+            "https://pay.example/?x=1",
+            "pay.example",
+            "",
+        ] {
+            assert_eq!(Server::at(bad).unwrap_err().code, Code::InvalidInput, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_so() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let server = Server::at(&format!("http://127.0.0.1:{port}")).unwrap();
+        let e = server.post("x", &[], Vec::new(), Duration::from_secs(5)).await.unwrap_err();
+        assert!(matches!(e, Silence::Unreachable(_)), "{e:?}");
+    }
+}

@@ -72,6 +72,7 @@ small! {
         list_gates(Empty) -> Gates; list_decisions(ListDecisions) -> DecisionPage; get_decision(DecisionRequest) -> DecisionDetail;
         try_gate(TryGate) -> GateAnswer; verify_audit(Empty) -> AuditReport; list_audit(ListAudit) -> AuditPage;
         probe_isolation(ProbeIsolation) -> Vec<IsolationRow>; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
+        list_egress(Empty) -> Vec<EgressProfile>; approve_egress(ApproveEgress) -> EgressProfile;
     }
 }
 

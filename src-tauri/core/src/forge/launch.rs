@@ -36,7 +36,8 @@ impl Forge {
             Some(seed) => checked_seed(seed)?,
             None => fresh_seed(),
         };
-        let scenario = lab.instantiate(&seed)?;
+        let mut scenario = lab.instantiate(&seed)?;
+        let approved_profiles = self.open_egress(&mut scenario)?;
         self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
         let machine = self.engine.info().await?;
@@ -52,7 +53,7 @@ impl Forge {
             tenant: SUBJECT.into(),
             entitlement: Entitlement::Practice,
             blocked: false,
-            approved_profiles: Vec::new(),
+            approved_profiles,
             machine: spawn::Machine { cpus: machine.cpus, memory_mb: machine.memory_bytes >> 20 },
             correlation: caller.correlation.clone(),
             scrubber: super::submit::this_laptop(&scenario),

@@ -2,6 +2,7 @@
 //! Truth lies in Docker's labels and the kernel; everything here can be rebuilt from them ([`Live::adopt`]).
 
 mod caps;
+mod egress;
 mod escape;
 mod forward;
 mod isolation;
@@ -16,6 +17,7 @@ mod trial;
 mod vantage;
 
 pub use caps::{capabilities, rights};
+pub use egress::{Dropped, DroppedFlow, Refused};
 pub use escape::{clear as clear_probe, prove};
 pub use forward::Forwarder;
 pub use isolation::{Proof, look};
@@ -26,4 +28,4 @@ pub use live::Live;
 pub use plan::{Identity, Images, NodePlan, Plan, bridges};
 pub use sweep::{Found, Swept, survey, sweep};
 pub use telemetry::telemetry;
-pub use trial::{Trial, trial};
+pub use trial::{NFTABLES, Trial, trial};

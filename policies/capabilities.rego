@@ -30,6 +30,7 @@ by_role := {
 	"switch": {"DAC_OVERRIDE", "SYS_NICE"},
 	"attacker": set(),
 	"defender": {"SYS_NICE"},
+	"gateway": set(),
 }
 
 # Hardening labs seal files and lock memory.

@@ -2,7 +2,7 @@
 //! call says why, and the next one tries again, so that mending the cause is enough.
 
 use forge_core::error::Result;
-use forge_core::forge::{Forge, Options};
+use forge_core::forge::{EgressOptions, Forge, Options};
 use forge_core::observe::log::{self, LogGuard, LogOptions};
 use forge_core::shell::{Shellable, data_home};
 use std::path::PathBuf;
@@ -33,7 +33,15 @@ impl Opening {
             let home = data_home(|name| std::env::var_os(name))?;
             self.log_to(&home)?;
             let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
-            Forge::open(Options { home, shell: "desktop".into(), labs: labs(), keep: true, keeper }).await
+            Forge::open(Options {
+                home,
+                shell: "desktop".into(),
+                labs: labs(),
+                keep: true,
+                keeper,
+                egress: EgressOptions::from(|name| std::env::var_os(name))?,
+            })
+            .await
         });
         Ok(forge.await?.clone())
     }
@@ -79,9 +87,15 @@ pub fn keep() -> ExitCode {
     let kept: Result<()> = tauri::async_runtime::block_on(async {
         let home = data_home(|name| std::env::var_os(name))?;
         let _log = log::init(&LogOptions { dir: home.join("logs"), stderr: false })?;
-        let forge =
-            Forge::open(Options { home, shell: "desktop".into(), labs: labs(), keep: false, keeper: Vec::new() })
-                .await?;
+        let forge = Forge::open(Options {
+            home,
+            shell: "desktop".into(),
+            labs: labs(),
+            keep: false,
+            keeper: Vec::new(),
+            egress: EgressOptions::from(|name| std::env::var_os(name))?,
+        })
+        .await?;
         let end = forge.keep().await?;
         tracing::info!(?end, "the keeper ends");
         forge.shutdown().await;

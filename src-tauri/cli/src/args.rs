@@ -40,6 +40,11 @@ pub enum Command {
         #[command(subcommand)]
         what: Option<ImagesCommand>,
     },
+    /// Where labs may reach: list the profiles, or approve one of your own
+    Egress {
+        #[command(subcommand)]
+        what: EgressCommand,
+    },
     /// Start a lab and wait until it is ready; Ctrl-C gives it up and leaves nothing
     Start {
         lab: String,
@@ -220,6 +225,14 @@ pub enum AuditCommand {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EgressCommand {
+    /// Profiles, what they open, and whether they can be used
+    List,
+    /// Sign a profile with this installation's key, so that labs may use it
+    Approve { file: PathBuf },
 }
 
 #[derive(Debug, Args)]

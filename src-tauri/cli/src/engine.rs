@@ -4,7 +4,7 @@ use crate::exit;
 use crate::out::{Ink, Out, span};
 use forge_core::api::Caller;
 use forge_core::error::{Error, Result};
-use forge_core::forge::{Forge, KeeperEnd, Options};
+use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Options};
 use forge_core::shell::Shellable;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,12 +21,28 @@ const SEEDS: [&str; 2] = ["prove-1", "prove-2"];
 pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>) -> Result<Arc<Forge>> {
     let keep = shell != "cli";
     let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
-    Forge::open(Options { home, shell: shell.to_owned(), labs, keep, keeper }).await
+    Forge::open(Options {
+        home,
+        shell: shell.to_owned(),
+        labs,
+        keep,
+        keeper,
+        egress: EgressOptions::from(|name| std::env::var_os(name))?,
+    })
+    .await
 }
 
 /// The keeper process: ends runs whose time is up, until none is alive or another process keeps.
 pub async fn keep(home: PathBuf) -> Result<ExitCode> {
-    let forge = Forge::open(Options { home, shell: "cli".into(), labs: None, keep: false, keeper: Vec::new() }).await?;
+    let forge = Forge::open(Options {
+        home,
+        shell: "cli".into(),
+        labs: None,
+        keep: false,
+        keeper: Vec::new(),
+        egress: EgressOptions::from(|name| std::env::var_os(name))?,
+    })
+    .await?;
     let end = tokio::select! {
         end = forge.keep() => end?,
         () = crate::signal::asked_to_end() => KeeperEnd::ShutDown,

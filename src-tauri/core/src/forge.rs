@@ -8,6 +8,7 @@ mod bounds;
 mod clock;
 mod commands;
 mod doctor;
+mod egress;
 mod gather;
 mod governance;
 mod grade;
@@ -66,6 +67,16 @@ pub struct Options {
     pub keep: bool,
     /// Started when a run begins and nobody keeps: program and arguments of a process that calls [`Forge::keep`].
     pub keeper: Vec<std::ffi::OsString>,
+    pub egress: EgressOptions,
+}
+
+/// What a lab's way out is to know of this machine's network, where looking is not enough.
+#[derive(Clone, Debug, Default)]
+pub struct EgressOptions {
+    /// Whom egress gateways ask for names; empty = this machine's own resolvers.
+    pub resolvers: Vec<std::net::Ipv4Addr>,
+    /// Networks this machine is on, never open to a lab; None = look.
+    pub near: Option<Vec<ipnet::Ipv4Net>>,
 }
 
 pub struct Forge {

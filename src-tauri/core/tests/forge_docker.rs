@@ -37,7 +37,14 @@ fn me() -> Caller {
 }
 
 async fn open(home: &std::path::Path) -> Arc<Forge> {
-    let options = Options { home: home.to_owned(), shell: "cli".into(), labs: None, keep: true, keeper: Vec::new() };
+    let options = Options {
+        home: home.to_owned(),
+        shell: "cli".into(),
+        labs: None,
+        keep: true,
+        keeper: Vec::new(),
+        egress: Default::default(),
+    };
     Forge::open(options).await.unwrap()
 }
 

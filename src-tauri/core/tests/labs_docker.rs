@@ -12,7 +12,14 @@ static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 async fn prove(lab: &str) {
     let _alone = ALONE.lock().await;
     let home = tempfile::tempdir().unwrap();
-    let options = Options { home: home.path().into(), shell: "cli".into(), labs: None, keep: true, keeper: Vec::new() };
+    let options = Options {
+        home: home.path().into(),
+        shell: "cli".into(),
+        labs: None,
+        keep: true,
+        keeper: Vec::new(),
+        egress: Default::default(),
+    };
     let forge = Forge::open(options).await.unwrap();
     let me = Caller { correlation: format!("prove-{lab}"), instructor: true };
     let count: usize = std::env::var("FORGE_PROVE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3).clamp(1, 9);

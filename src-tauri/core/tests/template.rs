@@ -1,9 +1,10 @@
 //! The template language from outside: what loads, what is refused and where, and that a seed decides everything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use forge_core::api::Role;
 use forge_core::error::{Code, Error};
 use forge_core::template::folder::Folder;
-use forge_core::template::scenario::{Egress, Probe, Proto, Scenario};
+use forge_core::template::scenario::{Egress, GATEWAY, Probe, Proto, Ready, Scenario};
 use forge_core::template::{Catalogue, Lab, Sources, schema};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
@@ -122,6 +123,8 @@ fn every_mistake_is_found_at_its_place() {
         ("a:eth2, c:eth1]", "a:eth2, {node: c, interface: eth1, mac: ⟦01:00:00:00:00:01}]", "not a unicast MAC"),
         ("gateway: a}", "gateway: a, mtu: ⟦70000}", "MTU"),
         ("egress: deny", "egress: ⟦allowlist", "needs an allowlist_profile"),
+        ("egress: deny", "allowlist_profile: none\n    egress: ⟦allowlist", "nothing leads to the gateway"),
+        ("{name: c, role: client}", "{name: ⟦c, role: gateway}", "cannot be a gateway"),
         ("egress: deny", "egress: deny\n    allowlist_profile: ⟦web", "opens nothing"),
         (
             "segments:\n      - {id: lan, members: [a:eth2, c:eth1], subnet: 192.",
@@ -324,7 +327,12 @@ fn the_flat_original_form_loads() {
     assert_eq!(lab.minutes, 15);
 
     let lab = flat("cissp");
-    assert_eq!(lab.specimen.egress, Egress::Allowlist { profile: "package-mirror".into() });
+    assert_eq!(
+        lab.specimen.nodes.iter().filter(|n| n.role == Role::Gateway).count(),
+        1,
+        "the flat form gets its gateway, too"
+    );
+    assert_eq!(lab.specimen.egress, Egress::Allowlist { profile: "package-mirror".into(), opened: None });
     assert_eq!(
         (lab.requires.memory_mb, lab.requires.kernel.as_slice()),
         (200, ["veth".to_owned(), "bridge".to_owned()].as_slice())
@@ -525,5 +533,43 @@ proptest! {
         if let Err(e) = load(&format!("{}{put}{}", &GOOD[..at], &GOOD[end..])) {
             prop_assert!(e.message.contains("lab.yaml") && e.code != Code::Internal, "{:?}", e);
         }
+    }
+}
+
+#[test]
+fn a_lab_that_reaches_out_gets_its_gateway() {
+    let open = GOOD
+        .replace("egress: deny", "egress: allowlist\n    allowlist_profile: none")
+        .replace("gateway: a}", "gateway: egress}");
+    let lab = load(&open).unwrap().specimen;
+    let gateway = lab.nodes.iter().find(|n| n.name == GATEWAY).unwrap();
+    assert_eq!((gateway.role, gateway.image.as_str(), gateway.enter), (Role::Gateway, "gateway", false));
+    assert!(gateway.forwarding && gateway.caps.is_empty() && gateway.startup.is_empty());
+    assert_eq!(gateway.ready, [Ready::Listen { proto: Proto::Udp, port: 53 }]);
+    let lan = lab.links.iter().find(|l| l.id == "lan").unwrap();
+    let end = lan.endpoints.iter().find(|e| e.node == GATEWAY).unwrap();
+    assert_eq!((end.interface.as_str(), end.addresses[0].to_string().as_str()), ("lab1", "192.168.1.1/24"));
+    let of = |name: &str| lab.nodes.iter().find(|n| n.name == name).unwrap();
+    assert_eq!(
+        (of("c").gateway, of("a").gateway),
+        (Some("192.168.1.1".parse().unwrap()), None),
+        "routers keep their own way"
+    );
+
+    // An end of its own, behind a router.
+    let behind = GOOD.replace("egress: deny", "egress: allowlist\n    allowlist_profile: none").replace(
+        "    segments:",
+        "      - {id: up, between: [a:eth9, egress:wan], subnet: 10.99.0.0/30}\n    segments:",
+    );
+    let lab = load(&behind).unwrap().specimen;
+    assert_eq!(lab.links.iter().flat_map(|l| &l.endpoints).filter(|e| e.node == GATEWAY).count(), 1);
+
+    for (from, to, word) in [
+        ("name: c, role: client", "name: egress, role: client", "comes by itself"),
+        ("192.168.1.0/24", "fd00:1::/64", "carries IPv4 only"),
+        ("members: [a:eth2", "members: [egress:eth0, a:eth2", "outer leg"),
+    ] {
+        let error = load(&open.replace(from, to)).expect_err(to);
+        assert!(error.message.contains(word), "{to}: {error}");
     }
 }

@@ -6,6 +6,12 @@ export type About = { version: string, home: string, key_id: string, docker: str
  */
 shell: string, };
 
+export type ApproveEgress = { 
+/**
+ * The profile's file.
+ */
+text: string, };
+
 export type AuditBroken = { 
 /**
  * The first entry that is not as it was written, from 0.
@@ -183,6 +189,43 @@ export type DoctorReport = { ready: boolean, rows: Array<DoctorRow>, };
 
 export type DoctorRow = { id: string, title: string, state: Health, detail: string, why: string, fix: Fix | null, };
 
+export type EgressAllow = { 
+/**
+ * Exact, or `*.` and the rest for one label in its place.
+ */
+names: Array<string>, 
+/**
+ * `tcp/443`.
+ */
+ports: Array<string>, };
+
+/**
+ * A list of names that labs may reach.
+ */
+export type EgressProfile = { name: string, title: string, built_in: boolean, 
+/**
+ * SHA-256 over its file, hex; empty when it cannot be used.
+ */
+digest: string, allow: Array<EgressAllow>, 
+/**
+ * Why it cannot be used; empty when it can.
+ */
+problem: string, };
+
+export type EgressState = { profile: string, 
+/**
+ * The names it opens, with their ports.
+ */
+allow: Array<EgressAllow>, 
+/**
+ * Packets and questions refused so far; None while the gateway cannot be asked.
+ */
+dropped: number | null, 
+/**
+ * The same by reason.
+ */
+reasons: { [key in string]: number }, };
+
 export type Empty = Record<symbol, never>;
 
 export type Error = { code: Code, 
@@ -209,7 +252,7 @@ export type Event = { seq: number, at: number,
 correlation: string, run: string | null, 
 /**
  * Dotted: `run.state`, `run.step`, `node.state`, `check.report`, `terminal.opened`, `forward.opened`,
- * `forward.closed`, `job.step`, `job.done`, `timer.warning`, `hint.revealed`, `submit.done`, `log`.
+ * `forward.closed`, `job.step`, `job.done`, `timer.warning`, `hint.revealed`, `submit.done`, `egress.drop`, `log`.
  */
 kind: string, level: Level, 
 /**
@@ -547,13 +590,17 @@ id: string, run: string, lab: string, lab_title: string, track: string, version:
 
 export type RevealHint = { run: string, hint: string, };
 
-export type Role = "learner" | "router" | "server" | "switch" | "attacker" | "defender" | "aux" | "client";
+export type Role = "learner" | "router" | "server" | "switch" | "attacker" | "defender" | "aux" | "client" | "gateway";
 
 export type RunDetail = { run: RunSummary, nodes: Array<NodeInfo>, links: Array<LinkInfo>, steps: Array<Step>, criteria: Array<CriterionInfo>, hints: Array<HintInfo>, 
 /**
  * The guide with this run's values in it, as sanitized HTML (no script, no remote content).
  */
 guide_html: string, forwards: Array<Forward>, terminals: Array<TerminalInfo>, isolation: Isolation, 
+/**
+ * The one way out, in labs that ask for it.
+ */
+egress: EgressState | null, 
 /**
  * Where the last submission went.
  */

@@ -44,6 +44,8 @@ export interface Commands {
   forward_port: { request: api.ForwardPort; response: api.Forward };
   list_forwards: { request: api.RunRequest; response: api.Forward[] };
   close_forward: { request: api.IdRequest; response: api.Empty };
+  list_egress: { request: api.Empty; response: api.EgressProfile[] };
+  approve_egress: { request: api.ApproveEgress; response: api.EgressProfile };
   list_events: { request: api.ListEvents; response: api.Event[] };
   get_quota: { request: api.Empty; response: api.QuotaReport };
   block_subject: { request: api.BlockSubject; response: api.BlockReport };

@@ -12,7 +12,7 @@ function starting(): RunDetail {
       last_check: null, nodes: 2,
     },
     nodes: ["a", "b"].map((name) => ({ name, role: "router" as const, container: "", state: "absent" as const, enter: true, interfaces: [], ports: [] })),
-    links: [], steps: [], criteria: [], hints: [], guide_html: "", forwards: [], terminals: [], isolation: { state: "unknown", detail: "", at: null, quick: [], full: null }, results: [],
+    links: [], steps: [], criteria: [], hints: [], guide_html: "", forwards: [], terminals: [], isolation: { state: "unknown", detail: "", at: null, quick: [], full: null }, egress: null, results: [],
   };
 }
 
@@ -112,6 +112,16 @@ describe("event list", () => {
     expect(append(list, [event("b", null, 2)], 10)).toBe(list);
     expect(append(list, [event("b", null, 2), event("c", null, 3), event("c", null, 3)], 10).map((e) => e.seq)).toEqual([1, 2, 3]);
     expect(append(list, [event("c", null, 3)], 2).map((e) => e.seq)).toEqual([2, 3]);
+  });
+
+  it("counts what the gateway refused, and never backwards", () => {
+    const open = { ...starting(), egress: { profile: "package-updates", allow: [], dropped: 1, reasons: {} } };
+    const after = (total: unknown, from = open) => reduce(from, event("egress.drop", { total, reason: "private" }));
+    expect(after(3).egress?.dropped).toBe(3);
+    expect(after(1)).toBe(open);
+    expect(after("3")).toBe(open);
+    expect(after(3, { ...open, egress: { ...open.egress, dropped: null as never } }).egress?.dropped).toBe(3);
+    expect(reduce(starting(), event("egress.drop", { total: 3 })).egress).toBeNull();
   });
 });
 

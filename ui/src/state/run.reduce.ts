@@ -40,6 +40,11 @@ export function reduce(detail: RunDetail, event: Event): RunDetail {
     }
     case "forward.closed":
       return { ...detail, forwards: detail.forwards.filter((f) => f.id !== data["id"]) };
+    case "egress.drop": {
+      const total = number(data["total"]);
+      if (detail.egress === null || total === null || total <= (detail.egress.dropped ?? -1)) return detail;
+      return { ...detail, egress: { ...detail.egress, dropped: total } };
+    }
     default:
       return detail;
   }
@@ -47,7 +52,7 @@ export function reduce(detail: RunDetail, event: Event): RunDetail {
 
 /** Whether an event says that something changed which it does not carry itself. */
 export function needsReload(event: Event): boolean {
-  return ["run.state", "hint.revealed", "submit.done", "isolation.report"].includes(event.kind);
+  return ["run.state", "hint.revealed", "submit.done", "isolation.report", "egress.drop"].includes(event.kind);
 }
 
 /** Newer reports win: a check's own answer and its event arrive in any order. */

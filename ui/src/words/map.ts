@@ -10,6 +10,7 @@ export const ROLE: Record<Role, string> = {
   defender: "defender",
   aux: "helper node",
   client: "client",
+  gateway: "egress gateway",
 };
 
 export const NODE_STATE: Record<NodeState, string> = {

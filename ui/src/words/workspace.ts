@@ -33,6 +33,7 @@ export const WORDS = {
     copySeed: "Copy the seed",
     seedMeans: "Same lab, same seed, same addresses and names.",
     copied: "Copied",
+    openTo: (profile: string) => `Open to ${profile}`,
     isolation: { unknown: "Not proven yet", isolated: "Isolated", leaking: "Not isolated" } satisfies Record<IsolationState, string>,
     time: "Time left",
     frozen: "Time stands still while paused",
@@ -213,6 +214,25 @@ export const WORDS = {
   },
   telemetry: { title: "Telemetry" },
   map: { none: "The map appears here once the lab has nodes." },
+
+  egress: {
+    title: "Egress",
+    line: (profile: string, dropped: number | null) => `${profile} · ${dropped === null ? "the gateway does not answer" : `${dropped} dropped`}`,
+    opens: "Open to",
+    nothing: "No name is open.",
+    reason: {
+      private: "private, local or LAN address",
+      port: "port not open",
+      resolver: "another resolver",
+      destination: "address of no allowed name",
+      ipv6: "IPv6",
+      source: "sender not on the gateway’s segment",
+      inbound: "from outside, unasked",
+      name: "name not open",
+      gateway: "the gateway itself",
+      rebind: "allowed name with a private address",
+    } as Record<string, string>,
+  },
 
   forwards: {
     tab: "Ports",

@@ -43,7 +43,14 @@ impl Own {
             std::fs::write(lab.join("lab.yaml"), text)?;
         }
         let docker = Arc::new(Docker::from_env()?);
-        let options = Options { home, shell: "cli".into(), labs: Some(shelf), keep: false, keeper: Vec::new() };
+        let options = Options {
+            home,
+            shell: "cli".into(),
+            labs: Some(shelf),
+            keep: false,
+            keeper: Vec::new(),
+            egress: Default::default(),
+        };
         Ok(Self { session, docker, forge: Forge::open(options).await?, folder })
     }
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod demo;
+mod egress;
 mod grade;
 mod isolation;
 mod look;
@@ -11,7 +12,7 @@ mod prepare;
 pub mod start;
 
 use crate::Cx;
-use crate::args::{Command, ImagesCommand};
+use crate::args::{Command, EgressCommand, ImagesCommand};
 use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RevealHint, RunRequest, RunSummary};
 use forge_core::error::{Error, Result};
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Labs { lab: Some(lab) } => look::lab(cx, lab).await?,
         Command::Images { what: None } => prepare::list(cx).await?,
         Command::Images { what: Some(ImagesCommand::Prepare { images }) } => prepare::prepare(cx, images).await?,
+        Command::Egress { what: EgressCommand::List } => egress::list(cx).await?,
+        Command::Egress { what: EgressCommand::Approve { file } } => egress::approve(cx, &file).await?,
         Command::Start { lab, request_id, seed } => start::told(cx, lab, request_id, seed).await?,
         Command::Ps { all } => look::ps(cx, all).await?,
         Command::Enter { run, node } => node::enter(cx, run, node).await?,

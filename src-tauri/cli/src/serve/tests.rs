@@ -73,6 +73,7 @@ small! {
         try_gate(TryGate) -> GateAnswer; verify_audit(Empty) -> AuditReport; list_audit(ListAudit) -> AuditPage;
         probe_isolation(ProbeIsolation) -> Vec<IsolationRow>; get_quota(Empty) -> QuotaReport; block_subject(BlockSubject) -> BlockReport;
         unblock_subject(SubjectRequest) -> Empty; pin_lab(LabRequest) -> Pinned; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
+        list_egress(Empty) -> Vec<EgressProfile>; approve_egress(ApproveEgress) -> EgressProfile;
     }
 }
 

@@ -4,6 +4,7 @@
 //! tests walk, and (through ts-rs) the types the UI is written against. Times are Unix milliseconds (UTC)
 //! unless a name says otherwise; points are integer milli-points; byte counts are bytes.
 
+mod egress;
 mod governance;
 mod grading;
 mod isolation;
@@ -15,6 +16,7 @@ mod streams;
 mod terminals;
 mod topology;
 
+pub use egress::*;
 pub use governance::*;
 pub use grading::*;
 pub use isolation::*;
@@ -163,6 +165,10 @@ commands! {
     Learner forward_port(ForwardPort) -> Forward;
     Learner list_forwards(RunRequest) -> Vec<Forward>;
     Learner close_forward(IdRequest) -> Empty;
+
+    Learner list_egress(Empty) -> Vec<EgressProfile>;
+    /// Signs a profile with this installation's key, so that labs may use it.
+    Instructor approve_egress(ApproveEgress) -> EgressProfile;
 
     Learner list_events(ListEvents) -> Vec<Event>;
     /// Plan, payment, limits and what of them is used.

@@ -1,6 +1,7 @@
 //! A run: from the request that starts it to the report that it is gone.
 
 use super::contract;
+use super::egress::EgressState;
 use super::grading::CheckReport;
 use super::isolation::Isolation;
 use super::labs::CriterionInfo;
@@ -51,6 +52,8 @@ contract! {
         pub forwards: Vec<Forward>,
         pub terminals: Vec<TerminalInfo>,
         pub isolation: Isolation,
+        /// The one way out, in labs that ask for it.
+        pub egress: Option<EgressState>,
         /// Where the last submission went.
         pub results: Vec<String>,
     }

@@ -11,7 +11,7 @@ contract! {
         pub correlation: String,
         pub run: Option<String>,
         /// Dotted: `run.state`, `run.step`, `node.state`, `check.report`, `terminal.opened`, `forward.opened`,
-        /// `forward.closed`, `job.step`, `job.done`, `timer.warning`, `hint.revealed`, `submit.done`, `log`.
+        /// `forward.closed`, `job.step`, `job.done`, `timer.warning`, `hint.revealed`, `submit.done`, `egress.drop`, `log`.
         pub kind: String,
         pub level: Level,
         /// One plain line for the log and the timeline.

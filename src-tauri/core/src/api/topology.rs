@@ -5,7 +5,11 @@ use super::contract;
 contract! {
     #[derive(Copy, Eq, Hash, PartialOrd, Ord)]
     #[serde(rename_all = "snake_case")]
-    pub enum Role { Learner, Router, Server, Switch, Attacker, Defender, Aux, Client }
+    pub enum Role {
+        Learner, Router, Server, Switch, Attacker, Defender, Aux, Client,
+        /// The one way out of a lab with `egress: allowlist`; comes by itself.
+        Gateway,
+    }
 
     /// The life of a run. `Starting`, `Stopping`: work is under way and survives a crash by intent rows.
     #[derive(Copy, Eq, Hash)]

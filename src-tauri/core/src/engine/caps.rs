@@ -37,6 +37,8 @@ pub fn role_caps(role: Role) -> &'static [&'static str] {
         // tcpdump sets its groups, even to root's; so a template need only add NET_RAW.
         Role::Learner => &["SETGID"],
         Role::Client | Role::Aux => &[],
+        // dnsmasq becomes nobody and enters addresses into the filter's sets.
+        Role::Gateway => &["NET_ADMIN", "SETGID", "SETUID"],
     }
 }
 

@@ -3,19 +3,21 @@
 mod address;
 mod create;
 mod errors;
+mod network;
 mod outside;
 mod stream;
 
 use super::{
-    Container, ContainerSpec, ContainerState, Engine, EngineEvent, EngineInfo, ExecOutput, ExecSpec, ExecStream, Labels,
+    Container, ContainerSpec, ContainerState, Engine, EngineEvent, EngineInfo, ExecOutput, ExecSpec, ExecStream,
+    Labels, Network,
 };
 use crate::error::{Code, Error, Result};
 use address::Address;
 use async_trait::async_trait;
 use bollard::models::{ContainerSummaryStateEnum as DockerState, ExecConfig};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder, RestartContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder, RestartContainerOptionsBuilder,
     UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
@@ -349,6 +351,29 @@ impl Engine for Docker {
         });
         let lost = futures_util::stream::once(async { Err(errors::unavailable("its stream of events ended")) });
         Ok(live.chain(lost).boxed())
+    }
+
+    async fn create_network(&self, name: &str, labels: &Labels) -> Result<Network> {
+        let client = self.client().await?;
+        let request = network::request(name, labels);
+        let id = bounded("Making a network", CALL, client.create_network(request)).await?.id;
+        let made = bounded("Looking at a network", CALL, client.inspect_network(&id, None)).await?;
+        Ok(Network { subnets: network::subnets(made.ipam)?, labels: labels.clone(), id })
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<()> {
+        let client = self.client().await?;
+        match bounded("Removing a network", CALL, client.remove_network(id)).await {
+            Err(e) if e.code == Code::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn networks(&self, labels: &[(&str, &str)]) -> Result<Vec<Network>> {
+        let client = self.client().await?;
+        let options = ListNetworksOptionsBuilder::new().filters(&label_filter(labels)).build();
+        let found = bounded("Listing networks", CALL, client.list_networks(Some(options))).await?;
+        found.into_iter().map(network::found).collect()
     }
 
     async fn logs(&self, id: &str, lines: u32) -> Result<String> {

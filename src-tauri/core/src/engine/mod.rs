@@ -6,6 +6,7 @@ mod docker;
 pub mod fabric;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod gateway;
 pub mod images;
 pub mod outside;
 pub mod seccomp;
@@ -13,11 +14,13 @@ pub mod seccomp;
 pub use docker::Docker;
 pub use images::{Images, Shelf};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 
@@ -34,7 +37,7 @@ pub mod label {
 }
 
 /// A container to create. Network none, cap-drop ALL, no-new-privileges, read-only root and no host mounts are not
-/// fields: there is no way to ask for anything else.
+/// fields: there is no way to ask for anything else, but for the one leg of an egress gateway.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerSpec {
     pub name: String,
@@ -61,6 +64,18 @@ pub struct ContainerSpec {
     pub nofile: i64,
     /// Host PID namespace; for the fabric alone.
     pub host_pid: bool,
+    /// Id of the network made for this run; for its egress gateway alone (`eth0` there).
+    pub leg: Option<String>,
+    /// Whom /etc/resolv.conf names; nobody when absent.
+    pub resolver: Option<IpAddr>,
+}
+
+/// A Docker network of ours: the outer side of a run's egress gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub id: String,
+    pub labels: Labels,
+    pub subnets: Vec<IpNet>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,4 +182,16 @@ pub trait Engine: Send + Sync {
     async fn events(&self, labels: &[(&str, &str)]) -> Result<BoxStream<'static, Result<EngineEvent>>>;
     /// Last lines a container printed.
     async fn logs(&self, id: &str, lines: u32) -> Result<String>;
+    /// A bridge network with IPv4 masquerading and nothing else; the engine picks a subnet that is free on its host.
+    async fn create_network(&self, name: &str, _labels: &Labels) -> Result<Network> {
+        Err(Error::internal(format!("this engine makes no networks ({name})")))
+    }
+    /// Removing what is gone is not an error.
+    async fn remove_network(&self, _id: &str) -> Result<()> {
+        Ok(())
+    }
+    /// All networks that carry these labels.
+    async fn networks(&self, _labels: &[(&str, &str)]) -> Result<Vec<Network>> {
+        Ok(Vec::new())
+    }
 }

@@ -140,6 +140,13 @@ impl Commands for Forge {
         self.forward_close(caller, &request.id).await
     }
 
+    async fn list_egress(&self, _: &Caller, _: Empty) -> Result<Vec<EgressProfile>> {
+        self.egress_list()
+    }
+    async fn approve_egress(&self, caller: &Caller, request: ApproveEgress) -> Result<EgressProfile> {
+        self.egress_approve(caller, request).await
+    }
+
     async fn list_events(&self, _: &Caller, request: ListEvents) -> Result<Vec<Event>> {
         self.events.list(request).await
     }

@@ -19,6 +19,8 @@ pub struct Facts {
     pub images: Result<Vec<ImageInfo>, Error>,
     /// The two-node wiring trial: milliseconds it took; None when it could not be tried yet.
     pub wiring: Option<Result<u64, Error>>,
+    /// Whether the kernel holds an egress gateway's filter, and whom gateways would ask for names; None when it could not be tried.
+    pub egress: Option<(bool, Result<Vec<std::net::Ipv4Addr>, Error>)>,
     pub free_bytes: Option<u64>,
     /// A warning of the keys' room about how they are kept; None when they are in an OS secret store.
     pub keys: Result<Option<String>, Error>,
@@ -34,6 +36,7 @@ pub fn report(facts: &Facts) -> DoctorReport {
         rows.push(memory(info));
         rows.push(images(&facts.images));
         rows.push(wiring(facts));
+        rows.extend(facts.egress.as_ref().map(|(filter, resolvers)| egress(*filter, resolvers)));
     }
     rows.extend([disk(facts), policies(&facts.policy_digest), labs(&facts.broken_labs), keys(&facts.keys)]);
     DoctorReport { ready: rows.iter().all(|r| r.state != Health::Fail), rows }
@@ -140,6 +143,37 @@ fn wiring(facts: &Facts) -> DoctorRow {
     }
 }
 
+fn egress(filter: bool, resolvers: &Result<Vec<std::net::Ipv4Addr>, Error>) -> DoctorRow {
+    let why =
+        "Labs that may reach out do so through a gateway that filters; all others have no way out, whatever this says.";
+    match (filter, resolvers) {
+        (false, _) => row(
+            "egress",
+            "Egress gateway",
+            why,
+            Health::Warn,
+            "the kernel lacks what the filter needs (nftables with timed sets, named counters and NAT): labs with an allowlist do not start",
+        ),
+        (true, Err(e)) => row(
+            "egress",
+            "Egress gateway",
+            why,
+            Health::Warn,
+            e.hints.first().map_or_else(|| e.message.clone(), |hint| format!("{} {hint}", e.message)),
+        ),
+        (true, Ok(list)) => {
+            let asked: Vec<String> = list.iter().map(ToString::to_string).collect();
+            row(
+                "egress",
+                "Egress gateway",
+                why,
+                Health::Ok,
+                format!("the kernel can filter; names are asked of {}", asked.join(", ")),
+            )
+        }
+    }
+}
+
 fn disk(facts: &Facts) -> DoctorRow {
     let why = "Evidence and verdicts are written before they are shown; a full disk would stop a submission.";
     let Some(free) = facts.free_bytes else {
@@ -194,6 +228,7 @@ mod tests {
             }),
             images: Ok(Vec::new()),
             wiring: Some(Ok(80)),
+            egress: Some((true, Ok(vec![std::net::Ipv4Addr::new(192, 168, 1, 1)]))),
             free_bytes: Some(50 * GIB),
             keys: Ok(None),
             policy_digest: Ok("ab".repeat(32)),
@@ -225,6 +260,13 @@ mod tests {
             |version: &str, memory| EngineInfo { version: version.into(), memory_bytes: memory, ..Default::default() };
         assert_eq!(state(&Facts { docker: Ok(info("19.3.1", 8 * GIB)), ..good() }, "docker"), Health::Warn);
         assert_eq!(state(&Facts { docker: Ok(info("29.1.0", GIB / 2)), ..good() }, "memory"), Health::Fail);
+        assert_eq!(state(&Facts { egress: Some((false, Ok(vec![]))), ..good() }, "egress"), Health::Warn);
+        let nobody = Some((true, Err(Error::new(Code::MachineLacks, "Nobody to ask."))));
+        assert_eq!(state(&Facts { egress: nobody, ..good() }, "egress"), Health::Warn);
+        assert!(
+            report(&Facts { egress: None, ..good() }).rows.iter().all(|r| r.id != "egress"),
+            "not tried, not claimed"
+        );
         assert_eq!(state(&Facts { free_bytes: Some(1), ..good() }, "disk"), Health::Fail);
         assert_eq!(state(&Facts { free_bytes: None, ..good() }, "disk"), Health::Warn);
         assert_eq!(state(&Facts { wiring: None, ..good() }, "wiring"), Health::Warn);

@@ -27,7 +27,10 @@ impl Forge {
         let tools_ready =
             images.as_ref().is_ok_and(|l| ["tools", "host"].iter().all(|n| l.iter().any(|i| i.name == *n && i.ready)));
         let wiring = if tools_ready { Some(self.wiring_trial().await) } else { None };
+        let kernel = self.kernel.get();
+        let egress = kernel.map(|k| (k.iter().any(|f| f == lab::NFTABLES), self.resolvers()));
         Facts {
+            egress,
             docker,
             images,
             wiring,

@@ -89,7 +89,7 @@ impl Forge {
 
     /// Asks the training gate about what is really about to be launched; the answer is in the log of its run.
     pub(super) async fn ask_again(&self, correlation: &str, run: &str, scenario: &Scenario) -> Result<()> {
-        let input = spawn::training(scenario, &[]);
+        let input = spawn::training(scenario, &self.approved_profiles(scenario)?);
         let decision = self.policy.decide(Gate::Training, &input);
         let occasion = Occasion {
             at: now(),

@@ -190,6 +190,15 @@ impl Witness for Teller {
     fn run(&self, run: &str, text: &str) {
         self.tell(run, "log", text, serde_json::Value::Null);
     }
+
+    fn refused(&self, run: &str, news: &lab::Refused) {
+        let more = if news.more > 0 { format!(" (and {} more)", news.more) } else { String::new() };
+        let text = format!("Egress refused: {} → {}: {}{more}", news.node, news.target, news.words);
+        match serde_json::to_value(news) {
+            Ok(data) => self.tell(run, "egress.drop", &text, data),
+            Err(e) => tracing::error!(run, "a refusal could not be told: {e}"),
+        }
+    }
 }
 
 impl Teller {

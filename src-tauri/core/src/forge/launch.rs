@@ -36,7 +36,8 @@ impl Forge {
             None => fresh_seed(),
         };
         let pin = self.pinned(caller, &lab).await?;
-        let scenario = lab.instantiate(&seed)?;
+        let mut scenario = lab.instantiate(&seed)?;
+        let approved_profiles = self.open_egress(&mut scenario)?;
         let standing = self.standing().await?;
         self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
@@ -54,7 +55,7 @@ impl Forge {
             tenant: standing.tenant,
             entitlement: standing.entitlement,
             settlement: Settlement::stub(),
-            approved_profiles: Vec::new(),
+            approved_profiles,
             machine,
             correlation: caller.correlation.clone(),
             scrubber: super::submit::this_laptop(&scenario),

@@ -162,6 +162,7 @@ impl Forge {
             forwards: self.forwards_of(run),
             terminals: self.terminals.list(run),
             isolation: row.isolation.clone().unwrap_or_else(|| Isolation::unknown("not proven yet")),
+            egress: self.egress_state(run, &scenario, matches!(row.state, RunState::Ready | RunState::Paused)).await,
             results: submitted.into_iter().map(|r| r.id).collect(),
             run: super::clock::summary(&row),
         })

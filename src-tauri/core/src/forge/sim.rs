@@ -96,8 +96,14 @@ impl History<'_> {
             Box::pin(async move { world.disk(number, what).await })
         });
         let fake = Arc::new(Fake { world: self.world.clone(), process: number });
-        let options =
-            Options { home: self.home.path().to_owned(), shell: "sim".into(), labs: None, keep, keeper: Vec::new() };
+        let options = Options {
+            home: self.home.path().to_owned(),
+            shell: "sim".into(),
+            labs: None,
+            keep,
+            keeper: Vec::new(),
+            egress: Default::default(),
+        };
         let parts = Parts {
             store: Store::open(&self.home.path().join("forge.db"))?.with_faults(disk),
             instance: self.instance.clone(),

@@ -81,6 +81,7 @@ impl Forge {
         live: &Arc<Live>,
         intent: i64,
     ) -> Result<Pending> {
+        let scenario = &super::egress::without_laptop(scenario);
         let run = row.run.as_str();
         let request = CheckRun { run: run.to_owned(), criteria: Vec::new(), gentle: false };
         let graded = self.graded(caller, live, scenario, &request, false).await?;
@@ -96,6 +97,7 @@ impl Forge {
             Entry::json("isolation.json", "isolation", &isolation)?,
             Entry::json("audit.json", "audit", &segment)?,
         ];
+        given.extend(self.egress_evidence(live, scenario).await?);
         let transcripts = self.transcripts(run).await?;
         given.extend(
             transcripts.into_iter().map(|(name, bytes)| Entry::new(format!("terminals/{name}"), "terminal", bytes)),

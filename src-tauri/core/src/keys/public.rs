@@ -20,6 +20,8 @@ pub enum Domain {
     Entitlement,
     /// A receipt for a charge.
     Receipt,
+    /// A list of names that labs may reach.
+    EgressProfile,
 }
 
 /// DSSE v1 pre-authentication encoding begins so (github.com/secure-systems-lab/dsse, protocol.md).
@@ -36,6 +38,7 @@ impl Domain {
             Self::Challenge => "challenge",
             Self::Entitlement => "entitlement",
             Self::Receipt => "receipt",
+            Self::EgressProfile => "egress-profile",
         };
         let mut message = format!("frostgate-forge:{name}:v1\0").into_bytes();
         message.extend_from_slice(bytes);

@@ -1,14 +1,16 @@
 //! The cheap proof of isolation, judged from what the network namespaces really hold: a node has loopback and its wired
 //! interfaces, the fabric has loopback, bridges and ports, every other end of a veth pair lies in one of them, and no default
-//! route leads anywhere but to an address of the lab. Then there is nothing to leave through.
+//! route leads anywhere but to an address of the lab. Then there is nothing to leave through. A lab with an allowlist has one
+//! exception and no second: its gateway's leg.
 
 use super::live::Live;
 use super::plan::ports_of;
-use crate::api::IsolationRow;
+use crate::api::{IsolationRow, Role};
 use crate::engine::fabric::wiring::{Bridge, bridge_name};
 use crate::engine::fabric::{Place, Surveyed};
+use crate::engine::gateway::LEG;
 use crate::error::{Code, Error, Result};
-use crate::template::scenario::Scenario;
+use crate::template::scenario::{Egress, GATEWAY, Node, Scenario};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,15 +23,17 @@ pub struct Proof {
     pub namespaces: usize,
     pub interfaces: usize,
     pub rows: Vec<IsolationRow>,
+    /// The profile of the one way out, where there is one.
+    pub exit: Option<String>,
 }
 
 impl std::fmt::Display for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} network namespaces, {} interfaces, none of them leads out of the lab",
-            self.namespaces, self.interfaces
-        )
+        write!(f, "{} network namespaces, {} interfaces, ", self.namespaces, self.interfaces)?;
+        match &self.exit {
+            None => write!(f, "none of them leads out of the lab"),
+            Some(profile) => write!(f, "none of them leads out but the gateway's leg, by the profile {profile}"),
+        }
     }
 }
 
@@ -49,7 +53,16 @@ pub fn judge(found: &[Surveyed], scenario: &Scenario, bridges: &[Bridge]) -> Res
             .hint("Nothing was left running. Report this together with the log."));
     }
     let interfaces = scenario.nodes.iter().map(|n| ports_of(bridges, &n.name).len()).sum();
-    Ok(Proof { namespaces: scenario.nodes.len() + 1, interfaces, rows })
+    let exit = match &scenario.egress {
+        Egress::Deny => None,
+        Egress::Allowlist { profile, .. } => Some(profile.clone()),
+    };
+    Ok(Proof { namespaces: scenario.nodes.len() + 1, interfaces, rows, exit })
+}
+
+/// The one node that may have an interface on a Docker network.
+fn outward(scenario: &Scenario, node: &Node) -> bool {
+    scenario.egress != Egress::Deny && node.name == GATEWAY && node.role == Role::Gateway
 }
 
 /// The same look at a lab that somebody works in: what a learner adds within a node is no way out. What does not hold is
@@ -164,12 +177,17 @@ fn rows(found: &[Surveyed], scenario: &Scenario, bridges: &[Bridge], own: Option
             node_devices.blind.push(format!("{} was not looked at", node.name));
             continue;
         };
-        let expected = wired(bridges, &node.name);
+        let mut expected = wired(bridges, &node.name);
+        let outward = outward(scenario, node);
+        if outward {
+            expected.insert(LEG.into());
+        }
         let ends_here = own.and_then(|o| o.get(&node.name));
         node_devices.devices(&node.name, seen, &expected, ends_here);
         for route in &seen.default_routes {
             let (device, gateway) = route.split_once('/').map_or((route.as_str(), None), |(d, g)| (d, address(g)));
             let stays = match own {
+                _ if outward && device == LEG => true,
                 // Where the device leads decides, whatever route a learner adds.
                 Some(_) => expected.contains(device) || ends_here.is_some_and(|o| o.contains(device)),
                 None => gateway.is_some_and(|g| node.gateway == Some(g) || lab_addresses.contains(&g)),
@@ -293,6 +311,28 @@ mod tests {
             assert!(error.message.contains(word), "{what}: {}", error.message);
         }
         assert!(judged(&[]).unwrap_err().message.contains("the fabric was not looked at"));
+    }
+
+    #[test]
+    fn the_gateways_leg_is_the_one_exception_and_only_where_the_lab_asks() {
+        let mut scenario = fixture();
+        scenario.nodes[0].name = GATEWAY.into();
+        scenario.nodes[0].role = Role::Gateway;
+        scenario.links[0].endpoints[0].node = GATEWAY.into();
+        let mut found = sound();
+        found[0] = seen(GATEWAY, "1", "lo eth1 eth0", "eth0/172.17.0.1");
+        let verdict = |scenario: &Scenario, found: &[Surveyed]| judge(found, scenario, &plan::bridges("run", scenario));
+        assert!(verdict(&scenario, &found).unwrap_err().message.contains("egress has eth0"), "denied, so no leg");
+        scenario.egress = Egress::Allowlist { profile: "updates".into(), opened: None };
+        let proof = verdict(&scenario, &found).unwrap();
+        assert!(proof.to_string().contains("by the profile updates"), "{proof}");
+        found[1].devices.push("eth0".into());
+        assert!(verdict(&scenario, &found).unwrap_err().message.contains("b has eth0"), "no other node");
+        found[1].devices.pop();
+        found[0].default_routes = vec!["eth1/172.17.0.1".into()];
+        assert!(verdict(&scenario, &found).is_err(), "and by no other device");
+        found[0].devices.retain(|d| d != "eth0");
+        assert!(verdict(&scenario, &found).unwrap_err().message.contains("egress lacks eth0"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Keeps a run as its template wired it: when a node comes back by itself or by somebody's `docker restart`, its links,
 //! addresses and impairments return without a click, and whoever watches is told.
 
+use super::egress::{self, Refused};
 use super::life;
 use super::live::Live;
 use crate::api::NodeState;
@@ -18,6 +19,8 @@ pub trait Witness: Send + Sync + 'static {
     fn node(&self, run: &str, node: &str, state: NodeState, text: &str);
     /// Something about the run as a whole that a learner should know: Docker went away, came back, the fabric ended.
     fn run(&self, run: &str, text: &str);
+    /// The gateway of a lab with a way out refused something.
+    fn refused(&self, _run: &str, _news: &Refused) {}
 }
 
 /// Runs until it is dropped.
@@ -35,7 +38,8 @@ impl Keeper {
         let cancel = CancellationToken::new();
         let stop = cancel.clone().drop_guard();
         tokio::spawn(async move {
-            cancel.run_until_cancelled(keep(live, witness)).await;
+            let both = async { tokio::join!(keep(live.clone(), witness.clone()), egress::watch(live, witness)) };
+            cancel.run_until_cancelled(both).await;
         });
         Self { _stop: stop }
     }

@@ -7,12 +7,14 @@
 
 use super::live::Live;
 use super::plan::{NodePlan, Plan, conditions_of, gateway_of, ports_of};
-use super::{isolation, life};
+use super::{egress, isolation, life};
 use crate::api::{Step, StepState};
 use crate::engine::fabric::{Condition, Fabric, Place, Wiring};
+use crate::engine::gateway::ruleset;
 use crate::engine::{ContainerSpec, Engine};
 use crate::error::{Code, Error, Result};
 use crate::fault;
+use crate::template::scenario::GATEWAY;
 use futures_util::future::{join, join_all};
 use std::future::Future;
 use std::sync::Arc;
@@ -189,8 +191,19 @@ async fn node_up(
 ) -> Result<Place> {
     let doing = |e: Error| e.context(format!("node {}", node.name));
     go_on(abort)?;
+    let outward = match &plan.exit {
+        Some(exit) if node.name == GATEWAY => Some(exit),
+        _ => None,
+    };
     fault::point("launch.node.create.before");
-    let container = engine.create(&node.spec).await.map_err(doing)?;
+    let container = match outward {
+        Some(_) => {
+            let leg = egress::leg(engine.as_ref(), &plan.identity, &plan.bridges).await.map_err(doing)?;
+            go_on(abort)?;
+            engine.create(&ContainerSpec { leg: Some(leg), ..node.spec.clone() }).await.map_err(doing)?
+        }
+        None => engine.create(&node.spec).await.map_err(doing)?,
+    };
     fault::point("launch.node.create.after");
     for (volume, tar) in &node.files {
         go_on(abort)?;
@@ -215,6 +228,10 @@ async fn node_up(
     let ports = ports_of(&plan.bridges, &node.name);
     let gateway = gateway_of(&plan.scenario, &node.name);
     let wiring = Wiring { ports: &ports, gateway, again: false, owners: &node.owners };
+    if let Some(exit) = outward {
+        // Before its links: there is no moment in which the lab could use it unfiltered.
+        woven.fence(&place, &ruleset(exit)).await?;
+    }
     fault::point("launch.node.wire.before");
     woven.wire(&place, &wiring).await?;
     fault::point("launch.node.wire.after");

@@ -7,7 +7,7 @@ use crate::engine::fabric::Condition;
 use crate::engine::{Container, ContainerState, Engine, label};
 use crate::error::{Code, Error, Result};
 use crate::fault;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join_all, try_join, try_join_all};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -27,8 +27,9 @@ pub async fn stop(engine: &dyn Engine, identity: &Identity) -> Result<Stopped> {
     // A second look: a container may have been under way when the first one was taken.
     for pause in [0, 20, 200, 1000] {
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        let found = engine.list(&identity.filter()).await?;
-        if found.is_empty() {
+        let filter = identity.filter();
+        let (found, networks) = try_join(engine.list(&filter), engine.networks(&filter)).await?;
+        if found.is_empty() && networks.is_empty() {
             return Ok(Stopped { containers: removed, ms: began.elapsed().as_millis() as u64 });
         }
         let removals = found.iter().map(|c| async {
@@ -42,10 +43,13 @@ pub async fn stop(engine: &dyn Engine, identity: &Identity) -> Result<Stopped> {
                 Err(error) => last = Some(error),
             }
         }
+        for outcome in join_all(networks.iter().map(|n| engine.remove_network(&n.id))).await {
+            last = outcome.err().or(last);
+        }
     }
     let run = &identity.run;
     Err(last
-        .unwrap_or_else(|| Error::new(Code::DockerFailed, "Docker still lists containers of it."))
+        .unwrap_or_else(|| Error::new(Code::DockerFailed, "Docker still lists objects of it."))
         .context(format!("removing run {run}")))
 }
 

@@ -208,6 +208,15 @@ impl Live {
         let ports = ports_of(&self.bridges, node);
         let gateway = plan::gateway_of(&self.scenario, node);
         let wiring = Wiring { ports: &ports, gateway, again: true, owners: &[] };
-        self.at(node, |place| async move { self.fabric.wire(&place, &wiring).await }).await
+        let rules = self.rules(node)?;
+        let rules = &rules;
+        self.at(node, |place| async move {
+            if let Some(rules) = rules {
+                // First: what came back has no filter yet, and without links nothing reaches it.
+                self.fabric.fence(&place, rules).await?;
+            }
+            self.fabric.wire(&place, &wiring).await
+        })
+        .await
     }
 }

@@ -3,6 +3,7 @@
 
 mod caps;
 mod disk;
+mod egress;
 mod escape;
 mod forward;
 mod isolation;
@@ -18,6 +19,7 @@ mod vantage;
 
 pub use caps::{capabilities, rights};
 pub use disk::{Full, Measured, judge, measure};
+pub use egress::{Dropped, DroppedFlow, Refused};
 pub use escape::{clear as clear_probe, prove};
 pub use forward::Forwarder;
 pub use isolation::{Proof, look};
@@ -28,4 +30,4 @@ pub use live::Live;
 pub use plan::{Identity, Images, NodePlan, Plan, bridges, footprint};
 pub use sweep::{Found, Swept, survey, sweep};
 pub use telemetry::telemetry;
-pub use trial::{Trial, trial};
+pub use trial::{NFTABLES, Trial, trial};

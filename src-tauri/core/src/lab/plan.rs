@@ -1,10 +1,11 @@
 //! What will exist in Docker for a run, decided before anything does: names, labels, hardening, limits, files, links.
 
-use super::caps;
+use super::{caps, egress};
 use crate::api::Role;
 use crate::engine::caps::role_seccomp;
 use crate::engine::fabric::wiring::{Bridge, Port, Shape};
 use crate::engine::fabric::{self, Condition};
+use crate::engine::gateway::Exit;
 use crate::engine::{ContainerSpec, Labels, label};
 use crate::error::{Code, Error, Result};
 use crate::spawn::{Footprint, SpentToken};
@@ -26,7 +27,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn labels(&self, kind: &str) -> Labels {
+    pub(super) fn labels(&self, kind: &str) -> Labels {
         [(label::INSTANCE, &*self.instance), (label::RUN, &*self.run), (label::KIND, kind)]
             .map(|(k, v)| (k.to_string(), v.to_string()))
             .into()
@@ -57,6 +58,8 @@ pub struct Plan {
     pub fabric: ContainerSpec,
     pub nodes: Vec<NodePlan>,
     pub bridges: Vec<Bridge>,
+    /// How packets leave, in labs that ask for a way out.
+    pub exit: Option<Exit>,
 }
 
 impl Plan {
@@ -79,13 +82,17 @@ impl Plan {
         };
         let fabric = fabric::spec(&identity.run, identity.labels("fabric"), &image("tools")?);
         let share = Share::of(&scenario);
-        let nodes = scenario
+        let exit = egress::exit(&scenario)?;
+        let mut nodes: Vec<NodePlan> = scenario
             .nodes
             .iter()
             .map(|node| plan_node(node, &identity, image(&node.image)?, &share))
             .collect::<Result<_>>()?;
+        if let Some(exit) = &exit {
+            nodes.iter_mut().for_each(|node| egress::furnish(&mut node.spec, &scenario, &node.name, exit));
+        }
         let bridges = bridges(&identity.run, &scenario);
-        Ok(Self { identity, scenario, fabric, nodes, bridges })
+        Ok(Self { identity, scenario, fabric, nodes, bridges, exit })
     }
 }
 
@@ -154,7 +161,7 @@ fn plan_node(node: &Node, identity: &Identity, image: String, share: &Share) -> 
         file_bytes: Some(share.file_bytes),
         pids: NODE_PIDS,
         nofile: 4096,
-        host_pid: false,
+        ..ContainerSpec::default()
     };
     Ok(NodePlan { name: node.name.clone(), spec, files: tars(node)?, owners: named_owners(node) })
 }

@@ -42,6 +42,12 @@ pub async fn survey(engine: &dyn Engine, instance: &str) -> Result<Vec<Found>> {
             (None, _) => {}
         }
     }
+    for network in engine.networks(&[(label::INSTANCE, instance)]).await? {
+        // All that a crash between making the network and its container leaves.
+        if let Some(run) = network.labels.get(label::RUN) {
+            runs.entry(run.clone()).or_insert_with(|| Found { run: run.clone(), ..Found::default() });
+        }
+    }
     Ok(runs.into_values().collect())
 }
 

@@ -23,9 +23,11 @@ pub struct Trial {
     pub kernel: Vec<String>,
 }
 
+/// All that an egress gateway's filter is made of.
+pub const NFTABLES: &str = "nftables";
 const LIMIT: Duration = Duration::from_secs(10);
 /// Feature → what makes it in a scratch namespace; the exit status says whether the kernel can.
-const FEATURES: [(&str, &str); 9] = [
+const FEATURES: [(&str, &str); 10] = [
     ("netem", "tc qdisc add dev lo root netem limit 1"),
     (
         "vlan",
@@ -37,6 +39,13 @@ const FEATURES: [(&str, &str); 9] = [
     ("wireguard", "ip link add f8 type wireguard"),
     ("vrf", "ip link add f9 type vrf table 10"),
     ("vxlan", "ip link add fa type vxlan id 5 dstport 4789"),
+    (
+        NFTABLES,
+        "nft \"add table inet f; add counter inet f c; add set inet f s { type ipv4_addr; flags timeout, dynamic; timeout 1m; }; \
+         add chain inet f n { type nat hook postrouting priority 100; }; add rule inet f n masquerade; \
+         add chain inet f o { type filter hook output priority 0; policy drop; }; \
+         add rule inet f o ct state new @th,160,32 1 counter name c update @s { ip daddr counter } accept\"",
+    ),
     ("gre", "ip link add fb type gre local 127.0.0.1 remote 127.0.0.2"),
 ];
 

@@ -273,7 +273,7 @@ fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
 pub fn training(scenario: &Scenario, approved_profiles: &[String]) -> Value {
     let egress = match &scenario.egress {
         Egress::Deny => json!({"mode": "deny"}),
-        Egress::Allowlist { profile } => json!({"mode": "allowlist", "profile": profile}),
+        Egress::Allowlist { profile, .. } => json!({"mode": "allowlist", "profile": profile}),
     };
     json!({
         "track": scenario.track,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 static BUILT_IN: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../templates");
 
 /// Beside the tracks in a templates folder, and no tracks themselves.
-const NOT_TRACKS: &[&str] = &["images", "playbooks"];
+const NOT_TRACKS: &[&str] = &["images", "playbooks", "egress"];
 
 /// The seed whose scenario is shown before a run exists: topology, criteria, nodes.
 const SPECIMEN: &str = "specimen";

@@ -9,7 +9,7 @@ use super::nodes;
 use super::normal::normal;
 use super::params;
 use super::problem::{Problem, did_you_mean, report};
-use super::scenario::{Egress, Limits, Scenario};
+use super::scenario::{Egress, GATEWAY, Limits, Scenario};
 use super::scope::{RESERVED, Scope};
 use super::shape::{KERNEL_FEATURES, is_label, is_semver};
 use super::tree::{Kind, Tree};
@@ -60,6 +60,7 @@ impl Template {
         problems.append(&mut versions(&lab));
         problems.append(&mut requirements(&lab.spec.requires));
         problems.append(&mut attackers(&lab.spec.limits, &lab.spec.assets.nodes));
+        problems.append(&mut gateways(&lab.spec.network, &lab.spec.assets.nodes, &plan));
         let nodes_cx =
             nodes::Context { file: LAB_FILE, folder, scope: &scope, plan: &plan, names: lab.spec.network.names };
         let nodes = nodes::nodes(&lab.spec.assets.nodes, &nodes_cx).unwrap_or_else(|mut p| {
@@ -273,6 +274,40 @@ fn attackers(limits: &LimitsSpec, nodes: &[NodeSpec]) -> Vec<Problem> {
     attackers.map(problem).collect()
 }
 
+/// Whatever parameters filled in: a gateway comes by itself, and carries IPv4.
+fn gateways(network: &NetworkSpec, nodes: &[NodeSpec], plan: &Plan) -> Vec<Problem> {
+    let allowed = network.egress.value == EgressSpec::Allowlist;
+    let strange = nodes.iter().filter(|n| n.role == Role::Gateway && !(allowed && n.name.value == GATEWAY));
+    let mut out: Vec<Problem> = strange
+        .map(|n| {
+            Problem::new(
+                LAB_FILE,
+                n.name.at,
+                format!("“{}” cannot be a gateway: that role is the egress gateway's", n.name.value),
+            )
+            .hint("With egress: allowlist it comes by itself; say `gateway: egress` in a segment.")
+        })
+        .collect();
+    let ends = plan.links.iter().flat_map(|l| &l.endpoints).filter(|e| allowed && e.node == GATEWAY);
+    for end in ends {
+        let why = match end.addresses.as_slice() {
+            [] => "has no address there",
+            all if all.iter().any(|a| a.addr().is_ipv6()) => "carries IPv4 only",
+            _ if end.interface == "eth0" => "has its outer leg on eth0",
+            _ => continue,
+        };
+        out.push(
+            Problem::new(
+                LAB_FILE,
+                network.egress.at,
+                format!("the egress gateway {why} ({}:{})", end.node, end.interface),
+            )
+            .hint("Give its segment an IPv4 subnet, and its end another name than eth0."),
+        );
+    }
+    out
+}
+
 fn versions(lab: &LabFile) -> Vec<Problem> {
     let mut out = Vec::new();
     for (found, want) in [(&lab.api_version, API_VERSION), (&lab.kind, KIND)] {
@@ -299,7 +334,7 @@ fn requirements(r: &RequiresSpec) -> Vec<Problem> {
 fn egress(network: &NetworkSpec) -> Result<Egress> {
     Ok(match (network.egress.value, &network.allowlist_profile) {
         (EgressSpec::Deny, None) => Egress::Deny,
-        (EgressSpec::Allowlist, Some(profile)) => Egress::Allowlist { profile: profile.value.clone() },
+        (EgressSpec::Allowlist, Some(profile)) => Egress::Allowlist { profile: profile.value.clone(), opened: None },
         (EgressSpec::Deny, Some(profile)) => {
             return Err(Problem::new(LAB_FILE, profile.at, "egress is deny, so a profile opens nothing")
                 .hint("Remove allowlist_profile, or set egress: allowlist.")

@@ -2,9 +2,11 @@
 //!
 //! [`tree`] YAML with places · [`scope`] `{{…}}` · [`typed`] types with places · [`model`], [`probes`] the language ·
 //! [`guide`] Markdown to safe HTML · [`schema`] JSON Schema · [`params`] drawing from the seed · [`network`], [`nodes`], [`criteria`] from written to concrete ·
-//! [`instantiate`] the order of it · [`catalogue`] all labs · [`lock`], [`pins`] which files a version stands for.
+//! [`instantiate`] the order of it · [`catalogue`] all labs · [`lock`], [`pins`] which files a version stands for ·
+//! [`egress`] where a lab may reach.
 pub mod catalogue;
 mod criteria;
+pub mod egress;
 mod filter;
 pub mod folder;
 pub mod guide;

@@ -12,6 +12,8 @@ use crate::api::Role;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const IMAGES: &[&str] = &["host", "router", "server", "tools"];
+/// Of the node that comes by itself with `egress: allowlist`.
+const GATEWAY_IMAGE: &str = "gateway";
 
 /// These are there and writable in every node, but lost at a restart.
 const VOLATILE: &[&str] = &["run", "tmp", "var/log", "var/tmp", "proc", "sys", "dev"];
@@ -86,7 +88,7 @@ fn node(spec: &NodeSpec, cx: &Context, problems: &mut Vec<Problem>) -> Node {
         name: name.clone(),
         role: spec.role,
         image,
-        enter: spec.enter.unwrap_or(spec.role != Role::Attacker),
+        enter: spec.enter.unwrap_or(!matches!(spec.role, Role::Attacker | Role::Gateway)),
         caps: spec.caps.iter().map(|c| c.value.clone()).collect(),
         writable: spec.writable.iter().map(|w| w.value.clone()).collect(),
         env: spec.environment.clone(),
@@ -102,7 +104,7 @@ fn node(spec: &NodeSpec, cx: &Context, problems: &mut Vec<Problem>) -> Node {
             .collect(),
         hosts: if cx.names { hosts(&cx.plan.links, name) } else { BTreeMap::new() },
         gateway: spec.gateway.or_else(|| cx.plan.gateways.get(name).copied()),
-        forwarding: spec.forwarding.unwrap_or(spec.role == Role::Router),
+        forwarding: spec.forwarding.unwrap_or(matches!(spec.role, Role::Router | Role::Gateway)),
         ports: spec.ports.iter().map(|p| (p.port, p.label.clone())).collect(),
     }
 }
@@ -113,6 +115,7 @@ fn default_image(role: Role) -> &'static str {
         Role::Server => "server",
         Role::Attacker | Role::Defender => "tools",
         Role::Learner | Role::Client | Role::Switch | Role::Aux => "host",
+        Role::Gateway => GATEWAY_IMAGE,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::model::{API_VERSION, KIND};
 use super::problem::{Pos, Problem};
+use super::scenario::GATEWAY;
 use super::tree::{Key, Kind, Tree};
 
 const FLAT_BLOCKS: &[&str] = &["parameters", "limits", "network", "assets", "successCriteria", "hints", "requires"];
@@ -20,6 +21,17 @@ pub fn normal(file: &str, tree: Tree) -> Result<Tree, Problem> {
     } else {
         tree
     };
+    let mut refused = None;
+    let tree = edit(tree, "spec", &mut |spec| match way_out(file, spec.clone()) {
+        Ok(spec) => spec,
+        Err(problem) => {
+            refused = Some(problem);
+            spec
+        }
+    });
+    if let Some(problem) = refused {
+        return Err(problem);
+    }
     Ok(edit(tree, "spec", &mut |spec| {
         let spec = edit(spec, "parameters", &mut |p| each_value(p, &mut parameter));
         let spec = edit(spec, "assets", &mut |a| edit(a, "nodes", &mut |n| each_item(n, &mut node)));
@@ -52,6 +64,78 @@ fn unflatten(tree: Tree) -> Tree {
     }
     top.push((key(at, "spec"), spec));
     map(at, top)
+}
+
+/// With `egress: allowlist` a lab gets its gateway: a node, and an end of it in each segment that says `gateway: egress`.
+fn way_out(file: &str, spec: Tree) -> Result<Tree, Problem> {
+    let Some(egress) = spec.get("network").and_then(|n| n.get("egress")).filter(|e| e.as_text() == Some("allowlist"))
+    else {
+        return Ok(spec);
+    };
+    if spec.get("network").and_then(|n| n.get("allowlist_profile")).is_none() {
+        // Said where it is read.
+        return Ok(spec);
+    }
+    let at = egress.at;
+    let nodes = spec.get("assets").and_then(|a| a.get("nodes")).map(Tree::items).unwrap_or_default();
+    if let Some(taken) = nodes.iter().filter_map(|n| n.get("name")).find(|n| n.as_text() == Some(GATEWAY)) {
+        return Err(Problem::new(file, taken.at, format!("“{GATEWAY}” is the gateway's name, which comes by itself"))
+            .hint("Give this node another name."));
+    }
+    let mut ends = 0;
+    let mut attached = false;
+    let spec = edit(spec, "network", &mut |network| {
+        attached = ["links", "segments"].iter().filter_map(|l| network.get(l)).flat_map(Tree::items).any(names_gateway);
+        edit(network, "segments", &mut |segments| {
+            each_item(segments, &mut |segment| {
+                let at = segment.at;
+                if segment.get("gateway").and_then(Tree::as_text) != Some(GATEWAY) {
+                    return segment;
+                }
+                attached = true;
+                if names_gateway(&segment) {
+                    return segment;
+                }
+                ends += 1;
+                let end = text(at, &format!("{GATEWAY}:lab{ends}"));
+                edit(segment, "members", &mut |members| match members.kind {
+                    Kind::List(mut items) => {
+                        items.push(end.clone());
+                        Tree { at: members.at, kind: Kind::List(items) }
+                    }
+                    kind => Tree { at: members.at, kind },
+                })
+            })
+        })
+    });
+    if !attached {
+        return Err(Problem::new(file, at, "egress: allowlist, but nothing leads to the gateway")
+            .hint(format!("Say `gateway: {GATEWAY}` in the segment whose nodes may leave by it.")));
+    }
+    let listens = map(at, vec![(key(at, "listen"), text(at, "udp/53"))]);
+    let ready = Tree { at, kind: Kind::List(vec![listens]) };
+    let gateway = map(
+        at,
+        vec![(key(at, "name"), text(at, GATEWAY)), (key(at, "role"), text(at, "gateway")), (key(at, "ready"), ready)],
+    );
+    Ok(edit(spec, "assets", &mut |assets| {
+        edit(assets, "nodes", &mut |nodes| match nodes.kind {
+            Kind::List(mut items) => {
+                items.push(gateway.clone());
+                Tree { at: nodes.at, kind: Kind::List(items) }
+            }
+            kind => Tree { at: nodes.at, kind },
+        })
+    }))
+}
+
+/// Whether a link or segment has an end `egress:<interface>`.
+fn names_gateway(link: &Tree) -> bool {
+    let ends = ["between", "members"].iter().filter_map(|l| link.get(l)).flat_map(Tree::items);
+    ends.into_iter().any(|end| match end.as_text() {
+        Some(short) => short.split_once(':').is_some_and(|(node, _)| node == GATEWAY),
+        None => end.get("node").and_then(Tree::as_text) == Some(GATEWAY),
+    })
 }
 
 fn one_container(assets: Tree) -> Tree {
@@ -91,14 +175,15 @@ fn container_segments(network: Tree, node: &str) -> Tree {
         .enumerate()
         .map(|(i, subnet)| {
             let member = text(subnet.at, &format!("{node}:eth{i}"));
-            map(
-                subnet.at,
-                vec![
-                    (key(subnet.at, "id"), text(subnet.at, &format!("net{i}"))),
-                    (key(subnet.at, "members"), Tree { at: subnet.at, kind: Kind::List(vec![member]) }),
-                    (key(subnet.at, "subnet"), subnet.clone()),
-                ],
-            )
+            let mut fields = vec![
+                (key(subnet.at, "id"), text(subnet.at, &format!("net{i}"))),
+                (key(subnet.at, "members"), Tree { at: subnet.at, kind: Kind::List(vec![member]) }),
+                (key(subnet.at, "subnet"), subnet.clone()),
+            ];
+            if i == 0 && network.get("egress").and_then(Tree::as_text) == Some("allowlist") {
+                fields.push((key(subnet.at, "gateway"), text(subnet.at, GATEWAY)));
+            }
+            map(subnet.at, fields)
         })
         .collect();
     match network.kind {

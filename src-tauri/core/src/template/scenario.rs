@@ -2,10 +2,10 @@
 //! filled in. This is all that `lab/` and `check/` ever see of a template.
 
 use crate::api::{Role, Values};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
@@ -43,7 +43,69 @@ pub struct Limits {
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum Egress {
     Deny,
-    Allowlist { profile: String },
+    Allowlist {
+        profile: String,
+        /// Looked up when the run is started; a template alone opens nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opened: Option<Opened>,
+    },
+}
+
+/// The node that a lab with an allowlist gets, by its reserved name.
+pub const GATEWAY: &str = "egress";
+
+/// What a run's gateway lets through, as it was when the run was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Of the profile; see `template::egress::Profile::digest`.
+    pub digest: String,
+    pub allow: Vec<Allow>,
+    /// Whom the gateway's resolver asks.
+    pub resolvers: Vec<Ipv4Addr>,
+    /// Networks the laptop itself is on: never open.
+    pub near: Vec<Ipv4Net>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// Exact, or `*.` and the rest for one label in its place.
+    pub names: Vec<String>,
+    pub ports: Vec<Door>,
+}
+
+/// `tcp/443`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Door {
+    pub proto: Proto,
+    pub port: u16,
+}
+
+impl TryFrom<String> for Door {
+    type Error = String;
+
+    fn try_from(s: String) -> Result<Self, String> {
+        let wrong = || format!("expected `tcp/<port>` or `udp/<port>`, found “{s}”");
+        let (proto, port) = s.split_once('/').ok_or_else(wrong)?;
+        let proto = match proto {
+            "tcp" => Proto::Tcp,
+            "udp" => Proto::Udp,
+            _ => return Err(wrong()),
+        };
+        let port = port.parse().ok().filter(|p| *p > 0).ok_or_else(wrong)?;
+        Ok(Self { proto, port })
+    }
+}
+
+impl std::convert::From<Door> for String {
+    fn from(door: Door) -> Self {
+        let proto = match door.proto {
+            Proto::Tcp => "tcp",
+            Proto::Udp => "udp",
+        };
+        format!("{proto}/{}", door.port)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +156,7 @@ pub enum Ready {
     Path { path: String },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proto {
     Tcp,

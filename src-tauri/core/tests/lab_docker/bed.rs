@@ -18,7 +18,7 @@ pub use tokio_util::sync::CancellationToken;
 pub const LIMIT: Duration = Duration::from_secs(10);
 
 pub fn images() -> Images {
-    ["host", "router", "server", "tools"].map(|i| (i.to_string(), format!("frostgate/{i}:latest"))).into()
+    ["gateway", "host", "router", "server", "tools"].map(|i| (i.to_string(), format!("frostgate/{i}:latest"))).into()
 }
 
 pub fn node(name: &str, role: Role) -> Node {
@@ -163,7 +163,8 @@ impl Bed {
     }
 
     pub async fn left(&self) -> usize {
-        self.engine.list(&[(label::INSTANCE, &self.identity.instance)]).await.unwrap().len()
+        let ours = [(label::INSTANCE, &*self.identity.instance)];
+        self.engine.list(&ours).await.unwrap().len() + self.engine.networks(&ours).await.unwrap().len()
     }
 
     /// What a learner types.

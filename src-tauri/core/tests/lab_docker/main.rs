@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod bed;
+mod egress;
+mod egress_forge;
 mod escape;
 mod hardening;
 mod launch;
 mod life;
 mod measure;
 mod reach;
+mod world;

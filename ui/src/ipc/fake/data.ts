@@ -1,5 +1,5 @@
 /** What the fake engine knows: three labs and a history. Values are made up; shapes are the contract's. */
-import type { CriterionInfo, ImageInfo, LabSummary, LinkInfo, NodeInfo, Objective, ResultSummary, Role, Topology } from "../../gen/api";
+import type { CriterionInfo, EgressState, ImageInfo, LabSummary, LinkInfo, NodeInfo, Objective, ResultSummary, Role, Topology } from "../../gen/api";
 
 const hex = (text: string): string => {
   let h = 0x811c9dc5;
@@ -18,6 +18,8 @@ export interface FakeLab {
   criteria: CriterionInfo[];
   expected: { expected: string; seen: string; advice: string }[];
   guide: string;
+  /** The way out of labs that have one. */
+  egress?: EgressState;
 }
 
 export function net(nodes: [string, Role][], links: [string, string[], string, boolean?][]): Topology {
@@ -99,6 +101,7 @@ export function makeLabs(now: number): FakeLab[] {
         { expected: "0 of 200 tries succeed", seen: "0 of 200 tries succeed", advice: "" },
         { expected: "exit 0 from admin", seen: "exit 0 from admin", advice: "" },
       ],
+      egress: { profile: "package-updates", allow: [{ names: ["deb.debian.org", "security.debian.org"], ports: ["tcp/80", "tcp/443"] }], dropped: 3, reasons: { private: 2, name: 1 } },
       guide: "<h1>SSH hardening</h1><p><strong>mallory</strong> is trying passwords on <code>bastion</code> right now.</p>",
     },
   ];

@@ -5,7 +5,7 @@
  * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
  * audit log).
  */
-import type { DoctorRow, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
+import type { DoctorRow, EgressProfile, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
 import { HostError } from "../host";
 import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
@@ -48,6 +48,10 @@ export class FakeHost implements Host {
   readonly #followers = new Set<Sink<Event>>();
   #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "" };
   readonly #governance: FakeGovernance;
+  readonly #profiles: EgressProfile[] = [
+    { name: "none", title: "A gateway that lets nothing through", built_in: true, digest: "5a".repeat(32), allow: [], problem: "" },
+    { name: "package-updates", title: "Debian’s package archives", built_in: true, digest: "b7".repeat(32), allow: [{ names: ["deb.debian.org", "security.debian.org"], ports: ["tcp/80", "tcp/443"] }], problem: "" },
+  ];
   #made = 0;
   /** The run whose isolation was proven last. */
   #proved: string | null = null;
@@ -399,6 +403,13 @@ export class FakeHost implements Host {
         this.#emit("forward.closed", r.summary.run, "A port was closed", { id });
       }
       return {};
+    },
+    list_egress: () => this.#profiles,
+    approve_egress: ({ text }) => {
+      const name = /^name: (\S+)$/m.exec(text)?.[1] ?? "custom";
+      const profile = { name, title: name, built_in: false, digest: "c0ffee".repeat(10), allow: [], problem: "" };
+      this.#profiles.push(profile);
+      return profile;
     },
     list_events: ({ run, since, limit }) => this.#events.filter((e) => e.seq > since && (run === null || e.run === run)).slice(-(limit ?? 1000)),
     get_settings: () => this.#settings,

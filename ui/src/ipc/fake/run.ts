@@ -1,5 +1,5 @@
 /** One run in memory: its start step by step, its checks turning green, its load, its life. */
-import type { CheckReport, Forward, HintInfo, Isolation, IsolationRow, JobInfo, RunDetail, RunState, RunSummary, Step, Telemetry, TerminalInfo } from "../../gen/api";
+import type { CheckReport, EgressState, Forward, HintInfo, Isolation, IsolationRow, JobInfo, RunDetail, RunState, RunSummary, Step, Telemetry, TerminalInfo } from "../../gen/api";
 import type { FakeLab } from "./data";
 import { isolated, proof } from "./isolation";
 
@@ -20,6 +20,7 @@ export class FakeRun {
   readonly forwards: Forward[] = [];
   readonly results: string[] = [];
   isolation: Isolation = { state: "unknown", detail: "Not probed yet.", at: null, quick: [], full: null };
+  egress: EgressState | null = null;
   passed = 0;
   readonly #emit: Emit;
 
@@ -90,7 +91,9 @@ export class FakeRun {
     summary.ready_ms = this.steps.reduce((sum, s) => sum + s.ms, 0);
     summary.deadline = Date.now() + this.lab.summary.minutes * 60_000;
     this.isolation = isolated();
+    if (this.lab.egress) this.egress = { ...this.lab.egress, reasons: { ...this.lab.egress.reasons } };
     this.state("ready", "The lab is ready");
+    if (this.egress) this.#emit("egress.drop", summary.run, "Egress refused: admin → tcp 172.17.0.1:22: private, local and LAN addresses are never open", { node: "admin", target: "tcp 172.17.0.1:22", reason: "private", total: this.egress.dropped });
   }
 
   check(): CheckReport {
@@ -139,7 +142,7 @@ export class FakeRun {
   detail(): RunDetail {
     return {
       run: this.current(), nodes: this.lab.topology.nodes, links: this.lab.topology.links, steps: this.steps, criteria: this.lab.criteria, hints: this.hints,
-      guide_html: this.lab.guide, forwards: this.forwards, terminals: this.terminals, isolation: this.isolation, results: this.results,
+      guide_html: this.lab.guide, forwards: this.forwards, terminals: this.terminals, isolation: this.isolation, egress: this.egress, results: this.results,
     };
   }
 

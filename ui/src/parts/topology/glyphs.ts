@@ -16,6 +16,8 @@ export const GLYPH: Record<Role, string> = {
   attacker: "M12 5.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 1 0 0-13M12 2.5v5M12 16.5v5M2.5 12h5M16.5 12h5",
   // A shield.
   defender: "M12 3l7.5 2.8v5.4c0 4.6-3 7.9-7.5 9.8c-4.5-1.9-7.5-5.2-7.5-9.8V5.8zM8.7 12l2.3 2.3 4.3-4.5",
+  // A door, and the way out of it.
+  gateway: "M4.5 3.5h9v17h-9zM10.5 12h10M17 8.5 20.5 12 17 15.5",
   // A box.
   aux: "M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9",
 };

@@ -53,7 +53,7 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         labels: Some(spec.labels.clone().into_iter().collect()),
         volumes: Some(spec.volumes.clone()),
         host_config: Some(HostConfig {
-            network_mode: Some("none".to_owned()),
+            network_mode: Some(spec.leg.clone().unwrap_or_else(|| "none".to_owned())),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(spec.caps.clone()),
             security_opt: Some(security),
@@ -63,7 +63,7 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
             pid_mode: spec.host_pid.then(|| "host".to_owned()),
             // The host's resolver and search domain are none of a lab's business.
-            dns: Some(vec!["127.0.0.1".to_owned()]),
+            dns: Some(vec![spec.resolver.map_or_else(|| "127.0.0.1".to_owned(), |r| r.to_string())]),
             dns_search: Some(vec![".".to_owned()]),
             extra_hosts: Some(spec.hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect()),
             tmpfs: Some(tmpfs),

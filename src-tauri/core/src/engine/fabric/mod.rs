@@ -10,7 +10,7 @@ mod files;
 mod hosts;
 pub mod wiring;
 
-use crate::engine::{ContainerSpec, Engine, ExecSpec, ExecStream, Labels, SeccompProfile};
+use crate::engine::{ContainerSpec, Engine, ExecSpec, ExecStream, Labels, SeccompProfile, gateway};
 use crate::error::{Code, Error, Result};
 use channel::{Answer, Channel, Request, Status};
 use std::fmt::Write;
@@ -26,6 +26,8 @@ const SAMPLER: &str = include_str!("sampler.pl");
 const RELAY: &str = include_str!("relay.pl");
 /// What one look may print on each stream.
 pub const OUTPUT_CAP: usize = 1 << 20;
+/// How long setting up or reading a packet filter may take.
+const FILTER: Duration = Duration::from_secs(10);
 /// Handles passed to a script start here: `/proc/self/fd/500` (see `broker.pl`).
 const FIRST_HANDLE: usize = 500;
 
@@ -296,6 +298,39 @@ impl Fabric {
         };
         let answer = self.demand(&format!("wiring {}", place.node), request).await?;
         Ok(answer.stdout == b"wired")
+    }
+
+    /// Puts the egress gateway's packet filter in place, from outside, and asks the kernel whether it is. Nothing changes where
+    /// it is already: its sets and counts stay. True when it had to be (re)made.
+    pub async fn fence(&self, place: &Place, rules: &[serde_json::Value]) -> Result<bool> {
+        let held = self.filter(place).await?;
+        if held.is_some_and(|listing| gateway::verify(rules, &listing).is_ok()) {
+            return Ok(false);
+        }
+        // One transaction: there is no moment without rules.
+        let table = serde_json::json!({"family": "inet", "name": gateway::TABLE});
+        let fresh = [serde_json::json!({"add": {"table": table}}), serde_json::json!({"delete": {"table": table}})];
+        let adds = rules.iter().map(|object| serde_json::json!({"add": object}));
+        let batch = serde_json::json!({"nftables": fresh.into_iter().chain(adds).collect::<Vec<_>>()}).to_string();
+        let ran = self.run(Some(place), &[], &["nft", "-j", "-f", "-"], batch.as_bytes(), FILTER).await?;
+        if ran.exit != 0 {
+            let said = text(if ran.stderr.is_empty() { &ran.stdout } else { &ran.stderr });
+            return Err(Error::new(
+                Code::MachineLacks,
+                format!("The egress gateway's packet filter cannot be set up on this kernel: {said}"),
+            )
+            .hint("It needs nftables with named counters, timed sets and NAT; `forge doctor` tests that."));
+        }
+        let listing = self.filter(place).await?.unwrap_or_default();
+        gateway::verify(rules, &listing)?;
+        Ok(true)
+    }
+
+    /// The packet filter as the kernel lists it; None when there is none.
+    pub async fn filter(&self, place: &Place) -> Result<Option<Vec<u8>>> {
+        let argv = ["nft", "-j", "list", "table", "inet", gateway::TABLE];
+        let ran = self.run(Some(place), &[], &argv, &[], FILTER).await?;
+        Ok(if ran.exit == 0 && !ran.truncated { Some(ran.stdout) } else { None })
     }
 
     /// Takes a link's ports down (carrier is lost in the nodes, who cannot undo it) or up again. Survives node restarts.

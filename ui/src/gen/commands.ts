@@ -45,6 +45,10 @@ export interface Commands {
   list_forwards: { request: api.RunRequest; response: api.Forward[] };
   close_forward: { request: api.IdRequest; response: api.Empty };
   list_events: { request: api.ListEvents; response: api.Event[] };
+  get_quota: { request: api.Empty; response: api.QuotaReport };
+  block_subject: { request: api.BlockSubject; response: api.BlockReport };
+  unblock_subject: { request: api.SubjectRequest; response: api.Empty };
+  pin_lab: { request: api.LabRequest; response: api.Pinned };
   get_settings: { request: api.Empty; response: api.Settings };
   set_settings: { request: api.Settings; response: api.Settings };
 }

@@ -49,6 +49,46 @@ ignored: Array<string>, at: number, ms: number, };
 
 export type BestScore = { score: number, max: number, };
 
+export type BillingInfo = { 
+/**
+ * False: the stub, which asks nobody and charges nothing.
+ */
+gateway: boolean, detail: string, url: string | null, 
+/**
+ * Fingerprint of the key its answers must be signed with.
+ */
+key_id: string | null, 
+/**
+ * Newest first.
+ */
+charges: Array<ChargeInfo>, };
+
+export type BlockInfo = { subject: string, reason: string, at: number, };
+
+export type BlockReport = { block: BlockInfo, 
+/**
+ * Its runs that were stopped.
+ */
+stopped: Array<string>, };
+
+export type BlockSubject = { subject: string, reason: string, };
+
+export type ChargeInfo = { 
+/**
+ * The request id it was ordered under.
+ */
+order: string, at: number, lab: string, plan: string, 
+/**
+ * In the currency's smallest unit.
+ */
+amount: number, currency: string, state: ChargeWord, run: string | null, 
+/**
+ * What went wrong last, if something did.
+ */
+error: string, };
+
+export type ChargeWord = "ordered" | "paid" | "used" | "void";
+
 export type CheckReport = { run: string, at: number, 
 /**
  * Milli-points reached, and reachable.
@@ -68,7 +108,7 @@ gentle: boolean, };
 /**
  * What a caller may branch on. A code exists only where somebody does; the words live in `message`.
  */
-export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
+export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
 
 export type CriterionInfo = { id: string, title: string, weight: number, 
 /**
@@ -128,6 +168,16 @@ next: number | null,
 unreadable: number, };
 
 export type DecisionRequest = { id: number, };
+
+export type DiskInfo = { 
+/**
+ * Where labs and results are written; None where the system does not say.
+ */
+free_mb: number | null, 
+/**
+ * Below this, nothing is started and running labs are paused.
+ */
+floor_mb: number, };
 
 export type DoctorReport = { ready: boolean, rows: Array<DoctorRow>, };
 
@@ -246,6 +296,8 @@ export type History = { results: Array<ResultSummary>, scores_svg: string, times
 
 export type HistoryRequest = { dark: boolean, };
 
+export type HolderInfo = { subject: string, memory_mb: number, percent: number, };
+
 export type IdRequest = { id: string, };
 
 export type ImageInfo = { name: string, 
@@ -307,9 +359,11 @@ export type LabDetail = { lab: LabSummary, topology: Topology, criteria: Array<C
  */
 expected_seconds: number, };
 
+export type LabOrigin = "built_in" | "yours" | "folder";
+
 export type LabRequest = { lab: string, };
 
-export type LabSummary = { id: string, track: string, tier: string, title: string, summary: string, topics: Array<string>, objectives: Array<Objective>, minutes: number, version: string, 
+export type LabSummary = { id: string, origin: LabOrigin, track: string, tier: string, title: string, summary: string, topics: Array<string>, objectives: Array<Objective>, minutes: number, version: string, 
 /**
  * SHA-256 over the lab's folder (see `template::catalogue`), hex.
  */
@@ -408,6 +462,14 @@ export type OpenTerminal = { run: string, node: string, cols: number, rows: numb
 
 export type OutcomeKind = "pass" | "fail" | "error" | "not_checked";
 
+export type Pinned = { lab: string, version: string, digest: string, 
+/**
+ * False: the same files were pinned before.
+ */
+new: boolean, key_id: string, };
+
+export type PlanMode = "practice" | "plan" | "gateway";
+
 export type PortHint = { port: number, label: string, };
 
 export type PrepareImages = { 
@@ -421,6 +483,45 @@ export type ProbeIsolation = { run: string,
  * All techniques, from a sacrificial node; without it, the quick look.
  */
 full: boolean, };
+
+export type QuotaReport = { subject: string, tenant: string, mode: PlanMode, 
+/**
+ * `practice`, or the plan's name; the last known one where a gateway decides at each start.
+ */
+plan: string, 
+/**
+ * Why this plan, in one line.
+ */
+plan_from: string, billing: BillingInfo, 
+/**
+ * Set when this subject may not start labs.
+ */
+blocked: BlockInfo | null, rows: Array<QuotaRow>, runs: Array<RunUse>, disk: DiskInfo, 
+/**
+ * Everybody who holds labs on this machine, the largest first; for instructors only, else empty.
+ */
+holders: Array<HolderInfo>, 
+/**
+ * Everybody who is blocked; for instructors only, else empty.
+ */
+blocks: Array<BlockInfo>, };
+
+/**
+ * One limit and what of it is taken.
+ */
+export type QuotaRow = { 
+/**
+ * `runs`, `cpu`, `memory`, `pids`, `disk`, `today`, `minute`.
+ */
+id: string, title: string, 
+/**
+ * True: all subjects together, false: the one who asks.
+ */
+machine: boolean, used: number, limit: number | null, 
+/**
+ * `""`, `CPUs`, `MiB`.
+ */
+unit: string, };
 
 export type Requirement = { title: string, met: boolean, detail: string, };
 
@@ -479,6 +580,15 @@ deadline: number | null,
  */
 remaining_ms: number | null, ready_ms: number | null, last_check: CheckReport | null, nodes: number, };
 
+/**
+ * What a run that is alive was promised, and what of the disk it has taken.
+ */
+export type RunUse = { run: string, lab_title: string, subject: string, cpu_milli: number, memory_mb: number, pids: number, disk_mb: number, 
+/**
+ * None while nobody has looked.
+ */
+disk_used_mb: number | null, };
+
 export type Settings = { theme: Theme, 
 /**
  * Points; 9 to 24.
@@ -499,7 +609,16 @@ first_run_done: boolean,
 /**
  * Where verdict folders go; empty = `results` in the data folder.
  */
-results_dir: string, };
+results_dir: string, 
+/**
+ * Under which plan labs are started here; empty = practice. `FORGE_PLAN` goes before it.
+ */
+plan: string, 
+/**
+ * A billing gateway and its public key (PEM or 64 hex digits); both empty = nothing is charged.
+ * `FORGE_BILLING_URL` and `FORGE_BILLING_KEY` go before them.
+ */
+billing_url: string, billing_key: string, };
 
 export type StartLab = { lab: string, 
 /**
@@ -537,6 +656,8 @@ export type StopReport = { stopped: Array<string>, ms: number, };
  * What a caller opens a channel on. Terminal channels carry bytes, the others JSON items.
  */
 export type StreamRequest = { "stream": "events", run: string | null, since: number, } | { "stream": "telemetry", run: string, } | { "stream": "terminal", id: string, from: number, };
+
+export type SubjectRequest = { subject: string, };
 
 export type SubmitReport = { id: string, dir: string, score: number, max: number, key_id: string, result: ResultSummary, };
 

@@ -113,7 +113,10 @@ fn a_lab_of_ones_own_is_listed_pinned_changed_and_pinned_again() {
     let mine = b.catalogue().get("netplus-mine").unwrap();
     assert_eq!(mine.origin, LabOrigin::Yours);
     let e = mine.pin.clone().unwrap_err();
-    assert!(e.message.contains("has not been pinned yet") && e.hints[0].contains("forge labs pin netplus-mine"), "{e:?}");
+    assert!(
+        e.message.contains("has not been pinned yet") && e.hints[0].contains("forge labs pin netplus-mine"),
+        "{e:?}"
+    );
     assert!(b.pin("netplus-mine").unwrap());
     assert!(!b.pin("netplus-mine").unwrap(), "pinned twice");
     let mine = b.catalogue().get("netplus-mine").unwrap();
@@ -124,25 +127,28 @@ fn a_lab_of_ones_own_is_listed_pinned_changed_and_pinned_again() {
     let guide = std::fs::read_to_string(dir.join("guide.md")).unwrap();
     std::fs::write(dir.join("guide.md"), format!("{guide}\nMore.\n")).unwrap();
     let yaml = std::fs::read_to_string(dir.join("lab.yaml")).unwrap();
-    std::fs::write(dir.join("lab.yaml"), yaml.replacen("tier: ", "tier:  ", 1)).unwrap();
+    std::fs::write(dir.join("lab.yaml"), yaml.replacen("title: ", "title:  ", 1)).unwrap();
     let solution = std::fs::read_dir(dir.join("solution")).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(&solution).unwrap();
     let gone = format!("solution/{}", solution.file_name().unwrap().to_str().unwrap());
     let e = b.catalogue().get("netplus-mine").unwrap().pin.clone().unwrap_err();
     assert_eq!(e.code, Code::TemplateInvalid);
-    for word in ["has changed, but its version is still", "added: new.txt", "changed: guide.md, lab.yaml", "tier:  "] {
+    for word in ["has changed, but its version is still", "added: new.txt", "changed: guide.md, lab.yaml", "title:  "] {
         assert!(e.message.contains(word), "{word}: {}", e.message);
     }
     let difference = &e.details["difference"];
     assert_eq!(difference["removed"], serde_json::json!([gone]));
     let lines = difference["lines"].as_str().unwrap();
-    assert!(lines.lines().any(|l| l.starts_with("-") && l.contains("tier: ")), "{lines}");
-    assert!(lines.lines().any(|l| l.starts_with("+") && l.contains("tier:  ")), "{lines}");
+    assert!(lines.lines().any(|l| l.starts_with("-") && l.contains("title: ")), "{lines}");
+    assert!(lines.lines().any(|l| l.starts_with("+") && l.contains("title:  ")), "{lines}");
     assert_eq!(b.pin("netplus-mine").unwrap_err().code, Code::TemplateInvalid);
     // With a new version it is a new lab, to be pinned once more; the old pin stays.
     bump(&dir.join("lab.yaml"), &version, "9.0.0");
     let e = b.catalogue().get("netplus-mine").unwrap().pin.clone().unwrap_err();
-    assert!(e.message.contains(&format!("Version 9.0.0 of netplus-mine has not been pinned yet; pinned: {version}")), "{e:?}");
+    assert!(
+        e.message.contains(&format!("Version 9.0.0 of netplus-mine has not been pinned yet; pinned: {version}")),
+        "{e:?}"
+    );
     assert!(b.pin("netplus-mine").unwrap());
     assert!(b.catalogue().get("netplus-mine").unwrap().pin.is_ok());
 }
@@ -322,7 +328,9 @@ fn maintainers_write_sign_and_are_told_of_changes() {
     assert_eq!(all(forged.as_bytes(), &pem), 0);
     // A lab changes and its version does not.
     std::fs::write(dir.join("cissp/ssh-hardening/extra.txt"), "x").unwrap();
-    for outcome in [pins::check_lock(&dir).map(drop), pins::write_lock(&dir).map(drop), pins::sign_lock(&dir, &key).map(drop)] {
+    for outcome in
+        [pins::check_lock(&dir).map(drop), pins::write_lock(&dir).map(drop), pins::sign_lock(&dir, &key).map(drop)]
+    {
         let e = outcome.unwrap_err();
         assert!(e.message.contains("ssh-hardening") && e.message.contains("added: extra.txt"), "{}", e.message);
     }

@@ -109,6 +109,7 @@ pub fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidInput => StatusCode::BAD_REQUEST,
         Code::Denied => StatusCode::FORBIDDEN,
+        Code::PaymentFailed => StatusCode::PAYMENT_REQUIRED,
         Code::UnknownCommand | Code::UnknownLab | Code::UnknownRun | Code::UnknownNode | Code::NotFound => {
             StatusCode::NOT_FOUND
         }

@@ -49,7 +49,7 @@ small! {
         }
         async fn list_labs(&self, _: &Caller, _: Empty) -> Result<Vec<LabSummary>> {
             let lab = |id: &str, track: &str| serde_json::from_value(serde_json::json!({
-                "id": id, "track": track, "tier": "t", "title": "", "summary": "", "topics": [], "objectives": [], "minutes": 1, "version": "1",
+                "id": id, "origin": "built_in", "track": track, "tier": "t", "title": "", "summary": "", "topics": [], "objectives": [], "minutes": 1, "version": "1",
                 "digest": "", "nodes": 1, "ready": true, "blockers": [], "best": null, "last_run": null, "active_run": null})).unwrap();
             Ok(vec![lab("ccna-b", "ccna"), lab("ccna-a", "ccna"), lab("netplus-a", "netplus")])
         }
@@ -72,6 +72,7 @@ small! {
         list_gates(Empty) -> Gates; list_decisions(ListDecisions) -> DecisionPage; get_decision(DecisionRequest) -> DecisionDetail;
         try_gate(TryGate) -> GateAnswer; verify_audit(Empty) -> AuditReport; list_audit(ListAudit) -> AuditPage;
         probe_isolation(ProbeIsolation) -> Vec<IsolationRow>; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
+        get_quota(Empty) -> QuotaReport; block_subject(BlockSubject) -> BlockReport; unblock_subject(SubjectRequest) -> Empty; pin_lab(LabRequest) -> Pinned;
     }
 }
 

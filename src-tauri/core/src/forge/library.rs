@@ -65,8 +65,10 @@ impl Forge {
             .read(move |c| Ok((results::best(c, &id)?, runs::last_of_lab(c, &id)?, runs::active_of_lab(c, &id)?)))
             .await?;
         let refused = lab.pin.as_ref().err().map(|e| e.message.clone());
-        let blockers: Vec<String> = refused.into_iter().chain(
-            requirements(lab, machine).into_iter().filter(|r| !r.met).map(|r| r.detail)).collect();
+        let blockers: Vec<String> = refused
+            .into_iter()
+            .chain(requirements(lab, machine).into_iter().filter(|r| !r.met).map(|r| r.detail))
+            .collect();
         Ok(LabSummary {
             id: lab.id.clone(),
             origin: lab.origin,

@@ -84,10 +84,7 @@ impl Forge {
 
     pub(super) async fn block(&self, caller: &Caller, request: BlockSubject) -> Result<BlockReport> {
         let by = caller.correlation.clone();
-        let block = self
-            .store
-            .write(move |tx| spawn::block(tx, &request.subject, &request.reason, &by, now()))
-            .await?;
+        let block = self.store.write(move |tx| spawn::block(tx, &request.subject, &request.reason, &by, now())).await?;
         let text = format!("{} is blocked: {}", block.subject, block.reason);
         let data = serde_json::json!({"subject": block.subject, "reason": block.reason});
         self.emit(caller, None, "subject.blocked", Level::Warn, text, data).await;

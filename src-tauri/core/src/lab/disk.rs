@@ -92,7 +92,8 @@ fn parse(text: &str, by_pid: &BTreeMap<u32, String>) -> Result<Measured> {
             _ => {}
         }
     }
-    let free_mb = free.ok_or_else(|| Error::new(Code::DockerFailed, "The free space of Docker's disk cannot be told."))?;
+    let free_mb =
+        free.ok_or_else(|| Error::new(Code::DockerFailed, "The free space of Docker's disk cannot be told."))?;
     Ok(Measured { free_mb, nodes })
 }
 

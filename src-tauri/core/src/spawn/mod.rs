@@ -21,8 +21,8 @@ use crate::scrub::Scrubber;
 use crate::store::runs::{self, NewRun, Owner, Run};
 use crate::store::{Conn, Store, Tx, intents};
 use crate::template::scenario::{Egress, Scenario};
-use jiff::Timestamp;
 pub use billing::Settlement;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 

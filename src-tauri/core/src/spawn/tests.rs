@@ -343,7 +343,8 @@ async fn claims_and_implicit_assertion_bind_each_by_itself() {
         PublicToken::sign(&secret, &payload, Some(footer.as_bytes()), Some(implicit.as_bytes())).unwrap()
     };
     let good = claims();
-    for change in [(|c| c.template_digest = "ee".repeat(32)) as fn(&mut Claims), |c| c.policy_digest = "ee".repeat(32)] {
+    for change in [(|c| c.template_digest = "ee".repeat(32)) as fn(&mut Claims), |c| c.policy_digest = "ee".repeat(32)]
+    {
         let mut other = claims();
         change(&mut other);
         // The claims are right, the assertion is another's; then the other way round.
@@ -435,11 +436,7 @@ async fn a_blocked_subject_starts_nothing_until_it_is_let_in_again() {
     b.store.write(|tx| block(tx, "learner", "again", "c", NOW)).await.unwrap();
     let alive = b.store.read(crate::store::blocks::alive_runs).await.unwrap();
     assert_eq!(alive, [(request(1).run, "again".to_owned())]);
-    let kinds: Vec<String> = b
-        .store
-        .read(|c| Ok(newest(c)?.into_iter().map(|e| e.kind).collect()))
-        .await
-        .unwrap();
+    let kinds: Vec<String> = b.store.read(|c| Ok(newest(c)?.into_iter().map(|e| e.kind).collect())).await.unwrap();
     assert_eq!(kinds.iter().filter(|k| k.starts_with("subject.")).count(), 3);
     for (subject, reason) in [("", "x"), ("a b", "x"), ("a", ""), ("a", "x\ny"), ("a", &"x".repeat(201))] {
         let (subject, reason) = (subject.to_owned(), reason.to_owned());

@@ -68,11 +68,23 @@ pub fn order(tx: &Tx, c: &Charge) -> Result<()> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (order_id) DO NOTHING",
         )?
         .execute(params![
-            c.order, c.subject, c.tenant, c.lab, c.plan, signed(c.amount)?, c.currency, c.nonce, c.at, word(&c.state)?
+            c.order,
+            c.subject,
+            c.tenant,
+            c.lab,
+            c.plan,
+            signed(c.amount)?,
+            c.currency,
+            c.nonce,
+            c.at,
+            word(&c.state)?
         ])?;
     if new == 0 {
-        return Err(Error::new(Code::RequestReused, format!("The request id “{}” has ordered a start before.", c.order))
-            .hint("Leave the request id out, or draw a new one."));
+        return Err(Error::new(
+            Code::RequestReused,
+            format!("The request id “{}” has ordered a start before.", c.order),
+        )
+        .hint("Leave the request id out, or draw a new one."));
     }
     Ok(())
 }

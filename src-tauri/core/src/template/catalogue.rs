@@ -146,7 +146,8 @@ impl Catalogue {
         }
         // A short name is the built-in lab's, if one has it.
         for own in [false, true] {
-            let named = |l: &&Arc<Lab>| (own || l.origin != LabOrigin::Yours) && l.path.rsplit('/').next() == Some(name);
+            let named =
+                |l: &&Arc<Lab>| (own || l.origin != LabOrigin::Yours) && l.path.rsplit('/').next() == Some(name);
             let mut short = self.labs.values().filter(named);
             if let (Some(lab), None) = (short.next(), short.next()) {
                 return Ok(lab.clone());
@@ -198,7 +199,10 @@ impl Catalogue {
                 Some(other) => {
                     let error = Error::new(
                         Code::TemplateInvalid,
-                        format!("There is already a lab “{}” at {}; yours cannot take its place.", other.id, other.path),
+                        format!(
+                            "There is already a lab “{}” at {}; yours cannot take its place.",
+                            other.id, other.path
+                        ),
                     )
                     .hint("Give this one another metadata.name and another folder.");
                     self.broken.push(Broken { place, error });

@@ -130,7 +130,8 @@ impl Pins {
             std::fs::create_dir_all(folder).map_err(doing)?;
         }
         let guard_path = path.with_extension("lock.guard");
-        let guard = std::fs::File::options().create(true).truncate(false).write(true).open(guard_path).map_err(doing)?;
+        let guard =
+            std::fs::File::options().create(true).truncate(false).write(true).open(guard_path).map_err(doing)?;
         guard.lock().map_err(doing)?;
         let mut lock = local(path, &self.keys)?;
         for entry in entries {
@@ -164,7 +165,10 @@ fn trusted(lock: &Result<Lock>) -> Result<&Lock> {
 fn release(embedded: Embedded) -> Result<Lock> {
     let place = |e: Error| e.context("The built-in catalogue").hint("Install FrostGate Forge again.");
     let bytes = embedded.lock.ok_or_else(|| {
-        place(Error::new(Code::TemplateInvalid, format!("It has no {LOCK_FILE}, so nothing says which files a lab is.")))
+        place(Error::new(
+            Code::TemplateInvalid,
+            format!("It has no {LOCK_FILE}, so nothing says which files a lab is."),
+        ))
     })?;
     let read = Read::parse(bytes).map_err(place)?;
     if let Some(pem) = embedded.key {

@@ -104,7 +104,7 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
     let keys = Keys::open(home.path(), &mut rand::rng()).unwrap();
     let now = jiff::Timestamp::now();
     let claims = Claims {
-        jti: run.into(),
+        jti: format!("{run:0>32}"),
         sub: "local".into(),
         tenant: "local".into(),
         request_id: run.into(),
@@ -113,7 +113,7 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
         policy_digest: String::new(),
         plan: "practice".into(),
         tier: "test".into(),
-        limits: TokenLimits { cpu_milli: 2000, memory_mb: 256, minutes: 10 },
+        limits: TokenLimits { cpu_milli: 2000, memory_mb: 256, minutes: 10, pids: 512, disk_mb: 512 },
         iat: now,
         exp: now + jiff::SignedDuration::from_millis(spawn::LIFE_MS),
     };
@@ -123,6 +123,11 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
     store
         .write(move |tx| {
             let expected = Expected {
+                subject: &claims.sub,
+                tenant: &claims.tenant,
+                plan: &claims.plan,
+                tier: &claims.tier,
+                limits: claims.limits,
                 lab: &claims.lab,
                 request_id: &claims.request_id,
                 template_digest: &claims.template_digest,

@@ -127,9 +127,8 @@ async fn charge(State(till): State<Arc<Till>>, headers: HeaderMap, body: Bytes) 
 
 async fn bench() -> Bench {
     let home = tempfile::tempdir().unwrap();
-    let keys = |name: &str, seed| {
-        Keys::open(&home.path().join(name), &mut rand::rngs::StdRng::seed_from_u64(seed)).unwrap()
-    };
+    let keys =
+        |name: &str, seed| Keys::open(&home.path().join(name), &mut rand::rngs::StdRng::seed_from_u64(seed)).unwrap();
     let till = Arc::new(Till {
         keys: keys("gateway", 1),
         stranger: keys("stranger", 2),
@@ -178,9 +177,7 @@ impl Bench {
     }
 
     async fn entries(&self, kind: &str) -> Vec<audit::Body> {
-        let rows = self.store.read(|c| {
-            crate::store::audit::search(c, &crate::store::audit::Search::default(), 100)
-        });
+        let rows = self.store.read(|c| crate::store::audit::search(c, &crate::store::audit::Search::default(), 100));
         let all = rows.await.unwrap().into_iter().map(|r| serde_json::from_str::<audit::Body>(&r.entry).unwrap());
         all.filter(|e| e.kind == kind).collect()
     }
@@ -195,7 +192,10 @@ async fn a_start_is_granted_charged_once_and_audited() {
     let b = bench().await;
     let paid = b.start("r1", NOW).await.unwrap();
     assert_eq!(paid.order(), Some("r1"));
-    assert_eq!(*b.till.heard.lock().unwrap(), [("entitlements".into(), String::new()), ("charges".into(), "r1".into())]);
+    assert_eq!(
+        *b.till.heard.lock().unwrap(),
+        [("entitlements".into(), String::new()), ("charges".into(), "r1".into())]
+    );
     assert_eq!((b.charged(), b.audited("billing.ordered").await, b.audited("billing.charged").await), (1, 1, 1));
     let entry = b.entries("billing.charged").await.remove(0);
     assert_eq!((&entry.data["receipt"]["amount"], &entry.data["receipt"]["currency"]), (&json!(250), &json!("EUR")));

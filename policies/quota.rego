@@ -1,6 +1,6 @@
 # Is there room for one more run?
 # input: mode (practice | plan), plan, blocked, block_reason, request {cpu, memory_mb, pids, disk_mb},
-#        machine {cpus, memory_mb, disk_free_mb (null: not known), disk_floor_mb (where more is wanted)},
+#        machine {cpus, memory_mb, disk_free_mb, disk_floor_mb (0: the policy's own)},
 #        usage {today, last_minute, concurrent, cpu, memory_mb} of the subject,
 #        machine_usage {concurrent, cpu, memory_mb, pids} of everybody
 # (cpu in CPUs, memory and disk in MiB, promised to runs that are alive)
@@ -22,22 +22,17 @@ plans := {
 	"enterprise": {"per_day": 1000, "at_once": 50, "cpu": 16, "memory_mb": 16384, "per_minute": 100},
 }
 
-# Alone on a laptop: what the machine can carry. A CPU limit is a ceiling that labs rarely reach, so four times the
-# machine's processors may be promised; memory is promised once, and a quarter of it stays for everything else.
+# Alone on a laptop, and for all labs together: what the machine can carry. A CPU limit is a ceiling that labs rarely reach, so four times the
+# machine's processors may be promised; memory is promised once, and a quarter of it stays for everything else. Half of the
+# 32768 processes that a small kernel has; and whatever labs write, a GiB of the disk stays free.
 machine := {
 	"at_once": max([1, min([16, floor(input.machine.memory_mb / 512)])]),
 	"cpu": input.machine.cpus * 4,
 	"memory_mb": floor((input.machine.memory_mb * 3) / 4),
 	"per_minute": 60,
+	"pids": 16384,
+	"disk_floor_mb": max([1024, input.machine.disk_floor_mb]),
 } if whole
-
-# Whoever asks, all labs together. Half of the 32768 processes that a small kernel has, and the disk never below a GiB.
-whole_machine := object.union(object.remove(machine, ["per_minute"]), {"pids": 16384, "disk_floor_mb": disk_floor})
-
-disk_floor := max([1024, object.get(input.machine, "disk_floor_mb", 0)])
-
-# For those who show what is allowed; no gate.
-shown := {"limits": limits, "machine": whole_machine}
 
 limits := machine if input.mode == "practice"
 
@@ -56,7 +51,8 @@ whole if {
 	every key in ["concurrent", "cpu", "memory_mb", "pids"] {
 		counted(input.machine_usage[key])
 	}
-	known_or_null(input.machine.disk_free_mb)
+	counted(input.machine.disk_free_mb)
+	counted(input.machine.disk_floor_mb)
 	counted(input.machine.cpus)
 	counted(input.machine.memory_mb)
 }
@@ -65,10 +61,6 @@ counted(n) if {
 	is_number(n)
 	n >= 0
 }
-
-known_or_null(value) if is_number(value)
-
-known_or_null(value) if is_null(value)
 
 reasons contains "It cannot be told what is in use, so nothing more is started." if not whole
 
@@ -84,7 +76,6 @@ reasons contains "This account has been blocked from starting labs; ask your ins
 
 reasons contains sprintf("This account has been blocked from starting labs: %v. Ask your instructor.", [trim_right(input.block_reason, ".")]) if {
 	input.blocked == true
-	is_string(input.block_reason)
 }
 
 reasons contains "It is not known whether this account has been blocked." if {
@@ -121,19 +112,21 @@ reasons contains sprintf("All labs together would need %v MiB, more than the %v 
 
 reasons contains sprintf("%v labs are alive on this machine, as many as it can carry. One must be stopped first.", [input.machine_usage.concurrent]) if {
 	input.usage.concurrent < limits.at_once
-	input.machine_usage.concurrent >= whole_machine.at_once
+	input.machine_usage.concurrent >= machine.at_once
 }
 
-reasons contains sprintf("All labs together would be promised %v CPUs, more than the %v this machine can promise.", [input.machine_usage.cpu + input.request.cpu, whole_machine.cpu]) if {
+reasons contains sprintf("All labs together would be promised %v CPUs, more than the %v this machine can promise.", [input.machine_usage.cpu + input.request.cpu, machine.cpu]) if {
+	whole
 	input.usage.cpu + input.request.cpu <= limits.cpu
-	input.machine_usage.cpu + input.request.cpu > whole_machine.cpu
+	input.machine_usage.cpu + input.request.cpu > machine.cpu
 }
 
-reasons contains sprintf("All labs together might run %v processes, more than the %v this machine can give them.", [input.machine_usage.pids + input.request.pids, whole_machine.pids]) if {
-	input.machine_usage.pids + input.request.pids > whole_machine.pids
+reasons contains sprintf("All labs together might run %v processes, more than the %v this machine can give them.", [input.machine_usage.pids + input.request.pids, machine.pids]) if {
+	whole
+	input.machine_usage.pids + input.request.pids > machine.pids
 }
 
-reasons contains sprintf("The lab may write %v MiB and %v MiB of the disk must stay free, but only %v MiB are.", [input.request.disk_mb, whole_machine.disk_floor_mb, input.machine.disk_free_mb]) if {
-	is_number(input.machine.disk_free_mb)
-	input.machine.disk_free_mb - input.request.disk_mb < whole_machine.disk_floor_mb
+reasons contains sprintf("The lab may write %v MiB and %v MiB of the disk must stay free, but only %v MiB are.", [input.request.disk_mb, machine.disk_floor_mb, input.machine.disk_free_mb]) if {
+	whole
+	input.machine.disk_free_mb - input.request.disk_mb < machine.disk_floor_mb
 }

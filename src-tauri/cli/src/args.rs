@@ -33,8 +33,31 @@ pub struct Cli {
 pub enum Command {
     /// Check Docker, kernel features, memory and images; says how to mend each
     Doctor,
-    /// List the labs, or show one
-    Labs { lab: Option<String> },
+    /// List the labs, show one, or pin one of your own
+    #[command(args_conflicts_with_subcommands = true)]
+    Labs {
+        lab: Option<String>,
+        #[command(subcommand)]
+        what: Option<LabsCommand>,
+    },
+    /// Show plan, limits and what of them is used
+    Quota,
+    /// Show under which plan labs start here, and who pays
+    Plan,
+    /// Keep a subject from starting labs, and stop those it has (instructors)
+    Block {
+        subject: String,
+        /// Read by the subject when a start is refused
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a subject start labs again (instructors)
+    Unblock { subject: String },
+    /// Write down, check and sign which files the labs of a templates folder are (maintainers)
+    Catalogue {
+        #[command(subcommand)]
+        what: CatalogueCommand,
+    },
     /// List the images labs are made of, or prepare them
     Images {
         #[command(subcommand)]
@@ -173,6 +196,35 @@ pub enum Command {
     /// End runs whose time is up, until there is none (started by `forge start`)
     #[command(hide = true)]
     Keep,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LabsCommand {
+    /// Say that this version of your lab is as it should be; it can be started from then on
+    Pin { lab: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogueCommand {
+    /// Write new versions down; a changed lab with an old version is refused
+    Lock {
+        #[arg(long, default_value = "templates", value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Compare the labs with what is written down
+    Verify {
+        #[arg(long, default_value = "templates", value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Make a release key; its private half goes to FILE and nowhere else
+    Keygen { file: PathBuf },
+    /// Sign what is written down; the public half is put beside it, for the build
+    Sign {
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        #[arg(long, default_value = "templates", value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -67,13 +67,21 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
     // Whoever has this machine's command line may teach on it, unless a classroom says otherwise; every solution that is
     // applied is in the audit log, and so in the evidence of what is submitted afterwards.
     let kept_out = std::env::var("FORGE_INSTRUCTOR").is_ok_and(|v| matches!(v.as_str(), "0" | "false" | "no" | "off"));
-    let teaches = matches!(cli.command, args::Command::Solve { .. } | args::Command::Egress { .. }) && !kept_out;
+    let teaches = matches!(
+        cli.command,
+        args::Command::Solve { .. }
+            | args::Command::Egress { .. }
+            | args::Command::Block { .. }
+            | args::Command::Unblock { .. }
+            | args::Command::Quota
+    ) && !kept_out;
     let caller = Caller { correlation: correlation(), instructor: cli.instructor || teaches };
     let span = span(&caller.correlation);
     async move {
         match cli.command {
             Command::Bench { what } => return bench::run(what, &caller, &out).await,
             Command::Keep => return engine::keep(home).await,
+            Command::Catalogue { what } => return cmd::catalogue::run(what, &out),
             Command::Schema => return engine::schema(&out),
             Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
             Command::Prove { lab, seeds } => return engine::prove(home, cli.labs, &caller, &out, &lab, seeds).await,

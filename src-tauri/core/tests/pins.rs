@@ -127,20 +127,20 @@ fn a_lab_of_ones_own_is_listed_pinned_changed_and_pinned_again() {
     let guide = std::fs::read_to_string(dir.join("guide.md")).unwrap();
     std::fs::write(dir.join("guide.md"), format!("{guide}\nMore.\n")).unwrap();
     let yaml = std::fs::read_to_string(dir.join("lab.yaml")).unwrap();
-    std::fs::write(dir.join("lab.yaml"), yaml.replacen("tier: ", "tier:  ", 1)).unwrap();
+    std::fs::write(dir.join("lab.yaml"), yaml.replacen("title: ", "title:  ", 1)).unwrap();
     let solution = std::fs::read_dir(dir.join("solution")).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(&solution).unwrap();
     let gone = format!("solution/{}", solution.file_name().unwrap().to_str().unwrap());
     let e = b.catalogue().get("netplus-mine").unwrap().pin.clone().unwrap_err();
     assert_eq!(e.code, Code::TemplateInvalid);
-    for word in ["has changed, but its version is still", "added: new.txt", "changed: guide.md, lab.yaml", "tier:  "] {
+    for word in ["has changed, but its version is still", "added: new.txt", "changed: guide.md, lab.yaml", "title:  "] {
         assert!(e.message.contains(word), "{word}: {}", e.message);
     }
     let difference = &e.details["difference"];
     assert_eq!(difference["removed"], serde_json::json!([gone]));
     let lines = difference["lines"].as_str().unwrap();
-    assert!(lines.lines().any(|l| l.starts_with("-") && l.contains("tier: ")), "{lines}");
-    assert!(lines.lines().any(|l| l.starts_with("+") && l.contains("tier:  ")), "{lines}");
+    assert!(lines.lines().any(|l| l.starts_with("-") && l.contains("title: ")), "{lines}");
+    assert!(lines.lines().any(|l| l.starts_with("+") && l.contains("title:  ")), "{lines}");
     assert_eq!(b.pin("netplus-mine").unwrap_err().code, Code::TemplateInvalid);
     // With a new version it is a new lab, to be pinned once more; the old pin stays.
     bump(&dir.join("lab.yaml"), &version, "9.0.0");

@@ -1,6 +1,7 @@
 //! One short function per command: ask the engine, word the answer.
 
 mod audit;
+pub mod catalogue;
 mod demo;
 mod egress;
 mod grade;
@@ -9,6 +10,7 @@ mod look;
 mod node;
 pub mod policy;
 mod prepare;
+mod quota;
 pub mod start;
 
 use crate::Cx;
@@ -23,8 +25,13 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
     let engine = &cx.engine;
     match command {
         Command::Doctor => return look::doctor(cx).await,
-        Command::Labs { lab: None } => look::labs(cx).await?,
-        Command::Labs { lab: Some(lab) } => look::lab(cx, lab).await?,
+        Command::Labs { what: Some(crate::args::LabsCommand::Pin { lab }), .. } => quota::pin(cx, lab).await?,
+        Command::Labs { lab: None, .. } => look::labs(cx).await?,
+        Command::Labs { lab: Some(lab), .. } => look::lab(cx, lab).await?,
+        Command::Quota => quota::quota(cx).await?,
+        Command::Plan => quota::plan(cx).await?,
+        Command::Block { subject, reason } => quota::block(cx, subject, reason).await?,
+        Command::Unblock { subject } => quota::unblock(cx, subject).await?,
         Command::Images { what: None } => prepare::list(cx).await?,
         Command::Images { what: Some(ImagesCommand::Prepare { images }) } => prepare::prepare(cx, images).await?,
         Command::Egress { what: EgressCommand::List } => egress::list(cx).await?,
@@ -85,7 +92,12 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Events { run, since, follow } => look::events(cx, run, since, follow).await?,
         Command::Policy { what } => return policy::run(cx, what).await,
         Command::Audit { what } => return audit::run(cx, what).await,
-        Command::Serve(_) | Command::Bench { .. } | Command::Schema | Command::Prove { .. } | Command::Keep => {
+        Command::Serve(_)
+        | Command::Bench { .. }
+        | Command::Schema
+        | Command::Catalogue { .. }
+        | Command::Prove { .. }
+        | Command::Keep => {
             return Err(Error::internal("a command that needs no engine reached the engine"));
         }
     }

@@ -49,7 +49,7 @@ small! {
         }
         async fn list_labs(&self, _: &Caller, _: Empty) -> Result<Vec<LabSummary>> {
             let lab = |id: &str, track: &str| serde_json::from_value(serde_json::json!({
-                "id": id, "track": track, "tier": "t", "title": "", "summary": "", "topics": [], "objectives": [], "minutes": 1, "version": "1",
+                "id": id, "origin": "built_in", "track": track, "tier": "t", "title": "", "summary": "", "topics": [], "objectives": [], "minutes": 1, "version": "1",
                 "digest": "", "nodes": 1, "ready": true, "blockers": [], "best": null, "last_run": null, "active_run": null})).unwrap();
             Ok(vec![lab("ccna-b", "ccna"), lab("ccna-a", "ccna"), lab("netplus-a", "netplus")])
         }

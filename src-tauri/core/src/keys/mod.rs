@@ -7,7 +7,7 @@ mod public;
 mod vault;
 
 pub use derived::ed25519_public;
-pub use portable::Portable;
+pub use portable::{Portable, system_rng};
 pub use public::{DSSE_PREFIX, Domain, NOTE_PREFIX, PublicKey};
 pub use vault::Protection;
 

@@ -7,6 +7,11 @@ use ed25519_dalek::{Signer, SigningKey};
 use std::path::Path;
 use zeroize::Zeroizing;
 
+/// The operating system's randomness, for shells that make a key.
+pub fn system_rng() -> impl rand::CryptoRng {
+    rand::rng()
+}
+
 pub struct Portable(SigningKey);
 
 impl Portable {

@@ -160,11 +160,15 @@ impl Policy {
         let mut engine = self.gates.get(&Gate::Quota).ok_or_else(|| failed(&"no such gate"))?.clone();
         let text = serde_json::to_string(input)?;
         engine.set_input(regorus::Value::from_json_str(&text).map_err(|e| failed(&e))?);
-        let value = engine.eval_rule("data.frostgate.forge.quota.shown".to_owned()).map_err(|e| failed(&e))?;
-        if value == regorus::Value::Undefined {
-            return Ok(serde_json::json!({}));
+        let mut found = serde_json::Map::new();
+        for name in ["limits", "machine"] {
+            let value = engine.eval_rule(format!("data.frostgate.forge.quota.{name}")).map_err(|e| failed(&e))?;
+            if value != regorus::Value::Undefined {
+                let text = value.to_json_str().map_err(|e| failed(&e))?;
+                found.insert(name.to_owned(), serde_json::from_str(&text)?);
+            }
         }
-        Ok(serde_json::from_str(&value.to_json_str().map_err(|e| failed(&e))?)?)
+        Ok(found.into())
     }
 
     fn answer(&self, gate: Gate, input: &serde_json::Value) -> Result<Answer, String> {

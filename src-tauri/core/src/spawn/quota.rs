@@ -45,7 +45,7 @@ pub fn ceilings(policy: &Policy, entitlement: &Entitlement, machine: &Machine) -
     let found = policy.quota_limits(&json!({
         "mode": mode,
         "plan": plan,
-        "machine": machine,
+        "machine": seen(machine),
         // The policy says nothing before it knows what is asked and used; the limits don't depend on it.
         "request": {"cpu": 1, "memory_mb": 1, "pids": 1, "disk_mb": 1},
         "usage": shown(&Usage::default()),
@@ -61,21 +61,36 @@ pub(super) fn question(conn: &Conn, request: &Request, mode: &str, plan: &Value)
     let block = blocks::of(conn, &request.subject)?;
     let own = usage::of(conn, &request.subject, request.now)?;
     let all = usage::of_machine(conn, request.now)?;
-    Ok(json!({
+    let mut question = json!({
         "mode": mode,
         "plan": plan,
         "blocked": block.is_some(),
-        "block_reason": block.map(|b| b.reason),
         "request": {
             "cpu": request.scenario.limits.cpu,
             "memory_mb": request.footprint.memory_mb,
             "pids": request.footprint.pids,
             "disk_mb": request.footprint.disk_mb,
         },
-        "machine": request.machine,
+        "machine": seen(&request.machine),
         "usage": shown(&own),
         "machine_usage": shown(&all),
-    }))
+    });
+    if let (Some(block), Some(members)) = (block, question.as_object_mut()) {
+        members.insert("block_reason".into(), json!(block.reason));
+    }
+    Ok(question)
+}
+
+/// A system that does not say how much of its disk is free is no reason to refuse; the watch on the running labs sees Docker's.
+const UNTOLD_DISK_MB: u64 = 1 << 40;
+
+fn seen(machine: &Machine) -> Value {
+    json!({
+        "cpus": machine.cpus,
+        "memory_mb": machine.memory_mb,
+        "disk_free_mb": machine.disk_free_mb.unwrap_or(UNTOLD_DISK_MB),
+        "disk_floor_mb": machine.disk_floor_mb,
+    })
 }
 
 fn shown(usage: &Usage) -> Value {

@@ -1,5 +1,5 @@
 /** What the fake engine knows: three labs and a history. Values are made up; shapes are the contract's. */
-import type { CriterionInfo, EgressState, ImageInfo, LabSummary, LinkInfo, NodeInfo, Objective, ResultSummary, Role, Topology } from "../../gen/api";
+import type { CriterionInfo, EgressState, ImageInfo, LabSummary, LinkInfo, NodeInfo, Objective, QuotaReport, ResultSummary, Role, Topology } from "../../gen/api";
 
 const hex = (text: string): string => {
   let h = 0x811c9dc5;
@@ -38,7 +38,7 @@ export function net(nodes: [string, Role][], links: [string, string[], string, b
 
 export const objective = (exam: string, id: string, text: string): Objective => ({ exam, id, text });
 export const lab = (s: Partial<LabSummary> & Pick<LabSummary, "id" | "track" | "tier" | "title" | "summary" | "objectives">): LabSummary => ({
-  topics: [], minutes: 30, version: "1.0.0", digest: hex(s.id), nodes: 4, ready: true, blockers: [], best: null, last_run: null, active_run: null, ...s,
+  origin: "built_in", topics: [], minutes: 30, version: "1.0.0", digest: hex(s.id), nodes: 4, ready: true, blockers: [], best: null, last_run: null, active_run: null, ...s,
 });
 export const criterion = (id: string, title: string, weight: number, disturbs = false): CriterionInfo => ({ id, title, weight, disturbs });
 
@@ -144,3 +144,13 @@ export function chart(values: readonly number[], label: string, dark: boolean): 
 }
 
 export const openssl = "openssl pkeyutl -verify -pubin -inkey verdict.pub.pem -rawin -in verdict.pae -sigfile verdict.sig";
+
+const row = (id: string, title: string, machine: boolean, used: number, limit: number, unit = "") => ({ id, title, machine, used, limit, unit });
+
+export const QUOTA: QuotaReport = {
+  subject: "local", tenant: "local", mode: "practice", plan: "practice", plan_from: "no plan is set: this machine’s own size is the limit",
+  billing: { gateway: false, detail: "stub: nobody is asked and nothing is charged", url: null, key_id: null, charges: [] },
+  blocked: null,
+  rows: [row("runs", "Labs at once", false, 1, 16), row("memory", "Memory promised", false, 512, 6144, "MiB"), row("pids", "Processes promised", true, 1024, 16384)],
+  runs: [], disk: { free_mb: 50_000, floor_mb: 1024 }, holders: [], blocks: [],
+};

@@ -9,7 +9,7 @@ import type { DoctorRow, EgressProfile, Event, Health, JobInfo, Settings, Teleme
 import type { Commands } from "../../gen/commands";
 import { HostError } from "../host";
 import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
-import { chart, makeImages, makeLabs, makeResults, openssl, type FakeLab } from "./data";
+import { QUOTA, chart, makeImages, makeLabs, makeResults, openssl, type FakeLab } from "./data";
 import { allOf, crowd } from "./crowd";
 import { FakeGovernance } from "./governance";
 import { isolated, quick } from "./isolation";
@@ -46,7 +46,7 @@ export class FakeHost implements Host {
   readonly #terminals = new Map<string, FakeTerminal>();
   readonly #events: Event[] = [];
   readonly #followers = new Set<Sink<Event>>();
-  #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "" };
+  #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "", plan: "", billing_url: "", billing_key: "" };
   readonly #governance: FakeGovernance;
   readonly #profiles: EgressProfile[] = [
     { name: "none", title: "A gateway that lets nothing through", built_in: true, digest: "5a".repeat(32), allow: [], problem: "" },
@@ -412,6 +412,10 @@ export class FakeHost implements Host {
       return profile;
     },
     list_events: ({ run, since, limit }) => this.#events.filter((e) => e.seq > since && (run === null || e.run === run)).slice(-(limit ?? 1000)),
+    get_quota: () => QUOTA,
+    block_subject: ({ subject, reason }) => ({ block: { subject, reason, at: Date.now() }, stopped: [] }),
+    unblock_subject: () => ({}),
+    pin_lab: ({ lab }) => ({ lab, version: "1.0.0", digest: "00", new: true, key_id: "00" }),
     get_settings: () => this.#settings,
     set_settings: (s) => (this.#settings = s),
   };

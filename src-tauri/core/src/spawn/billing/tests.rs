@@ -2,7 +2,6 @@
 //! Against a real HTTP server on the loopback interface that can misbehave in every way we know.
 use super::*;
 use crate::keys::{Domain, KeyName, Keys};
-use crate::store::audit::{Search, search};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -177,12 +176,14 @@ impl Bench {
         self.till.charged.lock().unwrap().len()
     }
 
-    async fn audited(&self, kind: &'static str) -> usize {
-        self.store
-            .read(move |c| search(c, &Search { kind: Some(kind.into()), ..Search::default() }, 100))
-            .await
-            .unwrap()
-            .len()
+    async fn entries(&self, kind: &str) -> Vec<audit::Body> {
+        let rows = self.store.read(|c| crate::store::audit::search(c, &crate::store::audit::Search::default(), 100));
+        let all = rows.await.unwrap().into_iter().map(|r| serde_json::from_str::<audit::Body>(&r.entry).unwrap());
+        all.filter(|e| e.kind == kind).collect()
+    }
+
+    async fn audited(&self, kind: &str) -> usize {
+        self.entries(kind).await.len()
     }
 }
 
@@ -196,9 +197,7 @@ async fn a_start_is_granted_charged_once_and_audited() {
         [("entitlements".into(), String::new()), ("charges".into(), "r1".into())]
     );
     assert_eq!((b.charged(), b.audited("billing.ordered").await, b.audited("billing.charged").await), (1, 1, 1));
-    let charged = Search { kind: Some("billing.charged".into()), ..Search::default() };
-    let entry = b.store.read(move |c| search(c, &charged, 1)).await.unwrap().remove(0);
-    let entry: crate::audit::Body = serde_json::from_slice(entry.entry.as_ref()).unwrap();
+    let entry = b.entries("billing.charged").await.remove(0);
     assert_eq!((&entry.data["receipt"]["amount"], &entry.data["receipt"]["currency"]), (&json!(250), &json!("EUR")));
     assert_eq!(entry.data["key_id"], json!(b.gateway.key_id()));
     let kept = b.store.read(|c| charges::get(c, "r1")).await.unwrap().unwrap();

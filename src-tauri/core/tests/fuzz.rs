@@ -103,11 +103,12 @@ fn peak() -> Option<u64> {
 
 const MEMORY: u64 = 256;
 
+type Target = fn(&[u8]);
+
 #[test]
 fn no_mutant_panics_is_accepted_or_fills_the_memory() {
     let count: usize = std::env::var("FORGE_MUTANTS").map_or(1_500, |n| n.parse().expect("a number"));
-    type Target = (&'static str, fn(&[u8]));
-    let all: [Target; 6] = [
+    let all: [(&str, Target); 6] = [
         ("template", targets::template),
         ("bundle", targets::bundle),
         ("sat", targets::sat),

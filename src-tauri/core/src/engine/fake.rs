@@ -2,6 +2,7 @@
 //! answers as `broker.pl` does, and a world that delays, refuses and ends processes as a seed says. Everything runs on one
 //! thread in virtual time, so that a seed is a history.
 
+#![allow(clippy::indexing_slicing)]
 use super::fabric::channel::unpack;
 use super::outside::Street;
 use super::*;

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("policy", 2),
     ("template", 2),
     ("audit", 2),
+    ("board", 2),
     ("scrub", 2),
     ("shell", 1),
     ("keys", 1),
@@ -48,7 +49,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("ed25519_dalek", &["keys", "template"]),
     ("pasetors", &["spawn"]),
     ("serde_saphyr", &["template", "policy"]),
-    ("schemars", &["template"]),
+    // board: the scoreboard's API description is made from its types.
+    ("schemars", &["template", "board"]),
     ("pulldown_cmark", &["template"]),
     ("plotters", &["observe"]),
     ("zstd", &["verdict"]),

@@ -18,6 +18,10 @@ pub enum Domain {
     Challenge,
     /// A receipt for a charge.
     Receipt,
+    /// A laptop shows a scoreboard that it holds the key it enrols.
+    Enrolment,
+    /// A scoreboard has accepted a verdict.
+    Acceptance,
 }
 
 /// DSSE v1 pre-authentication encoding begins so (github.com/secure-systems-lab/dsse, protocol.md).
@@ -33,6 +37,8 @@ impl Domain {
             Self::TemplateLock => "template-lock",
             Self::Challenge => "challenge",
             Self::Receipt => "receipt",
+            Self::Enrolment => "enrolment",
+            Self::Acceptance => "acceptance",
         };
         let mut message = format!("frostgate-forge:{name}:v1\0").into_bytes();
         message.extend_from_slice(bytes);

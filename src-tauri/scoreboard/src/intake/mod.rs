@@ -98,11 +98,30 @@ pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>)
     let candidate = record::Candidate::new(&opened, &statement, &checked, established, envelope.to_vec(), now);
     let notes = candidate.notes.clone();
     let recorded = board.store.write(move |tx| record::record(tx, &candidate)).await;
-    let recorded = recorded.map_err(|e| trouble(&e))??;
+    let recorded = match recorded.map_err(|e| trouble(&e))? {
+        Ok(recorded) => recorded,
+        Err(refusal) => {
+            if parcel.is_some() {
+                unplace(board, &opened.id).await;
+            }
+            return Err(refusal);
+        }
+    };
     let mut notes = notes;
     notes.extend(recorded.notes);
     told(board, &recorded.verdict, &recorded.name, recorded.change);
     answer(board, &recorded.verdict, recorded.change, notes)
+}
+
+/// Takes back a bundle whose verdict was refused, unless there is one that it belongs to.
+async fn unplace(board: &Board, id: &str) {
+    let wanted = id.to_owned();
+    let known = board.store.read(move |tx| verdicts::by_id(tx, &wanted)).await;
+    if matches!(known, Ok(None))
+        && let Err(e) = std::fs::remove_file(board.evidence.path(id))
+    {
+        tracing::warn!(error = %e, verdict = id, "the bundle of a refused verdict could not be removed");
+    }
 }
 
 fn answer(board: &Board, v: &Verdict, change: record::Change, notes: Vec<String>) -> Result<Outcome, Refusal> {

@@ -100,10 +100,10 @@ impl Metrics {
         registry.register("store_failures", "Jobs that failed since the start", metrics.failures.clone());
         // A counter that appears with its first refusal cannot be alerted on before.
         for code in RefusalCode::ALL {
-            metrics.refused.get_or_create(&Reason { code: code.as_str() });
+            metrics.refused.get_or_create(&Reason { code: code.as_str() }).inc_by(0);
         }
         for tier in crate::store::verdicts::TIERS {
-            metrics.accepted.get_or_create(&Tier { tier: tier_word(tier) });
+            metrics.accepted.get_or_create(&Tier { tier: tier_word(tier) }).inc_by(0);
         }
         Self { registry, ..metrics }
     }

@@ -33,7 +33,7 @@ pub async fn board(State(app): State<App>, Query(filter): Query<Filter>, headers
     })
 }
 
-pub fn stream(app: App, headers: &HeaderMap, wants: impl Fn(&Topic) -> bool + Send + 'static) -> Answer<Response> {
+pub fn stream(app: App, headers: &HeaderMap, wants: impl Fn(&Topic) -> bool + Send + Sync + 'static) -> Answer<Response> {
     let Ok(seat) = app.listeners.clone().try_acquire_owned() else {
         return Err(no(RefusalCode::Busy, "Too many listen at the moment."));
     };
@@ -84,7 +84,7 @@ async fn send(out: &mpsc::Sender<Result<Bytes, Infallible>>, frame: Bytes) -> Op
 async fn tell(
     out: &mpsc::Sender<Result<Bytes, Infallible>>,
     event: &Arc<Event>,
-    wants: &(impl Fn(&Topic) -> bool + Send),
+    wants: &(impl Fn(&Topic) -> bool + Sync),
 ) -> Option<()> {
     if wants(&event.topic) { send(out, event.frame.clone()).await } else { Some(()) }
 }

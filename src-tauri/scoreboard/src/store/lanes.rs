@@ -35,9 +35,10 @@ impl<T: Send, F: FnMut(&mut dyn Tx) -> Result<T> + Send> Job for Work<T, F> {
         Ok(())
     }
     fn done(self: Box<Self>, outcome: Result<()>) {
-        let value = outcome.and_then(|()| self.value.ok_or_else(|| Error::internal("a job was never run")));
+        let Self { value, reply, .. } = *self;
+        let value = outcome.and_then(|()| value.ok_or_else(|| Error::internal("a job was never run")));
         // Nobody waits any more: what was committed stays committed.
-        let _ = self.reply.send(value);
+        let _ = reply.send(value);
     }
 }
 

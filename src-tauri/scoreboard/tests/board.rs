@@ -240,7 +240,8 @@ async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger: &P
     assert_eq!(code(&server.call("POST", "/v1/sessions/join", &stranger.token, join.clone()).await.1), "other_tenant");
     let live = reqwest::Client::new().get(format!("{}/v1/sessions/{id}/live", server.url)).bearer_auth(&teacher.token).send().await.unwrap();
     assert_eq!(server.call("POST", "/v1/sessions/join", &mara.token, join).await.0, 200);
-    let ask = || server.call("POST", &format!("/v1/sessions/{id}/challenges"), &mara.token, json!({"lab": LAB}));
+    let path = format!("/v1/sessions/{id}/challenges");
+    let ask = || server.call("POST", &path, &mara.token, json!({"lab": LAB}));
     // It began before the challenge was issued? Then it does not count; so time passes in this run.
     let challenge: Signed<Challenge> = serde_json::from_value(ask().await.1).unwrap();
     challenge.holds(&PublicKey::from_pem(&mara.enrolled.board.pem).unwrap(), Domain::Challenge).unwrap();

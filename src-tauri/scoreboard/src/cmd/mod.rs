@@ -6,6 +6,7 @@ mod keys;
 mod serve;
 mod verify;
 
+pub use serve::more_files;
 pub use verify::{Verified, verify_all};
 
 use crate::board::Board;

@@ -82,7 +82,7 @@ async fn asked_to_end() {
 }
 
 /// A class that listens needs more than the usual 1,024 files.
-fn more_files() {
+pub fn more_files() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};

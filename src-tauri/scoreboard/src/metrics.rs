@@ -93,10 +93,18 @@ impl Metrics {
         registry.register("evidence_bytes", "Bytes of bundles accepted", metrics.evidence_bytes.clone());
         registry.register("listeners", "Open live streams", metrics.listeners.clone());
         registry.register("events", "Live events told, once each", metrics.events.clone());
-        registry.register("resets", "Live streams that were too slow and were told to load anew", metrics.resets.clone());
+        registry.register(
+            "resets",
+            "Live streams that were too slow and were told to load anew",
+            metrics.resets.clone(),
+        );
         registry.register("store_commits", "Transactions committed since the start", metrics.commits.clone());
         registry.register("store_jobs", "Jobs committed since the start", metrics.jobs.clone());
-        registry.register("store_commit_seconds", "Time spent in commits since the start", metrics.commit_seconds.clone());
+        registry.register(
+            "store_commit_seconds",
+            "Time spent in commits since the start",
+            metrics.commit_seconds.clone(),
+        );
         registry.register("store_failures", "Jobs that failed since the start", metrics.failures.clone());
         // A counter that appears with its first refusal cannot be alerted on before.
         for code in RefusalCode::ALL {

@@ -1,7 +1,7 @@
 //! Keys: the board's own, which sign receipts and challenges, and those of the learners, parsed once.
 
-use crate::store::people;
 use crate::store::Store;
+use crate::store::people;
 use forge_core::board::BoardKey;
 use forge_core::error::Result;
 use forge_core::keys::{KeyName, Keys, PublicKey, Rotation};

@@ -68,7 +68,8 @@ async fn enrolment(server: &Server) {
     let invited = server.cli(&["invite", "--class", "Networks"]).1;
     let c = server.get("/v1/enrol").await.1;
     let third = Laptop::new(tempfile::tempdir().unwrap().path()).unwrap();
-    let body = json!({"challenge": c["challenge"], "code": invited["code"], "name": "N", "public_key": laptop.pem().unwrap()});
+    let body =
+        json!({"challenge": c["challenge"], "code": invited["code"], "name": "N", "public_key": laptop.pem().unwrap()});
     let forged = Signed::seal(body, &third.keys, KeyName::Learner, Domain::Enrolment).unwrap();
     let (_, answer) = server.call("POST", "/v1/enrol", "", json!(forged)).await;
     assert_eq!(code(&answer), "bad_signature");
@@ -101,16 +102,27 @@ async fn verdicts(server: &Server, mara: &Person, joe: &Person) {
     let (status, answer) = server.submit_bundle(&joe.made("joe-1", BOTH)).await;
     assert_eq!(status, 201, "{answer}");
     let board = server.get("/v1/leaderboard/netplus?tier=re-graded").await.1;
-    let rows: Vec<_> = board["rows"].as_array().unwrap().iter().map(|r| (r["name"].as_str().unwrap(), r["points"].as_i64().unwrap())).collect();
+    let rows: Vec<_> = board["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| (r["name"].as_str().unwrap(), r["points"].as_i64().unwrap()))
+        .collect();
     assert_eq!(rows, [("Joe", 3000), ("Mara", 2000)]);
     let nobody = server.get("/v1/leaderboard/netplus?tier=re-graded&class=Other%20class").await.1;
     assert_eq!(nobody["rows"], json!([]));
     let view = server.get(&format!("/v1/verdicts/{}", made.id)).await.1;
     assert_eq!((view["name"].as_str(), view["tier"].as_str()), (Some("Mara"), Some("re-graded")));
     assert_eq!(server.get("/v1/scores/mara-1").await.1["id"], made.id.as_str());
-    let (status, text) = server.call("GET", &format!("/v1/verdicts/{}/evidence.tar.zst", made.id), "", Value::Null).await;
+    let (status, text) =
+        server.call("GET", &format!("/v1/verdicts/{}/evidence.tar.zst", made.id), "", Value::Null).await;
     assert_eq!((status, code(&text)), (401, "unauthorized"), "evidence is not for everybody");
-    let r = reqwest::Client::new().get(format!("{}/v1/verdicts/{}/evidence.tar.zst", server.url, made.id)).bearer_auth(&mara.token).send().await.unwrap();
+    let r = reqwest::Client::new()
+        .get(format!("{}/v1/verdicts/{}/evidence.tar.zst", server.url, made.id))
+        .bearer_auth(&mara.token)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(r.bytes().await.unwrap(), made.evidence);
 }
 
@@ -119,11 +131,19 @@ async fn resumed(server: &Server, mara: &Person, joe: &Person) {
     server.submit(&made.envelope).await;
     let path = format!("/v1/verdicts/{}/evidence.tar.zst", made.id);
     let c = reqwest::Client::new();
-    let put = c.put(format!("{}/v1/verdicts/{}/score.json", server.url, made.id)).bearer_auth(&mara.token).body(made.score.clone());
+    let put = c
+        .put(format!("{}/v1/verdicts/{}/score.json", server.url, made.id))
+        .bearer_auth(&mara.token)
+        .body(made.score.clone());
     assert_eq!(put.send().await.unwrap().status(), 204);
     let half = made.evidence.len() / 2;
     let patch = |from: usize, to: usize, token: &str| {
-        c.patch(format!("{}{path}", server.url)).bearer_auth(token).header("upload-offset", from).header("upload-length", made.evidence.len()).body(made.evidence[from..to].to_vec()).send()
+        c.patch(format!("{}{path}", server.url))
+            .bearer_auth(token)
+            .header("upload-offset", from)
+            .header("upload-length", made.evidence.len())
+            .body(made.evidence[from..to].to_vec())
+            .send()
     };
     assert_eq!(patch(0, half, &joe.token).await.unwrap().status(), 403, "somebody else's verdict");
     assert_eq!(patch(0, half, &mara.token).await.unwrap().headers()["upload-offset"], half.to_string());
@@ -152,7 +172,8 @@ async fn refusals(server: &Server, mara: &Person, joe: &Person) {
     expect(server.submit(text.replace("in-toto+json", "in-toto2+json").as_bytes()).await, UnknownVersion);
     let mut envelope: Value = serde_json::from_str(&text).unwrap();
     let sig = envelope["signatures"][0]["sig"].as_str().unwrap().to_owned();
-    envelope["signatures"][0]["sig"] = json!(sig.chars().rev().collect::<String>().replace('=', "A")[..86].to_owned() + "==");
+    envelope["signatures"][0]["sig"] =
+        json!(sig.chars().rev().collect::<String>().replace('=', "A")[..86].to_owned() + "==");
     let (_, answer) = server.submit(&canonical::to_bytes(&envelope).unwrap()).await;
     assert!(["bad_signature", "malformed"].contains(&code(&answer)), "{answer}");
     let unknown = Laptop::new(tempfile::tempdir().unwrap().path()).unwrap();
@@ -171,12 +192,21 @@ async fn refusals(server: &Server, mara: &Person, joe: &Person) {
     expect(server.submit(&signed(mara, &|s| s.predicate.forge.tier = TrustTier::ReGraded)).await, Inconsistent);
     expect(server.submit(&signed(mara, &|s| s.subject.swap(0, 1))).await, Reordered);
     expect(server.submit(&signed(mara, &|s| s.predicate.forge.run = "../../etc".into())).await, Malformed);
-    expect(server.submit(&signed(mara, &|s| s.predicate.forge.challenge = Some("made-up".into()))).await, UnknownChallenge);
+    expect(
+        server.submit(&signed(mara, &|s| s.predicate.forge.challenge = Some("made-up".into()))).await,
+        UnknownChallenge,
+    );
     let mut other = serde_json::to_value(mara.laptop.draft(&lab, SSH, &Wish::new("v2", now())).unwrap().0).unwrap();
     other["_type"] = json!("https://in-toto.io/Statement/v2");
-    expect(server.submit(&mara.laptop.sign_bytes(&canonical::to_bytes(&other).unwrap()).unwrap().1).await, UnknownVersion);
+    expect(
+        server.submit(&mara.laptop.sign_bytes(&canonical::to_bytes(&other).unwrap()).unwrap().1).await,
+        UnknownVersion,
+    );
     // Replayed: the run again, otherwise; and Mara's evidence under Joe's key.
-    expect(server.submit(&mara.laptop.seal(&lab, BOTH, &Wish::new("mara-1", now())).unwrap().envelope).await, RunExists);
+    expect(
+        server.submit(&mara.laptop.seal(&lab, BOTH, &Wish::new("mara-1", now())).unwrap().envelope).await,
+        RunExists,
+    );
     expect(server.submit(&joe.laptop.seal(&lab, BOTH, &Wish::new("mara-1", now())).unwrap().envelope).await, Rekeyed);
     // Bundles.
     let mut swapped = good.clone();
@@ -208,7 +238,10 @@ async fn refusals(server: &Server, mara: &Person, joe: &Person) {
     s.predicate = b.predicate.clone();
     s.subject = subjects;
     let (id, envelope) = mara.laptop.sign(&s).unwrap();
-    expect(server.submit_bundle(&forge_scoreboard::bench::workshop::Made { id, envelope, score, evidence }).await, RegradeDiffers);
+    expect(
+        server.submit_bundle(&forge_scoreboard::bench::workshop::Made { id, envelope, score, evidence }).await,
+        RegradeDiffers,
+    );
     assert_eq!(server.get("/v1/stats").await.1["verdicts"], before, "something refused was stored");
     let left: Vec<_> = std::fs::read_dir(server.data.join("incoming")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
@@ -238,7 +271,12 @@ async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger: &P
     let id = session["id"].as_str().unwrap();
     let join = json!({"code": session["join_code"]});
     assert_eq!(code(&server.call("POST", "/v1/sessions/join", &stranger.token, join.clone()).await.1), "other_tenant");
-    let live = reqwest::Client::new().get(format!("{}/v1/sessions/{id}/live", server.url)).bearer_auth(&teacher.token).send().await.unwrap();
+    let live = reqwest::Client::new()
+        .get(format!("{}/v1/sessions/{id}/live", server.url))
+        .bearer_auth(&teacher.token)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(server.call("POST", "/v1/sessions/join", &mara.token, join).await.0, 200);
     let path = format!("/v1/sessions/{id}/challenges");
     let ask = || server.call("POST", &path, &mara.token, json!({"lab": LAB}));
@@ -249,7 +287,8 @@ async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger: &P
     assert_eq!(same.body, challenge.body, "an open challenge is given again");
     let c = challenge.body;
     let seeded = |run: &str, seed: &str| {
-        let wish = Wish { challenge: Some(c.nonce.clone()), started: now() - 10, finished: now(), ..Wish::new(run, now()) };
+        let wish =
+            Wish { challenge: Some(c.nonce.clone()), started: now() - 10, finished: now(), ..Wish::new(run, now()) };
         mara.laptop.seal(&scenario(seed), SSH, &wish).unwrap()
     };
     assert_eq!(code(&server.submit(&seeded("s-0", "another-seed").envelope).await.1), "unknown_challenge");
@@ -262,10 +301,19 @@ async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger: &P
     assert_eq!(answer.receipt.body.tier, TrustTier::InstructorSeeded, "{answer:?}");
     assert_eq!(answer.receipt.body.session.as_deref(), Some(id));
     assert_eq!(code(&server.submit(&seeded("s-2", &c.seed).envelope).await.1), "nonce_used");
-    assert_eq!(server.call("POST", &format!("/v1/sessions/{id}/messages"), &teacher.token, json!({"text": "Look at port 80"})).await.0, 201);
+    assert_eq!(
+        server
+            .call("POST", &format!("/v1/sessions/{id}/messages"), &teacher.token, json!({"text": "Look at port 80"}))
+            .await
+            .0,
+        201
+    );
     let messages = server.call("GET", &format!("/v1/sessions/{id}/messages"), &mara.token, Value::Null).await.1;
     assert_eq!(messages[0]["text"], "Look at port 80");
-    assert_eq!(code(&server.call("GET", &format!("/v1/sessions/{id}/board"), &boss.token, Value::Null).await.1), "other_tenant");
+    assert_eq!(
+        code(&server.call("GET", &format!("/v1/sessions/{id}/board"), &boss.token, Value::Null).await.1),
+        "other_tenant"
+    );
     let board = server.call("GET", &format!("/v1/sessions/{id}/board"), &teacher.token, Value::Null).await.1;
     assert_eq!(board["red"], json!([{"lab": LAB, "criterion": "http", "learners": 1}]));
     assert_eq!(board["rows"][0]["results"][0]["in_time"], true);
@@ -273,7 +321,10 @@ async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger: &P
     assert!(csv.as_str().unwrap().contains("\"Mara\""), "{csv}");
     let next: Signed<Challenge> = serde_json::from_value(ask().await.1).unwrap();
     assert!(next.body.attempt == 2 && next.body.seed != c.seed);
-    assert_eq!(server.call("POST", &format!("/v1/sessions/{id}/freeze"), &teacher.token, json!({"frozen": true})).await.0, 200);
+    assert_eq!(
+        server.call("POST", &format!("/v1/sessions/{id}/freeze"), &teacher.token, json!({"frozen": true})).await.0,
+        200
+    );
     assert_eq!(code(&ask().await.1), "session_frozen");
     let wish = Wish { challenge: Some(next.body.nonce.clone()), ..Wish::new("s-3", now()) };
     let late = mara.laptop.seal(&scenario(&next.body.seed), SSH, &wish).unwrap();
@@ -328,7 +379,12 @@ async fn killed(server: Server, mara: &Person) -> Server {
             let c = reqwest::Client::new();
             let mut acknowledged = Vec::new();
             for made in many.iter().skip(lane).step_by(8) {
-                let sent = c.post(format!("{url}/v1/verdicts")).header("content-type", "application/json").body(made.envelope.clone()).send().await;
+                let sent = c
+                    .post(format!("{url}/v1/verdicts"))
+                    .header("content-type", "application/json")
+                    .body(made.envelope.clone())
+                    .send()
+                    .await;
                 match sent {
                     Ok(r) if r.status() == 201 => acknowledged.push(made.id.clone()),
                     Ok(r) => panic!("{}", r.status()),

@@ -35,7 +35,11 @@ fn mutate(bytes: &[u8], rng: &mut impl Rng) -> Vec<u8> {
 async fn no_mutant_is_accepted() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("board");
-    let board = tokio::task::spawn_blocking(move || Board::open(&data, Target::of(&data, None).unwrap(), Some(labs())).unwrap().0).await.unwrap();
+    let board = tokio::task::spawn_blocking(move || {
+        Board::open(&data, Target::of(&data, None).unwrap(), Some(labs())).unwrap().0
+    })
+    .await
+    .unwrap();
     let board = Arc::new(board);
     let laptop = Arc::new(Laptop::new(&home.path().join("laptop")).unwrap());
     let enrolled = laptop.clone();
@@ -63,13 +67,19 @@ async fn no_mutant_is_accepted() {
         if mutant != good.evidence {
             bundles += 1;
             std::fs::write(&file, &mutant).unwrap();
-            assert!(bundle::check(&statement, &key, &good.score, &file, Some(&lab)).is_err(), "bundle {bundles} was accepted");
+            assert!(
+                bundle::check(&statement, &key, &good.score, &file, Some(&lab)).is_err(),
+                "bundle {bundles} was accepted"
+            );
         }
     }
     assert!(board.store.read(|tx| verdicts::after(tx, 0, 10)).await.unwrap().is_empty(), "a mutant was stored");
     std::fs::write(&file, &good.evidence).unwrap();
     let parcel = Parcel { score: good.score.clone().into(), file };
-    assert!(intake::submit(&board, good.envelope.into(), Some(parcel)).await.is_ok(), "the original must be accepted, or nothing was tested");
+    assert!(
+        intake::submit(&board, good.envelope.into(), Some(parcel)).await.is_ok(),
+        "the original must be accepted, or nothing was tested"
+    );
     println!("{tried} envelopes and {bundles} bundles, none accepted");
 }
 
@@ -90,7 +100,15 @@ async fn two_hundred_megabytes_in_sixty_four() {
     let (status, answer) = server.submit_bundle(&made).await;
     assert_eq!(status, 201, "{answer}");
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let peak: u64 = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").trim().parse().unwrap();
+    let peak: u64 = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .trim()
+        .parse()
+        .unwrap();
     println!("bundle of {} MB: peak {} MB", made.evidence.len() / 1_000_000, peak / 1024);
     assert!(peak <= 64 * 1024, "{peak} kB");
 }

@@ -8,7 +8,8 @@ mod signed;
 
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{
-    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, ProgressState, SeedPolicy, Session,
+    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, ProgressState, SeedPolicy,
+    Session,
 };
 pub use signed::Signed;
 

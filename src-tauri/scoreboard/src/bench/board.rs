@@ -3,10 +3,10 @@
 use super::quantile;
 use super::workshop::insert_many;
 use crate::board::Board;
+use crate::clock;
 use crate::live::Topic;
 use crate::store::verdicts::COLUMNS;
 use crate::store::{Target, Value, migrate};
-use crate::clock;
 use forge_core::error::{Error, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,15 +27,47 @@ fn school(board_data: &std::path::Path, verdicts: u32) -> Result<()> {
         for i in first..verdicts.min(first + 10_000) {
             let text = |s: String| Value::Text(s);
             let (n, learner) = (i64::from(i), format!("l-{}", i / EACH));
-            let mut row = vec![Value::Int(n + 1), text(format!("{i:064x}")), text(format!("run-{i}")), text(format!("t-{i}")), text("k".into()), text(learner), text("A".into()), text(format!("lab-{}", i % EACH)), text("1".into()), text("ccna".into())];
+            let mut row = vec![
+                Value::Int(n + 1),
+                text(format!("{i:064x}")),
+                text(format!("run-{i}")),
+                text(format!("t-{i}")),
+                text("k".into()),
+                text(learner),
+                text("A".into()),
+                text(format!("lab-{}", i % EACH)),
+                text("1".into()),
+                text("ccna".into()),
+            ];
             row.extend([2_000, 3_000, n, n, 1, n, 0].map(Value::Int));
-            row.extend([text("[]".into()), Value::Null, Value::Null, text("s".into()), Value::Bytes(envelope.clone()), Value::Null, Value::Null, Value::Null]);
+            row.extend([
+                text("[]".into()),
+                Value::Null,
+                Value::Null,
+                text("s".into()),
+                Value::Bytes(envelope.clone()),
+                Value::Null,
+                Value::Null,
+                Value::Null,
+            ]);
             rows.push(row);
         }
         insert_many(conn.as_mut(), "verdicts", COLUMNS, &rows)?;
         let standing: Vec<Vec<Value>> = (first / EACH..verdicts.min(first + 10_000) / EACH)
             .flat_map(|l| tracks.iter().map(move |t| (l, *t)))
-            .map(|(l, t)| vec![Value::Text(format!("l-{l}")), t.into(), Value::Int(0), Value::Text(format!("class-{}", l / 30)), Value::Text(format!("Learner {l}")), Value::Int(i64::from(l * 7919 % 90_000)), Value::Int(90_000), Value::Int(8), Value::Int(i64::from(l))])
+            .map(|(l, t)| {
+                vec![
+                    Value::Text(format!("l-{l}")),
+                    t.into(),
+                    Value::Int(0),
+                    Value::Text(format!("class-{}", l / 30)),
+                    Value::Text(format!("Learner {l}")),
+                    Value::Int(i64::from(l * 7919 % 90_000)),
+                    Value::Int(90_000),
+                    Value::Int(8),
+                    Value::Int(i64::from(l)),
+                ]
+            })
             .collect();
         let places = "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (learner, track, floor) DO NOTHING";
         for row in &standing {
@@ -61,7 +93,11 @@ pub fn leaderboard(verdicts: u32, asked: u32) -> Result<serde_json::Value> {
         stream.set_nodelay(true)?;
         let mut ms = Vec::new();
         for i in 0..asked {
-            let path = if i % 2 == 0 { "/v1/leaderboard/ccna".to_owned() } else { format!("/v1/leaderboard/netplus?class=class-{}", i % 10) };
+            let path = if i % 2 == 0 {
+                "/v1/leaderboard/ccna".to_owned()
+            } else {
+                format!("/v1/leaderboard/netplus?class=class-{}", i % 10)
+            };
             let began = Instant::now();
             stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").as_bytes()).await?;
             let mut answer = Vec::new();
@@ -71,7 +107,11 @@ pub fn leaderboard(verdicts: u32, asked: u32) -> Result<serde_json::Value> {
                 }
                 let text = String::from_utf8_lossy(&answer);
                 let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|n| n.parse().ok()).unwrap_or(0usize);
+                let length = head
+                    .lines()
+                    .find_map(|l| l.strip_prefix("content-length: "))
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(0usize);
                 if body.len() >= length {
                     break;
                 }
@@ -83,7 +123,9 @@ pub fn leaderboard(verdicts: u32, asked: u32) -> Result<serde_json::Value> {
         Ok::<_, Error>(ms)
     })?;
     ms.sort_by(f64::total_cmp);
-    Ok(serde_json::json!({"verdicts": verdicts, "asked": asked, "p50_ms": quantile(&ms, 0.5), "p99_ms": quantile(&ms, 0.99)}))
+    Ok(
+        serde_json::json!({"verdicts": verdicts, "asked": asked, "p50_ms": quantile(&ms, 0.5), "p99_ms": quantile(&ms, 0.99)}),
+    )
 }
 
 pub fn live(clients: u32, events: u32) -> Result<serde_json::Value> {
@@ -139,5 +181,7 @@ pub fn live(clients: u32, events: u32) -> Result<serde_json::Value> {
         Ok::<_, Error>(all)
     })?;
     behind.sort_by(f64::total_cmp);
-    Ok(serde_json::json!({"clients": clients, "events": events, "p50_ms": quantile(&behind, 0.5), "p99_ms": quantile(&behind, 0.99), "worst_ms": behind.last()}))
+    Ok(
+        serde_json::json!({"clients": clients, "events": events, "p50_ms": quantile(&behind, 0.5), "p99_ms": quantile(&behind, 0.99), "worst_ms": behind.last()}),
+    )
 }

@@ -119,7 +119,8 @@ async fn submit(stream: &mut TcpStream, envelope: &[u8]) -> Result<()> {
         }
         let text = String::from_utf8_lossy(&answer);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|n| n.parse::<usize>().ok());
+        let length =
+            head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|n| n.parse::<usize>().ok());
         if body.len() >= length.unwrap_or(0) {
             return match head.starts_with("HTTP/1.1 201") {
                 true => Ok(()),

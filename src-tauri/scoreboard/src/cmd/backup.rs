@@ -17,7 +17,10 @@ const TOKEN: &str = "admin.token";
 pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     place.must_exist()?;
     if to.exists() {
-        return Err(Error::new(Code::WrongState, format!("{} is there already; a backup is never overwritten.", to.display())));
+        return Err(Error::new(
+            Code::WrongState,
+            format!("{} is there already; a backup is never overwritten.", to.display()),
+        ));
     }
     private_folder(to)?;
     let mut conn = place.target()?.connect()?;
@@ -39,7 +42,12 @@ pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     }
     File::open(to)?.sync_all()?;
     let value = serde_json::json!({"rows": rows, "files": files, "to": to});
-    say(json, &value, || format!("{rows} rows and {files} files are in {}. It holds private keys: keep it as safe as the server.", to.display()));
+    say(json, &value, || {
+        format!(
+            "{rows} rows and {files} files are in {}. It holds private keys: keep it as safe as the server.",
+            to.display()
+        )
+    });
     Ok(())
 }
 
@@ -48,9 +56,8 @@ pub fn restore(place: &Place, from: &Path, json: bool) -> Result<ExitCode> {
         return Err(Error::new(Code::WrongState, format!("{} holds a scoreboard already.", place.data.display()))
             .hint("Restore into a new folder, then serve from there."));
     }
-    let rows = File::open(from.join(ROWS)).map_err(|e| {
-        Error::new(Code::NotFound, format!("{} is no backup: {e}", from.display()))
-    })?;
+    let rows = File::open(from.join(ROWS))
+        .map_err(|e| Error::new(Code::NotFound, format!("{} is no backup: {e}", from.display())))?;
     private_folder(&place.data)?;
     let mut conn = place.target()?.connect()?;
     migrate(conn.as_mut())?;

@@ -2,8 +2,8 @@
 
 use super::{Place, say};
 use crate::http::people::{DAY, line};
-use crate::store::people::{self, Invite, role_word};
 use crate::store::migrate;
+use crate::store::people::{self, Invite, role_word};
 use crate::{clock, codes};
 use forge_core::board::Role;
 use forge_core::error::{Code, Error, Result};

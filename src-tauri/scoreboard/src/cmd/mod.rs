@@ -19,7 +19,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Parser)]
-#[command(name = "forge-scoreboard", version, about = "Accepts signed verdicts and shows what was really established", max_term_width = 100)]
+#[command(
+    name = "forge-scoreboard",
+    version,
+    about = "Accepts signed verdicts and shows what was really established",
+    max_term_width = 100
+)]
 pub struct Cli {
     /// Answer in JSON, errors included
     #[arg(long, global = true)]
@@ -176,7 +181,8 @@ fn stats(place: &Place, json: bool) -> Result<()> {
     let (learners, classes) = people::counts(conn.as_mut())?;
     let sessions = session::count(conn.as_mut())?;
     let verdicts: i64 = tallies.iter().map(|(_, _, n)| n).sum();
-    let value = serde_json::json!({"verdicts": verdicts, "learners": learners, "classes": classes, "sessions": sessions});
+    let value =
+        serde_json::json!({"verdicts": verdicts, "learners": learners, "classes": classes, "sessions": sessions});
     say(json, &value, || format!("{verdicts} verdicts, {learners} people in {classes} classes, {sessions} sessions"));
     Ok(())
 }

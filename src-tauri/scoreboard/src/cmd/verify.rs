@@ -107,7 +107,12 @@ pub fn report(verified: &Verified, json: bool) -> Result<ExitCode> {
     let ok = verified.problems.is_empty();
     let value = serde_json::json!({"ok": ok, "verdicts": verified.verdicts, "bundles": verified.bundles, "problems": verified.problems});
     say(json, &value, || {
-        let head = format!("{} verdicts, {} with evidence: {}", verified.verdicts, verified.bundles, if ok { "all hold" } else { "NOT all hold" });
+        let head = format!(
+            "{} verdicts, {} with evidence: {}",
+            verified.verdicts,
+            verified.bundles,
+            if ok { "all hold" } else { "NOT all hold" }
+        );
         std::iter::once(head).chain(verified.problems.iter().cloned()).collect::<Vec<_>>().join("\n")
     });
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -25,15 +25,28 @@ pub async fn readyz(State(app): State<App>) -> Response {
         Ok(Err(_)) => Err("it refuses to write".to_owned()),
         Err(_) => Err("it does not answer within 3 s".to_owned()),
     };
-    let folder = app.evidence.spool().map(|_| "bundles can be written".to_owned()).map_err(|_| "bundles cannot be written".to_owned());
+    let folder = app
+        .evidence
+        .spool()
+        .map(|_| "bundles can be written".to_owned())
+        .map_err(|_| "bundles cannot be written".to_owned());
     let disk = match app.evidence.free() {
         Ok(free) if free >= DISK => Ok(format!("{} MiB free", free >> 20)),
         Ok(free) => Err(format!("only {} MiB free", free >> 20)),
         Err(_) => Err("it cannot be asked".to_owned()),
     };
-    let keys = app.ring.own().sign(KeyName::Board, Domain::Acceptance, b"ready?").map(|_| "receipts can be signed".to_owned()).map_err(|_| "receipts cannot be signed".to_owned());
+    let keys = app
+        .ring
+        .own()
+        .sign(KeyName::Board, Domain::Acceptance, b"ready?")
+        .map(|_| "receipts can be signed".to_owned())
+        .map_err(|_| "receipts cannot be signed".to_owned());
     let count = app.labs.list().count();
-    let labs = if count > 0 { Ok(format!("{count} known, {} broken", app.labs.broken().len())) } else { Err("none is known: nothing can be re-graded".to_owned()) };
+    let labs = if count > 0 {
+        Ok(format!("{count} known, {} broken", app.labs.broken().len()))
+    } else {
+        Err("none is known: nothing can be re-graded".to_owned())
+    };
     let parts = [("database", database), ("folder", folder), ("disk", disk), ("keys", keys), ("labs", labs)];
     let ready = parts.iter().all(|(_, r)| r.is_ok());
     let parts: Vec<Value> = parts

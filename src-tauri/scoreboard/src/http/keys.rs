@@ -27,7 +27,8 @@ pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<
 pub async fn rotate(State(app): State<App>, who: Who) -> Answer<Json<BoardKey>> {
     who.admin()?;
     let board = app.clone();
-    let rotated = tokio::task::spawn_blocking(move || board.ring.rotate(clock::now())).await.map_err(Error::internal)?;
+    let rotated =
+        tokio::task::spawn_blocking(move || board.ring.rotate(clock::now())).await.map_err(Error::internal)?;
     tracing::info!(key = %rotated?.new, "the board's key was rotated");
     Ok(Json(app.ring.current()?))
 }

@@ -33,7 +33,11 @@ pub async fn board(State(app): State<App>, Query(filter): Query<Filter>, headers
     })
 }
 
-pub fn stream(app: App, headers: &HeaderMap, wants: impl Fn(&Topic) -> bool + Send + Sync + 'static) -> Answer<Response> {
+pub fn stream(
+    app: App,
+    headers: &HeaderMap,
+    wants: impl Fn(&Topic) -> bool + Send + Sync + 'static,
+) -> Answer<Response> {
     let Ok(seat) = app.listeners.clone().try_acquire_owned() else {
         return Err(no(RefusalCode::Busy, "Too many listen at the moment."));
     };

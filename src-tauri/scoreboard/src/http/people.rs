@@ -42,7 +42,10 @@ fn fresh(app: &App, challenge: &str, now: i64) -> Answer<()> {
     }
     let expiry: i64 = text.split('.').next().and_then(|t| t.parse().ok()).ok_or_else(unknown)?;
     if expiry < now {
-        return Err(no(RefusalCode::Timeout, "The challenge is too old.").0.hint("Get another one: GET /v1/enrol").into());
+        return Err(no(RefusalCode::Timeout, "The challenge is too old.")
+            .0
+            .hint("Get another one: GET /v1/enrol")
+            .into());
     }
     Ok(())
 }

@@ -80,7 +80,8 @@ impl Routes {
     {
         self.router = self.router.route(path, on(verb.filter(), handler));
         self.listed.push((verb.word(), path));
-        let mut operation = json!({"summary": summary, "responses": {"default": {"$ref": "#/components/responses/Refusal"}}});
+        let mut operation =
+            json!({"summary": summary, "responses": {"default": {"$ref": "#/components/responses/Refusal"}}});
         let parameters: Vec<Value> = path
             .split('{')
             .skip(1)

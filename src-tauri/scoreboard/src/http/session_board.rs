@@ -79,7 +79,12 @@ fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue
         for b in results.iter().skip(i + 1).take(2_000) {
             let same = a.answers.is_some() && a.answers == b.answers && a.lab == b.lab;
             if same && a.seed != b.seed && a.learner != b.learner {
-                out.push(format!("{} and {} gave the same answers in {}, under different seeds. How?", name(a), name(b), a.lab));
+                out.push(format!(
+                    "{} and {} gave the same answers in {}, under different seeds. How?",
+                    name(a),
+                    name(b),
+                    a.lab
+                ));
             }
             if a.learner == b.learner && a.started < b.finished && b.started < a.finished {
                 out.push(format!("{} worked on {} and {} at the same time. Was it one person?", name(a), a.lab, b.lab));
@@ -87,7 +92,12 @@ fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue
         }
         let minutes = labs.get(&a.lab).map_or(0, |l| u64::from(l.minutes));
         if a.score == a.max && a.duration_ms * FAST < minutes * 60_000 {
-            out.push(format!("{} solved {} in {} s; it is meant to take {minutes} minutes. Had they done it before?", name(a), a.lab, a.duration_ms / 1000));
+            out.push(format!(
+                "{} solved {} in {} s; it is meant to take {minutes} minutes. Had they done it before?",
+                name(a),
+                a.lab,
+                a.duration_ms / 1000
+            ));
         }
         if out.len() >= 200 {
             break;

@@ -165,7 +165,12 @@ fn seed(kept: &Kept, lab: &str, learner: &str, attempt: i64) -> String {
     text
 }
 
-pub async fn challenge(State(app): State<App>, who: Who, Path(id): Path<String>, body: Body) -> Answer<Json<Signed<Challenge>>> {
+pub async fn challenge(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answer<Json<Signed<Challenge>>> {
     let ChallengeRequest { lab } = body::json(body).await?;
     let (person, kept) = joined(&app, who, &id).await?;
     open(&kept.session)?;
@@ -188,7 +193,10 @@ pub async fn challenge(State(app): State<App>, who: Who, Path(id): Path<String>,
             }
             let attempt = last.map_or(1, |l| l.attempt + 1);
             if attempt > i64::from(k.session.attempts) {
-                return Ok(Err(no(RefusalCode::NoAttemptsLeft, "You have used all attempts for this lab in this session.")));
+                return Ok(Err(no(
+                    RefusalCode::NoAttemptsLeft,
+                    "You have used all attempts for this lab in this session.",
+                )));
             }
             let issued = Issued {
                 nonce: nonce.clone(),
@@ -248,7 +256,12 @@ pub async fn progress(State(app): State<App>, who: Who, Path(id): Path<String>, 
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn say(State(app): State<App>, who: Who, Path(id): Path<String>, body: Body) -> Answer<(StatusCode, Json<Message>)> {
+pub async fn say(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    body: Body,
+) -> Answer<(StatusCode, Json<Message>)> {
     let wanted: MessageRequest = body::json(body).await?;
     if !(1..=500).contains(&wanted.text.chars().count()) {
         return Err(no(RefusalCode::Malformed, "A message has 1 to 500 characters."));
@@ -275,7 +288,12 @@ pub struct After {
     after: i64,
 }
 
-pub async fn messages(State(app): State<App>, who: Who, Path(id): Path<String>, Query(q): Query<After>) -> Answer<Json<Vec<Message>>> {
+pub async fn messages(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    Query(q): Query<After>,
+) -> Answer<Json<Vec<Message>>> {
     let learner = if who.teaches().is_ok() {
         taught(&app, &who, &id).await?;
         None
@@ -308,7 +326,8 @@ pub async fn live(State(app): State<App>, who: Who, Path(id): Path<String>, head
     };
     super::live::stream(app, &headers, move |topic| match topic {
         Topic::Session { id: of, learner, instructors_only } => {
-            *of == id && (me.is_none() || (!instructors_only && learner.as_ref().is_none_or(|l| Some(l) == me.as_ref())))
+            *of == id
+                && (me.is_none() || (!instructors_only && learner.as_ref().is_none_or(|l| Some(l) == me.as_ref())))
         }
         Topic::Board { .. } => false,
     })

@@ -39,8 +39,7 @@ pub async fn leaderboard(
     let (limit, offset) = (cut.limit.unwrap_or(50).clamp(1, 200), cut.offset.clamp(0, 10_000));
     let (wanted, class) = (track.clone(), cut.class.clone().filter(|c| !c.is_empty()));
     let shown = class.clone();
-    let rows =
-        app.store.read(move |tx| standing::top(tx, &wanted, class.as_deref(), tier, limit, offset)).await?;
+    let rows = app.store.read(move |tx| standing::top(tx, &wanted, class.as_deref(), tier, limit, offset)).await?;
     let place = |(i, s): (usize, standing::Standing)| Place {
         rank: offset + i64::try_from(i).unwrap_or(0) + 1,
         learner: s.learner,

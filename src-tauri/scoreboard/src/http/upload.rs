@@ -68,8 +68,7 @@ pub async fn part(
         return Err(no(RefusalCode::Busy, "Too many bundles arrive at the moment."));
     };
     let path = app.evidence.part(&v.id);
-    let mut file =
-        tokio::fs::OpenOptions::new().create(true).append(true).open(&path).await.map_err(Error::from)?;
+    let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(&path).await.map_err(Error::from)?;
     // Two parts at the same time would be mixed.
     let held = file.try_clone().await.map_err(Error::from)?.into_std().await;
     held.try_lock().map_err(|_| no(RefusalCode::Busy, "Another part of this bundle arrives just now."))?;

@@ -72,7 +72,10 @@ async fn part<'a>(parts: &'a mut Multipart, name: &str) -> Answer<Field<'a>> {
     let next = tokio::time::timeout(SILENCE, parts.next_field()).await.map_err(|_| body::silent())?;
     match next.map_err(|_| cut())? {
         Some(field) if field.name() == Some(name) => Ok(field),
-        Some(_) => Err(no(RefusalCode::Malformed, format!("The form must have the parts envelope, score, evidence in this order; {name} was expected."))),
+        Some(_) => Err(no(
+            RefusalCode::Malformed,
+            format!("The form must have the parts envelope, score, evidence in this order; {name} was expected."),
+        )),
         None => Err(no(RefusalCode::Truncated, format!("The form has no part {name}."))),
     }
 }
@@ -136,7 +139,10 @@ pub struct Walk {
     limit: Option<i64>,
 }
 
-pub async fn list(State(app): State<App>, query: Result<Query<Walk>, axum::extract::rejection::QueryRejection>) -> Answer<Json<VerdictList>> {
+pub async fn list(
+    State(app): State<App>,
+    query: Result<Query<Walk>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Json<VerdictList>> {
     let Query(walk) = query.map_err(|e| no(RefusalCode::Malformed, e.body_text()))?;
     let limit = walk.limit.unwrap_or(50).clamp(1, 200);
     let rows = app.store.read(move |tx| verdicts::after(tx, walk.after, limit)).await?;
@@ -146,6 +152,15 @@ pub async fn list(State(app): State<App>, query: Result<Query<Walk>, axum::extra
         views.push(view(&app, v).await?);
     }
     Ok(Json(VerdictList { verdicts: views, next }))
+}
+
+/// The two files that are also written to have addresses of their own.
+pub async fn score(app: State<App>, who: Who, Path(text): Path<String>) -> Answer<Response> {
+    file(app, who, Path((text, "score.json".into()))).await
+}
+
+pub async fn evidence(app: State<App>, who: Who, Path(text): Path<String>) -> Answer<Response> {
+    file(app, who, Path((text, "evidence.tar.zst".into()))).await
 }
 
 pub async fn file(State(app): State<App>, who: Who, Path((text, name)): Path<(String, String)>) -> Answer<Response> {

@@ -53,9 +53,7 @@ impl Who {
     /// An instructor of this class, or the admin.
     pub fn teaches_class(&self, class: &str) -> Answer<()> {
         match self.teaches()? {
-            Some(own) if own != class => {
-                Err(no(RefusalCode::OtherTenant, "This belongs to another class."))
-            }
+            Some(own) if own != class => Err(no(RefusalCode::OtherTenant, "This belongs to another class.")),
             _ => Ok(()),
         }
     }

@@ -15,14 +15,8 @@ use forge_core::verdict::verify::{digest_is, scenario_is_claimed, statement_is_o
 use std::path::Path;
 
 /// What a bundle may cost this server. Our own writer's frames ask for 2 MiB; other levels of zstd up to 19 for 8 MiB.
-pub const LIMITS: Limits = Limits {
-    packed: EVIDENCE_MAX,
-    tar: EVIDENCE_TAR_MAX,
-    ratio: 200,
-    entries: 10_000,
-    window_log: 23,
-    kept: 8 << 20,
-};
+pub const LIMITS: Limits =
+    Limits { packed: EVIDENCE_MAX, tar: EVIDENCE_TAR_MAX, ratio: 200, entries: 10_000, window_log: 23, kept: 8 << 20 };
 
 #[derive(Debug)]
 pub struct Established {

@@ -65,7 +65,9 @@ pub fn check(statement: &Statement, key_id: &str, now: i64, labs: &Catalogue) ->
         lab: None,
     };
     let Ok(lab) = labs.get(&claims.lab) else {
-        checked.notes.push(format!("The lab {} is not one of this server's: stored, not ranked, not re-graded.", claims.lab));
+        checked
+            .notes
+            .push(format!("The lab {} is not one of this server's: stored, not ranked, not re-graded.", claims.lab));
         return Ok(checked);
     };
     if lab.id != claims.lab || lab.digest != claims.template_digest || lab.version != claims.version {
@@ -85,9 +87,11 @@ pub fn check(statement: &Statement, key_id: &str, now: i64, labs: &Catalogue) ->
 /// Lengths and alphabets of what is stored, shown or looked up by.
 fn shapes(statement: &Statement) -> Result<(), Refusal> {
     let claims = &statement.predicate.forge;
-    let malformed = |what: &str| no(RefusalCode::Malformed, format!("The statement's {what} is not what it should be."));
+    let malformed =
+        |what: &str| no(RefusalCode::Malformed, format!("The statement's {what} is not what it should be."));
     let word = |s: &str, max: usize| {
-        (1..=max).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+'))
+        (1..=max).contains(&s.len())
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+'))
     };
     let hex = |s: &str| s.len() == 64 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let checks = [

@@ -3,8 +3,8 @@
 use super::no;
 use forge_core::board::{ENVELOPE_MAX, Refusal, RefusalCode};
 use forge_core::keys::PublicKey;
-use forge_core::verdict::{canonical, dsse};
 use forge_core::verdict::statement::{PREDICATE_TYPE, STATEMENT_TYPE, SUBJECTS, Statement};
+use forge_core::verdict::{canonical, dsse};
 use serde_json::Value;
 
 pub struct Opened {
@@ -42,13 +42,19 @@ fn wrong_envelope(bytes: &[u8], said: &str) -> Refusal {
     if value.get("payloadType").and_then(Value::as_str).is_some_and(|t| t != dsse::PAYLOAD_TYPE) {
         return no(RefusalCode::UnknownVersion, "The envelope has a payload of a type that this server does not know.");
     }
-    spelled_otherwise(&value, bytes).unwrap_or_else(|| no(RefusalCode::Malformed, format!("This is not an envelope: {said}")))
+    spelled_otherwise(&value, bytes)
+        .unwrap_or_else(|| no(RefusalCode::Malformed, format!("This is not an envelope: {said}")))
 }
 
 fn spelled_otherwise(value: &Value, bytes: &[u8]) -> Option<Refusal> {
     let canonical = canonical::to_bytes(value).ok()?;
     let other = canonical != bytes;
-    other.then(|| no(RefusalCode::Reordered, "It is not spelled as it was signed (RFC 8785): members in another order, white space, or a member twice."))
+    other.then(|| {
+        no(
+            RefusalCode::Reordered,
+            "It is not spelled as it was signed (RFC 8785): members in another order, white space, or a member twice.",
+        )
+    })
 }
 
 /// Holds the signature against the key, strictly, and only then reads what was signed.
@@ -56,8 +62,7 @@ pub fn verify(opened: &Opened, key: &PublicKey) -> Result<Statement, Refusal> {
     if !key.verify_dsse(&opened.pae, &opened.signature) {
         return Err(no(RefusalCode::BadSignature, "The signature does not hold: this is not what the key signed."));
     }
-    let statement =
-        Statement::from_bytes(&opened.payload).map_err(|e| wrong_statement(&opened.payload, &e.message))?;
+    let statement = Statement::from_bytes(&opened.payload).map_err(|e| wrong_statement(&opened.payload, &e.message))?;
     let names: Vec<&str> = statement.subject.iter().map(|s| s.name.as_str()).collect();
     if names != SUBJECTS {
         let mut sorted = names.clone();
@@ -82,7 +87,10 @@ fn wrong_statement(payload: &[u8], said: &str) -> Refusal {
     };
     let other = |name: &str, known: &str| value.get(name).and_then(Value::as_str).is_some_and(|t| t != known);
     if other("_type", STATEMENT_TYPE) || other("predicateType", PREDICATE_TYPE) {
-        return no(RefusalCode::UnknownVersion, "The signed statement is of a version or type that this server does not know.");
+        return no(
+            RefusalCode::UnknownVersion,
+            "The signed statement is of a version or type that this server does not know.",
+        );
     }
     spelled_otherwise(&value, payload).unwrap_or_else(malformed)
 }

@@ -126,12 +126,8 @@ async fn unplace(board: &Board, id: &str) {
 
 fn answer(board: &Board, v: &Verdict, change: record::Change, notes: Vec<String>) -> Result<Outcome, Refusal> {
     let receipt = receipt::of(board, v).map_err(|e| trouble(&e))?;
-    let accepted = Accepted {
-        duplicate: change == record::Change::None,
-        notes,
-        page: format!("/v1/verdicts/{}", v.id),
-        receipt,
-    };
+    let accepted =
+        Accepted { duplicate: change == record::Change::None, notes, page: format!("/v1/verdicts/{}", v.id), receipt };
     Ok(Outcome { accepted, fresh: change == record::Change::New })
 }
 

@@ -126,11 +126,18 @@ pub fn record(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Result<Recorded,
 }
 
 fn revoked() -> Refusal {
-    no(RefusalCode::KeyRevoked, "The key that signed this was revoked.").hint("Ask your instructor, and enrol another key.")
+    no(RefusalCode::KeyRevoked, "The key that signed this was revoked.")
+        .hint("Ask your instructor, and enrol another key.")
 }
 
 /// The verdict is there. Facts are only ever added.
-fn again(tx: &mut dyn Tx, known: Verdict, new: Verdict, name: String, key_is_revoked: bool) -> Result<Result<Recorded, Refusal>> {
+fn again(
+    tx: &mut dyn Tx,
+    known: Verdict,
+    new: Verdict,
+    name: String,
+    key_is_revoked: bool,
+) -> Result<Result<Recorded, Refusal>> {
     let mut v = known.clone();
     v.facts.extend(new.facts.iter().filter(|f| !known.facts.contains(f)));
     v.facts.sort_unstable();
@@ -169,7 +176,8 @@ fn again(tx: &mut dyn Tx, known: Verdict, new: Verdict, name: String, key_is_rev
 /// late is accepted, and is not `issued-seed`.
 fn challenged(tx: &mut dyn Tx, v: &mut Verdict) -> Result<Result<Option<String>, Refusal>> {
     let Some(nonce) = &v.nonce else { return Ok(Ok(None)) };
-    let unknown = || no(RefusalCode::UnknownChallenge, "This server issued no such challenge to you for this lab and seed.");
+    let unknown =
+        || no(RefusalCode::UnknownChallenge, "This server issued no such challenge to you for this lab and seed.");
     let Some(issued) = session::by_nonce(tx, nonce)? else { return Ok(Err(unknown())) };
     let Some(kept) = session::get(tx, &issued.session)? else { return Ok(Err(unknown())) };
     let s = kept.session;

@@ -64,7 +64,9 @@ pub fn write(conn: &mut dyn Connection, out: &mut dyn Write) -> Result<u64> {
                 count += 1;
             }
             match rows.last() {
-                Some(last) if rows.len() as i64 == PAGE => from = if *table == "verdicts" { last.int(0)? } else { from + PAGE },
+                Some(last) if rows.len() as i64 == PAGE => {
+                    from = if *table == "verdicts" { last.int(0)? } else { from + PAGE }
+                }
                 _ => break,
             }
         }

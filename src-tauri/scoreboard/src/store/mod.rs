@@ -108,7 +108,10 @@ impl Row {
 }
 
 fn wrong(column: usize, what: &str) -> Error {
-    Error::new(Code::StoreFailed, format!("Column {column} of a row is not {what}: the database was changed by others."))
+    Error::new(
+        Code::StoreFailed,
+        format!("Column {column} of a row is not {what}: the database was changed by others."),
+    )
 }
 
 /// An open transaction. `sql` numbers its parameters `$1`, `$2`, … and keeps to what both databases understand.

@@ -102,7 +102,14 @@ fn read(row: &Row) -> Result<Standing> {
 }
 
 /// Most points first, then who had them first.
-pub fn top(tx: &mut dyn Tx, track: &str, class: Option<&str>, floor: TrustTier, limit: i64, offset: i64) -> Result<Vec<Standing>> {
+pub fn top(
+    tx: &mut dyn Tx,
+    track: &str,
+    class: Option<&str>,
+    floor: TrustTier,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Standing>> {
     let floor = tier_number(floor);
     let rows = match class {
         None => tx.query(
@@ -121,12 +128,16 @@ pub fn top(tx: &mut dyn Tx, track: &str, class: Option<&str>, floor: TrustTier, 
 
 /// Tracks with somebody on them.
 pub fn tracks(tx: &mut dyn Tx) -> Result<Vec<String>> {
-    tx.query("SELECT DISTINCT track FROM counters WHERE verdicts > 0 ORDER BY track", &[])?.iter().map(|r| r.text(0)).collect()
+    tx.query("SELECT DISTINCT track FROM counters WHERE verdicts > 0 ORDER BY track", &[])?
+        .iter()
+        .map(|r| r.text(0))
+        .collect()
 }
 
 /// Everything that [`count`] has made of the stored verdicts, for holding it against a recount.
 pub fn all(tx: &mut dyn Tx) -> Result<Vec<(String, String, i64, i64, i64)>> {
-    let rows = tx.query("SELECT learner, track, floor, points, labs FROM standing ORDER BY learner, track, floor", &[])?;
+    let rows =
+        tx.query("SELECT learner, track, floor, points, labs FROM standing ORDER BY learner, track, floor", &[])?;
     rows.iter().map(|r| Ok((r.text(0)?, r.text(1)?, r.int(2)?, r.int(3)?, r.int(4)?))).collect()
 }
 

@@ -59,12 +59,24 @@ impl Postgres {
             assert!(Command::new("chown").arg("postgres").arg(dir.path()).status().unwrap().success());
         }
         let data = dir.path().join("data");
-        let out = run(bin.join("initdb")).args(["-A", "trust", "-U", "board", "-E", "UTF8", "--locale=C", "-D"]).arg(&data).current_dir("/tmp").output().unwrap();
+        let out = run(bin.join("initdb"))
+            .args(["-A", "trust", "-U", "board", "-E", "UTF8", "--locale=C", "-D"])
+            .arg(&data)
+            .current_dir("/tmp")
+            .output()
+            .unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = run(bin.join("postgres"))
-            .arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k"]).arg(dir.path())
-            .current_dir("/tmp").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            .arg("-D")
+            .arg(&data)
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-k"])
+            .arg(dir.path())
+            .current_dir("/tmp")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let pg = Self { child, port, _dir: dir };
         let end = Instant::now() + Duration::from_secs(60);
         while postgres::Client::connect(&pg.admin(), postgres::NoTls).is_err() {
@@ -105,7 +117,11 @@ pub struct Server {
 impl Server {
     pub fn start(data: &Path, database: Option<&str>) -> Self {
         let mut c = Command::new(BIN);
-        c.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data"]).arg(data).arg("--labs").arg(labs()).env("RUST_LOG", "error");
+        c.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data"])
+            .arg(data)
+            .arg("--labs")
+            .arg(labs())
+            .env("RUST_LOG", "error");
         if let Some(url) = database {
             c.args(["--database", url]);
         }
@@ -156,19 +172,36 @@ impl Server {
     }
 
     pub async fn submit(&self, envelope: &[u8]) -> (u16, Value) {
-        let r = reqwest::Client::new().post(format!("{}/v1/verdicts", self.url)).header("content-type", "application/json").body(envelope.to_vec()).send().await.unwrap();
+        let r = reqwest::Client::new()
+            .post(format!("{}/v1/verdicts", self.url))
+            .header("content-type", "application/json")
+            .body(envelope.to_vec())
+            .send()
+            .await
+            .unwrap();
         (r.status().as_u16(), r.json().await.unwrap())
     }
 
     pub async fn submit_bundle(&self, made: &Made) -> (u16, Value) {
         let (kind, body) = form(&[("envelope", &made.envelope), ("score", &made.score), ("evidence", &made.evidence)]);
-        let r = reqwest::Client::new().post(format!("{}/v1/verdicts", self.url)).header("content-type", kind).body(body).send().await.unwrap();
+        let r = reqwest::Client::new()
+            .post(format!("{}/v1/verdicts", self.url))
+            .header("content-type", kind)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
         (r.status().as_u16(), r.json().await.unwrap())
     }
 
     pub async fn enrol(&self, laptop: &Laptop, code: &str, name: &str) -> (u16, Value) {
         let c: EnrolChallenge = serde_json::from_value(self.get("/v1/enrol").await.1).unwrap();
-        let possession = Possession { challenge: c.challenge, code: code.into(), name: name.into(), public_key: laptop.pem().unwrap() };
+        let possession = Possession {
+            challenge: c.challenge,
+            code: code.into(),
+            name: name.into(),
+            public_key: laptop.pem().unwrap(),
+        };
         let signed = Signed::seal(possession, &laptop.keys, KeyName::Learner, Domain::Enrolment).unwrap();
         self.call("POST", "/v1/enrol", "", json!(signed)).await
     }
@@ -213,13 +246,19 @@ pub fn cli(args: &[&str], data: &Path, database: Option<&str>) -> (bool, Value) 
     }
     let out = c.output().unwrap();
     let text = if out.stdout.is_empty() { out.stderr } else { out.stdout };
-    (out.status.success(), serde_json::from_slice(&text).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into())))
+    (
+        out.status.success(),
+        serde_json::from_slice(&text).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into())),
+    )
 }
 
 pub fn form(parts: &[(&str, &[u8])]) -> (String, Vec<u8>) {
     let mut body = Vec::new();
     for (name, bytes) in parts {
-        body.extend_from_slice(format!("--xyzzy\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\r\n").as_bytes());
+        body.extend_from_slice(
+            format!("--xyzzy\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\r\n\r\n")
+                .as_bytes(),
+        );
         body.extend_from_slice(bytes);
         body.extend_from_slice(b"\r\n");
     }

@@ -102,8 +102,7 @@ fn tar_of(entries: &[Entry]) -> Result<Vec<u8>> {
     all.insert(MANIFEST, &manifest);
     let mut builder = tar::Builder::new(Vec::new());
     for (path, bytes) in all {
-        let header =
-            header(path, bytes.len() as u64).map_err(|e| invalid(format_args!("cannot hold {path}: {e}")))?;
+        let header = header(path, bytes.len() as u64).map_err(|e| invalid(format_args!("cannot hold {path}: {e}")))?;
         builder.append(&header, bytes)?;
     }
     Ok(builder.into_inner()?)

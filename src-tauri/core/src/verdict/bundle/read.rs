@@ -213,14 +213,14 @@ impl<R: Read> Tar<R> {
                 return Ok(walked);
             }
             let found = tar::Header::from_byte_slice(&block);
-            let path = String::from_utf8(found.path_bytes().into_owned()).ok().filter(|p| fits(p)).ok_or_else(|| {
-                Fault::new(Why::UnsafePath, "holds an entry whose path leaves the bundle or cannot be shown")
-            })?;
+            let path =
+                String::from_utf8(found.path_bytes().into_owned()).ok().filter(|p| fits(p)).ok_or_else(|| {
+                    Fault::new(Why::UnsafePath, "holds an entry whose path leaves the bundle or cannot be shown")
+                })?;
             if found.entry_type() != tar::EntryType::Regular {
                 return Err(Fault::new(Why::UnsafePath, format_args!("holds {path:?}, which is not a regular file")));
             }
-            let size =
-                found.entry_size().map_err(|e| Fault::malformed(format_args!("holds a broken tar: {e}")))?;
+            let size = found.entry_size().map_err(|e| Fault::malformed(format_args!("holds a broken tar: {e}")))?;
             walked.odd |= header(&path, size).map_or(true, |ours| ours.as_bytes() != &block);
             walked.odd |= last.as_ref().is_some_and(|last| *last > path);
             if walked.seen.len() >= self.entries_max {
@@ -233,7 +233,10 @@ impl<R: Read> Tar<R> {
             let kept = manifest || keep(&path);
             let max = if manifest { MANIFEST_MAX } else { self.kept_max };
             if kept && size > max {
-                return Err(Fault::new(Why::TooLarge, format_args!("holds {path:?} of {size} bytes, {max} is the most")));
+                return Err(Fault::new(
+                    Why::TooLarge,
+                    format_args!("holds {path:?} of {size} bytes, {max} is the most"),
+                ));
             }
             let seen = self.content(size, kept, &mut walked.odd)?;
             if manifest {

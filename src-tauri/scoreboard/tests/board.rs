@@ -1,5 +1,6 @@
 //! The server as a process, over HTTP, with each database: from a code to a verified backup, and kill -9 in between.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(dead_code)]
 mod support;
 
 use forge_core::api::TrustTier;

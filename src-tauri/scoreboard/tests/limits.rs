@@ -10,6 +10,7 @@ use forge_scoreboard::board::Board;
 use forge_scoreboard::intake::{self, Parcel, bundle, envelope};
 use forge_scoreboard::store::{Target, verdicts};
 use rand::{Rng, RngExt, SeedableRng};
+use std::io::Read;
 use std::sync::Arc;
 use support::*;
 
@@ -88,13 +89,12 @@ async fn two_hundred_megabytes_in_sixty_four() {
     let home = tempfile::tempdir().unwrap();
     let server = Server::start(&home.path().join("board"), None);
     let mara = server.newcomer("A", "learner", "Mara").await;
-    let mut rng = rand::rngs::StdRng::seed_from_u64(1);
-    let mut noise = |i: usize| {
-        let mut bytes = vec![0u8; 4 << 20];
-        rng.fill_bytes(&mut bytes);
+    let noise = |i: usize| {
+        let mut bytes = Vec::new();
+        std::fs::File::open("/dev/urandom").unwrap().take(4 << 20).read_to_end(&mut bytes).unwrap();
         Entry::new(format!("captures/{i:03}.pcap"), "capture", bytes)
     };
-    let wish = Wish { extra: (0..50).map(&mut noise).collect(), tar_max: 400 << 20, ..Wish::new("large", now()) };
+    let wish = Wish { extra: (0..50).map(noise).collect(), tar_max: 400 << 20, ..Wish::new("large", now()) };
     let made = mara.laptop.seal(&scenario("large"), SSH, &wish).unwrap();
     assert!(made.evidence.len() >= 200_000_000, "{}", made.evidence.len());
     let (status, answer) = server.submit_bundle(&made).await;

@@ -25,6 +25,11 @@ pub enum What {
         #[arg(long, default_value_t = 2_000)]
         asked: u32,
     },
+    /// Fill a new data folder with a few verdicts to look at
+    Demo {
+        #[arg(long, value_name = "DIR")]
+        data: std::path::PathBuf,
+    },
     /// Clients on the live board, and how far they are behind
     Live {
         #[arg(long, default_value_t = 1_000)]
@@ -35,10 +40,11 @@ pub enum What {
 }
 
 pub fn run(what: &What, json: bool) -> Result<()> {
-    let value = match *what {
-        What::Ingest { verdicts, open } => ingest::run(verdicts, open)?,
-        What::Leaderboard { verdicts, asked } => board::leaderboard(verdicts, asked)?,
-        What::Live { clients, events } => board::live(clients, events)?,
+    let value = match what {
+        What::Ingest { verdicts, open } => ingest::run(*verdicts, *open)?,
+        What::Leaderboard { verdicts, asked } => board::leaderboard(*verdicts, *asked)?,
+        What::Live { clients, events } => board::live(*clients, *events)?,
+        What::Demo { data } => ingest::demo(data)?,
     };
     say(json, &value, || serde_json::to_string_pretty(&value).unwrap_or_default());
     Ok(())

@@ -39,7 +39,7 @@ pub type App = Arc<Board>;
 
 /// Everything that is routed and described.
 pub fn table() -> Routes {
-    Routes::new()
+    Routes::default()
         .add::<(), (), _, _>(
             Post,
             "/v1/verdicts",

@@ -58,13 +58,15 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Option<Value> {
     (T::schema_name() != "null").then(|| generator.subschema_for::<T>().to_value())
 }
 
-impl Routes {
-    pub fn new() -> Self {
+impl Default for Routes {
+    fn default() -> Self {
         let mut settings = SchemaSettings::openapi3();
         settings.definitions_path = "/components/schemas".into();
         Self { router: Router::new(), generator: settings.into_generator(), paths: Map::new(), listed: Vec::new() }
     }
+}
 
+impl Routes {
     /// Routes and describes. `In` and `Out` are what travels as JSON.
     pub fn add<In: JsonSchema, Out: JsonSchema, H, T>(
         mut self,
@@ -80,32 +82,38 @@ impl Routes {
     {
         self.router = self.router.route(path, on(verb.filter(), handler));
         self.listed.push((verb.word(), path));
-        let mut operation =
-            json!({"summary": summary, "responses": {"default": {"$ref": "#/components/responses/Refusal"}}});
         let parameters: Vec<Value> = path
             .split('{')
             .skip(1)
             .filter_map(|rest| rest.split('}').next())
             .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
             .collect();
-        if !parameters.is_empty() {
-            operation["parameters"] = parameters.into();
-        }
-        if door == Door::Token {
-            operation["security"] = json!([{"token": []}]);
-        }
-        if let Some(schema) = schema::<In>(&mut self.generator) {
-            operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
-        }
-        operation["responses"]["2XX"] = match schema::<Out>(&mut self.generator) {
+        let done = match schema::<Out>(&mut self.generator) {
             Some(schema) => json!({"description": "Done", "content": {"application/json": {"schema": schema}}}),
             None => json!({"description": "Done"}),
         };
+        let mut operation = Map::new();
+        operation.insert("summary".into(), summary.into());
+        operation
+            .insert("responses".into(), json!({"2XX": done, "default": {"$ref": "#/components/responses/Refusal"}}));
+        if !parameters.is_empty() {
+            operation.insert("parameters".into(), parameters.into());
+        }
+        if door == Door::Token {
+            operation.insert("security".into(), json!([{"token": []}]));
+        }
+        if let Some(schema) = schema::<In>(&mut self.generator) {
+            let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+            operation.insert("requestBody".into(), body);
+        }
         let at = self.paths.entry(path).or_insert_with(|| json!({}));
-        at[verb.word()] = operation;
+        if let Some(verbs) = at.as_object_mut() {
+            verbs.insert(verb.word().into(), operation.into());
+        }
         self
     }
 
+    /// The router, openapi.json, and what was routed.
     pub fn finish(mut self) -> (Router<App>, Value, Vec<(&'static str, &'static str)>) {
         let refusal = schema::<forge_core::board::Refusal>(&mut self.generator).unwrap_or_default();
         let document = json!({

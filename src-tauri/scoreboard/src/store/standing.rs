@@ -1,7 +1,7 @@
 //! The board, kept ready: the best of each learner and lab, and each learner's sum over a track, for every tier from which
 //! one may count. A leaderboard is then one short walk along an index, however many verdicts there are.
 
-use super::verdicts::{TIERS, Verdict, tier_number};
+use super::verdicts::{Verdict, tier_number};
 use super::{Row, Tx};
 use crate::params;
 use forge_core::api::TrustTier;
@@ -134,11 +134,12 @@ pub fn tracks(tx: &mut dyn Tx) -> Result<Vec<String>> {
         .collect()
 }
 
+/// (learner, track, floor, points, labs)
+pub type Sum = (String, String, i64, i64, i64);
+
 /// Everything that [`count`] has made of the stored verdicts, for holding it against a recount.
-pub fn all(tx: &mut dyn Tx) -> Result<Vec<(String, String, i64, i64, i64)>> {
+pub fn all(tx: &mut dyn Tx) -> Result<Vec<Sum>> {
     let rows =
         tx.query("SELECT learner, track, floor, points, labs FROM standing ORDER BY learner, track, floor", &[])?;
     rows.iter().map(|r| Ok((r.text(0)?, r.text(1)?, r.int(2)?, r.int(3)?, r.int(4)?))).collect()
 }
-
-pub const FLOORS: usize = TIERS.len();

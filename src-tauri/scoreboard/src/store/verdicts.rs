@@ -108,7 +108,7 @@ fn read(row: &Row) -> Result<Verdict> {
 }
 
 pub fn next_seq(tx: &mut dyn Tx) -> Result<i64> {
-    Ok(tx.one("SELECT COALESCE(MAX(seq), 0) + 1 FROM verdicts", &[])?.map_or(Ok(1), |r| r.int(0))?)
+    tx.one("SELECT COALESCE(MAX(seq), 0) + 1 FROM verdicts", &[])?.map_or(Ok(1), |r| r.int(0))
 }
 
 pub fn insert(tx: &mut dyn Tx, v: &Verdict) -> Result<()> {

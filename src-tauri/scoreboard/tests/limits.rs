@@ -85,6 +85,7 @@ async fn no_mutant_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes in a debug build: cargo test --release -p forge-scoreboard --test limits -- --ignored"]
 async fn two_hundred_megabytes_in_sixty_four() {
     let home = tempfile::tempdir().unwrap();
     let server = Server::start(&home.path().join("board"), None);

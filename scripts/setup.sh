@@ -25,6 +25,7 @@ test|x11-utils|xwininfo|tells when the window is on the screen (make bench)
 test|webkit2gtk-driver|WebKitWebDriver|drives the window under test
 test|chromium|chromium|the browser under test
 test|fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|so that screenshots show letters
+test|postgresql|/usr/share/doc/postgresql|the second database of the scoreboard; tests run a cluster of their own
 test|docker-compose|docker-compose|the peer in `forge bench spawn`
 '
 NODE_AT_LEAST=20.19.0

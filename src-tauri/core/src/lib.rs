@@ -4,10 +4,11 @@
 //! 4 [`forge`] the façade and the order of steps · 3 [`spawn`] intake and token, [`lab`] launch and life cycle,
 //! [`check`] probes and evidence, [`verdict`] score, bundle, signature · 2 [`engine`] Docker and wiring,
 //! [`observe`] events and telemetry, [`policy`] gates, [`http`] the way to a server, [`template`] labs, [`audit`] chain,
-//! [`scrub`] redaction · 1 [`keys`], [`store`], [`shell`] what every shell needs · 0 [`api`], [`error`] the contract,
-//! [`fault`] where a test may end the process.
+//! [`scrub`] redaction, [`board`] what a laptop and a scoreboard say to each other · 1 [`keys`], [`store`], [`shell`] what every
+//! shell needs · 0 [`api`], [`error`] the contract, [`fault`] where a test may end the process.
 pub mod api;
 pub mod audit;
+pub mod board;
 pub mod check;
 pub mod engine;
 pub mod error;

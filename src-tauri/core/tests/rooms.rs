@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("policy", 2),
     ("template", 2),
     ("audit", 2),
+    ("board", 2),
     ("scrub", 2),
     ("http", 2),
     ("shell", 1),
@@ -52,7 +53,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("reqwest", &["http"]),
     ("similar", &["template"]),
     ("serde_saphyr", &["template", "policy"]),
-    ("schemars", &["template"]),
+    // board: the scoreboard's API description is made from its types.
+    ("schemars", &["template", "board"]),
     ("pulldown_cmark", &["template"]),
     ("plotters", &["observe"]),
     ("zstd", &["verdict"]),

@@ -30,16 +30,20 @@ pub enum KeyName {
     Spawn,
     /// Lock files of the labs that are made on this machine.
     Catalogue,
+    /// Receipts and challenges of a scoreboard. No laptop has one.
+    Board,
 }
 
 impl KeyName {
-    const ALL: [Self; 3] = [Self::Learner, Self::Spawn, Self::Catalogue];
+    const LAPTOP: [Self; 3] = [Self::Learner, Self::Spawn, Self::Catalogue];
+    const SCOREBOARD: [Self; 1] = [Self::Board];
 
     fn file(self) -> &'static str {
         match self {
             Self::Learner => "learner",
             Self::Spawn => "spawn",
             Self::Catalogue => "catalogue",
+            Self::Board => "board",
         }
     }
 }
@@ -63,8 +67,8 @@ impl Rotation {
         format!("{}\n{new_pem}", name.file()).into_bytes()
     }
 
-    /// The two keys, if the old one really vouches for the new one.
-    fn checked(&self) -> Result<(PublicKey, PublicKey)> {
+    /// The two keys, old and new, if the old one really vouches for the new one.
+    pub fn checked(&self) -> Result<(PublicKey, PublicKey)> {
         let bad =
             |why: &str| Error::new(Code::KeyUnavailable, format!("A recorded change of key is not genuine: {why}."));
         let old = PublicKey::from_pem(&self.old_pem)?;
@@ -106,14 +110,25 @@ impl Keys {
     /// `KeyUnavailable` when a key is there but cannot be used; it is never replaced silently.
     pub fn open(home: &Path, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
         let folder = home.join("keys");
-        Self::open_with(folder.clone(), Box::new(Files(folder)), rng)
+        Self::open_with(folder.clone(), Box::new(Files(folder)), &KeyName::LAPTOP, rng)
     }
 
-    fn open_with(folder: PathBuf, vault: Box<dyn Vault>, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
+    /// Like [`open`](Self::open), for a scoreboard's data folder: its one key and no laptop's.
+    pub fn open_board(data: &Path, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
+        let folder = data.join("keys");
+        Self::open_with(folder.clone(), Box::new(Files(folder)), &KeyName::SCOREBOARD, rng)
+    }
+
+    fn open_with(
+        folder: PathBuf,
+        vault: Box<dyn Vault>,
+        names: &[KeyName],
+        rng: &mut dyn rand::CryptoRng,
+    ) -> Result<Self> {
         make_folder(&folder)?;
         let _lock = lock(&folder)?;
         let mut current = BTreeMap::new();
-        for name in KeyName::ALL {
+        for &name in names {
             let seed = match vault.load(name.file())? {
                 Some(seed) => seed,
                 None => {

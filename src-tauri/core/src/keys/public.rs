@@ -22,6 +22,10 @@ pub enum Domain {
     Receipt,
     /// A list of names that labs may reach.
     EgressProfile,
+    /// A laptop shows a scoreboard that it holds the key it enrols.
+    Enrolment,
+    /// A scoreboard has accepted a verdict.
+    Acceptance,
 }
 
 /// DSSE v1 pre-authentication encoding begins so (github.com/secure-systems-lab/dsse, protocol.md).
@@ -39,6 +43,8 @@ impl Domain {
             Self::Entitlement => "entitlement",
             Self::Receipt => "receipt",
             Self::EgressProfile => "egress-profile",
+            Self::Enrolment => "enrolment",
+            Self::Acceptance => "acceptance",
         };
         let mut message = format!("frostgate-forge:{name}:v1\0").into_bytes();
         message.extend_from_slice(bytes);

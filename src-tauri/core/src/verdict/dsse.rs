@@ -41,6 +41,11 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A verdict's id: SHA-256 of its PAE, hex. Wrapping the same statement again gives the same id.
+pub fn verdict_id(pae: &[u8]) -> String {
+    canonical::sha256(pae)
+}
+
 pub fn write(payload: &[u8], key_id: &str, signature: &[u8; 64]) -> Result<Vec<u8>> {
     canonical::to_bytes(&Envelope {
         payload_type: PAYLOAD_TYPE.into(),

@@ -4,7 +4,7 @@
 //! [`dsse`] envelope · [`seal`](mod@seal) writes the results folder · [`verify`] reads one and believes nothing ·
 //! [`regrade`] judges again from the evidence alone. Never here: Docker, HTTP, the meaning of a probe.
 pub mod bundle;
-mod canonical;
+pub mod canonical;
 mod checkpoint;
 pub mod dsse;
 pub mod regrade;

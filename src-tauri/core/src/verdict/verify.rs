@@ -81,7 +81,7 @@ fn steps<'a>(file: &dyn Fn(&str) -> &'a [u8], again: bool, report: &mut Report) 
         true => Ok(()),
         false => Err(format!("{SIGNATURE} does not sign {PAE} under {PUBLIC_KEY}: one of the three was changed")),
     })?;
-    report.verdict_id = canonical::sha256(&pae);
+    report.verdict_id = dsse::verdict_id(&pae);
     report.check("signature", Ok(format!("holds; verdict {}", report.verdict_id)));
 
     let statement = step("statement", || Statement::from_bytes(&opened.payload).map_err(|e| e.message))?;
@@ -90,8 +90,8 @@ fn steps<'a>(file: &dyn Fn(&str) -> &'a [u8], again: bool, report: &mut Report) 
         step("digests", || digest(&statement, 0, SCORE, file(SCORE)))?;
         step("digests", || digest(&statement, 1, EVIDENCE, file(EVIDENCE)))?;
         let bundle = step("evidence", || bundle::unpack(file(EVIDENCE)).map_err(|e| e.message))?;
-        unpacked_tar = bundle.tar.len();
-        step("digests", || digest(&statement, 2, "evidence.tar", &bundle.tar))?;
+        unpacked_tar = bundle.tar_bytes;
+        step("digests", || digest_is(&statement, 2, "evidence.tar", &bundle.tar_sha256))?;
         bundle
     };
     report.check("digests", Ok("score.json, evidence.tar.zst and the tar in it are the ones that were signed".into()));
@@ -145,17 +145,23 @@ fn same_as_envelope<'a>(
 }
 
 fn digest(statement: &Statement, index: usize, name: &str, bytes: &[u8]) -> Result<(), String> {
+    digest_is(statement, index, name, &canonical::sha256(bytes))
+}
+
+/// Whether the subject at `index` of the signed statement is `name` with this digest (hex).
+pub fn digest_is(statement: &Statement, index: usize, name: &str, sha256: &str) -> Result<(), String> {
     let subject = statement.subject.get(index).filter(|s| s.name == name && statement.subject.len() == 3);
     let Some(subject) = subject else {
         return Err(format!("the signed statement does not name {name} where it should"));
     };
-    if subject.digest != Digest::of(bytes) {
+    if subject.digest.sha256 != sha256 {
         return Err(format!("{name} is not the one that was signed (SHA-256 differs)"));
     }
     Ok(())
 }
 
-fn scenario_is_claimed(statement: &Statement, material: &Material) -> Result<(), String> {
+/// Whether the lab in the evidence is the one that the statement names, down to its seed.
+pub fn scenario_is_claimed(statement: &Statement, material: &Material) -> Result<(), String> {
     let claims = &statement.predicate.forge;
     let scenario = &material.scenario;
     if canonical::sha256(&material.scenario_bytes) != claims.scenario_digest {
@@ -178,7 +184,7 @@ fn scenario_is_claimed(statement: &Statement, material: &Material) -> Result<(),
 }
 
 /// Everything in the statement that follows from the score must be what follows from the score.
-fn statement_is_of(statement: &Statement, score: &Score, key: &PublicKey) -> Result<(), String> {
+pub fn statement_is_of(statement: &Statement, score: &Score, key: &PublicKey) -> Result<(), String> {
     let claims = &statement.predicate.forge;
     if claims.tier != TrustTier::SelfAttested {
         return Err("the statement claims a trust tier that a laptop's key cannot give".into());

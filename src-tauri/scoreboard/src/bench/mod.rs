@@ -1,0 +1,57 @@
+//! `bench`: this machine, measured; each figure beside the limit it is held against, in the same run.
+
+mod board;
+mod ingest;
+pub mod workshop;
+
+use crate::cmd::say;
+use clap::Subcommand;
+use forge_core::error::Result;
+
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Envelopes verified and stored per second over HTTP, beside bare Ed25519 and fsync
+    Ingest {
+        #[arg(long, default_value_t = 20_000)]
+        verdicts: u32,
+        /// Submissions that are open at the same time
+        #[arg(long, default_value_t = 256)]
+        open: u32,
+    },
+    /// The leaderboard with this many stored verdicts
+    Leaderboard {
+        #[arg(long, default_value_t = 10_000)]
+        verdicts: u32,
+        #[arg(long, default_value_t = 2_000)]
+        asked: u32,
+    },
+    /// Fill a new data folder with a few verdicts to look at
+    Demo {
+        #[arg(long, value_name = "DIR")]
+        data: std::path::PathBuf,
+    },
+    /// Clients on the live board, and how far they are behind
+    Live {
+        #[arg(long, default_value_t = 1_000)]
+        clients: u32,
+        #[arg(long, default_value_t = 200)]
+        events: u32,
+    },
+}
+
+pub fn run(what: &What, json: bool) -> Result<()> {
+    let value = match what {
+        What::Ingest { verdicts, open } => ingest::run(*verdicts, *open)?,
+        What::Leaderboard { verdicts, asked } => board::leaderboard(*verdicts, *asked)?,
+        What::Live { clients, events } => board::live(*clients, *events)?,
+        What::Demo { data } => ingest::demo(data)?,
+    };
+    say(json, &value, || serde_json::to_string_pretty(&value).unwrap_or_default());
+    Ok(())
+}
+
+/// The value below which this share of the (sorted) values lies.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = ((sorted.len().saturating_sub(1)) as f64 * share).round() as usize;
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}

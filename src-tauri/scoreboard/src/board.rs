@@ -1,0 +1,96 @@
+//! What every request works with: the open data folder.
+
+use crate::evidence::{Evidence, private_folder};
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::ring::Ring;
+use crate::store::{Store, Target};
+use crate::{clock, codes};
+use forge_core::error::{Error, Result};
+use forge_core::template::{Catalogue, Sources};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Bundles that are received at the same time, and graded at the same time: what bounds the memory.
+const UPLOADS: usize = 16;
+const GRADING: usize = 2;
+/// People who may listen to live updates.
+pub const LISTENERS: usize = 4_096;
+
+pub struct Board {
+    pub data: PathBuf,
+    pub store: Store,
+    pub ring: Ring,
+    pub evidence: Evidence,
+    pub live: Live,
+    pub metrics: Metrics,
+    pub labs: Catalogue,
+    /// Digest of the admin's token.
+    pub admin: String,
+    pub uploads: Semaphore,
+    pub grading: Arc<Semaphore>,
+    pub listeners: Arc<Semaphore>,
+    pub since: i64,
+    /// Streams end when the server does.
+    pub closing: CancellationToken,
+}
+
+impl Board {
+    /// Opens the folder, making what is missing. Blocking. Returns the admin's token as well.
+    pub fn open(data: &Path, target: Target, labs: Option<PathBuf>) -> Result<(Self, String)> {
+        private_folder(data).map_err(|e| Error::from(e).context(format!("Making {}", data.display())))?;
+        let token = admin_token(data)?;
+        let store = Store::open(target)?;
+        let evidence = Evidence::open(data)?;
+        let swept = evidence.sweep(true)?;
+        if swept > 0 {
+            tracing::info!(files = swept, "removed uploads that a former process had left");
+        }
+        let labs = Catalogue::load(&Sources { instead: labs, user: None });
+        for broken in labs.broken() {
+            tracing::warn!(lab = %broken.place, error = %broken.error, "a lab cannot be used; its verdicts will not be re-graded");
+        }
+        let since = clock::now();
+        let board = Self {
+            data: data.to_owned(),
+            metrics: Metrics::new(store.target().kind()),
+            store,
+            ring: Ring::open(data)?,
+            evidence,
+            live: Live::starting_at(u64::try_from(since).unwrap_or(1)),
+            labs,
+            admin: codes::digest(&token),
+            uploads: Semaphore::new(UPLOADS),
+            grading: Arc::new(Semaphore::new(GRADING)),
+            listeners: Arc::new(Semaphore::new(LISTENERS)),
+            since,
+            closing: CancellationToken::new(),
+        };
+        Ok((board, token))
+    }
+}
+
+/// Made on first use, readable by the owner only; the same for ever, until the file is removed.
+fn admin_token(data: &Path) -> Result<String> {
+    let path = data.join("admin.token");
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() == 64 => return Ok(text.trim().to_owned()),
+        Ok(_) => tracing::warn!("admin.token held no token; a new one is made"),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::from(e).context(format!("Reading {}", path.display()))),
+    }
+    let token = codes::token();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&path)?;
+    std::io::Write::write_all(&mut file, token.as_bytes())?;
+    file.sync_all()?;
+    Ok(token)
+}

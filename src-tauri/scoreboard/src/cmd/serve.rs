@@ -1,0 +1,95 @@
+//! `serve`: opens the folder, listens, says where it is, and serves until it is asked to end.
+
+use super::{Place, say};
+use crate::board::Board;
+use forge_core::error::{Code, Error, Result};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: u32 = 720;
+
+pub fn run(place: &Place, listen: SocketAddr, labs: Option<PathBuf>, public: Option<String>, json: bool) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_env_filter(filter);
+    log.try_init().map_err(Error::internal)?;
+    more_files();
+    let (board, token) = Board::open(&place.data, place.target()?, labs)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(Arc::new(board), token, listen, public, json))
+}
+
+async fn serve(board: Arc<Board>, token: String, listen: SocketAddr, public: Option<String>, json: bool) -> Result<()> {
+    let listener = TcpListener::bind(listen).await.map_err(|e| {
+        Error::new(Code::PortUnavailable, format!("{listen} cannot be listened on: {e}"))
+            .hint("Choose another port, or 0 for any free one: --listen 127.0.0.1:0")
+    })?;
+    let address = listener.local_addr()?;
+    let url = public.unwrap_or_else(|| format!("http://{address}"));
+    let serving = tokio::spawn(crate::http::serve(listener, board.clone()));
+    say(json, &serde_json::json!({"url": url, "admin_token": token}), || {
+        format!("The board is at {url}\nThe admin's token is in {}", board.data.join("admin.token").display())
+    });
+    let closing = board.closing.clone();
+    tokio::spawn(async move {
+        asked_to_end().await;
+        closing.cancel();
+    });
+    tokio::spawn(housekeeping(board));
+    serving.await.map_err(Error::internal)?
+}
+
+/// Another process may rotate the key; uploads may be given up.
+async fn housekeeping(board: Arc<Board>) {
+    let mut round: u32 = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = board.closing.cancelled() => return,
+        }
+        round = round.wrapping_add(1);
+        let board = board.clone();
+        let sweep = round.is_multiple_of(SWEEP_EVERY);
+        let done = tokio::task::spawn_blocking(move || {
+            if board.ring.refresh()? {
+                tracing::info!("the board's key was rotated by another process");
+            }
+            if sweep { board.evidence.sweep(false).map(drop) } else { Ok(()) }
+        });
+        if let Ok(Err(e)) = done.await {
+            tracing::warn!(error = %e, "housekeeping failed; it is tried again");
+        }
+    }
+}
+
+async fn asked_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// A class that listens needs more than the usual 1,024 files.
+pub fn more_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum.map_or(Some(65_536), |m| Some(m.min(65_536)));
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(error = %e, "the limit on open files could not be raised");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! A refusal as an answer.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use forge_core::board::{Refusal, RefusalCode};
+use forge_core::error::Error;
+
+#[derive(Debug)]
+pub struct No(pub Refusal);
+
+pub type Answer<T> = Result<T, No>;
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl From<Error> for No {
+    fn from(e: Error) -> Self {
+        Self(crate::intake::trouble(&e))
+    }
+}
+
+pub fn no(code: RefusalCode, message: impl Into<String>) -> No {
+    No(Refusal::new(code, message))
+}
+
+/// Left on the response for the log and the counters.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused(pub RefusalCode);
+
+impl IntoResponse for No {
+    fn into_response(self) -> Response {
+        let mut refusal = self.0;
+        let code = refusal.code;
+        if code.retry() {
+            let mut details = refusal.details.as_object().cloned().unwrap_or_default();
+            details.insert("retry".into(), true.into());
+            refusal.details = details.into();
+        }
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(serde_json::json!({"error": refusal}))).into_response();
+        if code.retry() && code != RefusalCode::WrongOffset {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        if code == RefusalCode::Unauthorized {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Refused(code));
+        response
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether this process works, whether a submission could be accepted now, and what it has done.
+
+use super::App;
+use crate::store::meta;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use forge_core::keys::{Domain, KeyName};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Room for one bundle and the database's next pages.
+const DISK: u64 = 512 << 20;
+
+pub async fn healthz() -> Json<Value> {
+    Json(json!({"healthy": true}))
+}
+
+pub async fn readyz(State(app): State<App>) -> Response {
+    let wrote = tokio::time::timeout(PATIENCE, app.store.write(|tx| meta::set(tx, "probe", "written"))).await;
+    let database = match wrote {
+        Ok(Ok(())) => Ok(format!("{} answers and commits", app.store.target().kind())),
+        Ok(Err(_)) => Err("it refuses to write".to_owned()),
+        Err(_) => Err("it does not answer within 3 s".to_owned()),
+    };
+    let folder = app
+        .evidence
+        .spool()
+        .map(|_| "bundles can be written".to_owned())
+        .map_err(|_| "bundles cannot be written".to_owned());
+    let disk = match app.evidence.free() {
+        Ok(free) if free >= DISK => Ok(format!("{} MiB free", free >> 20)),
+        Ok(free) => Err(format!("only {} MiB free", free >> 20)),
+        Err(_) => Err("it cannot be asked".to_owned()),
+    };
+    let keys = app
+        .ring
+        .own()
+        .sign(KeyName::Board, Domain::Acceptance, b"ready?")
+        .map(|_| "receipts can be signed".to_owned())
+        .map_err(|_| "receipts cannot be signed".to_owned());
+    let count = app.labs.list().count();
+    let labs = if count > 0 {
+        Ok(format!("{count} known, {} broken", app.labs.broken().len()))
+    } else {
+        Err("none is known: nothing can be re-graded".to_owned())
+    };
+    let parts = [("database", database), ("folder", folder), ("disk", disk), ("keys", keys), ("labs", labs)];
+    let ready = parts.iter().all(|(_, r)| r.is_ok());
+    let parts: Vec<Value> = parts
+        .iter()
+        .map(|(part, r)| json!({"part": part, "ready": r.is_ok(), "detail": r.as_ref().unwrap_or_else(|e| e)}))
+        .collect();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({"ready": ready, "parts": parts}))).into_response()
+}
+
+pub async fn metrics(State(app): State<App>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.store)).into_response()
+}

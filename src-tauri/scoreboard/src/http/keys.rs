@@ -1,0 +1,34 @@
+//! The board's own keys.
+
+use super::App;
+use super::error::{Answer, no};
+use super::views::KeyList;
+use super::who::Who;
+use crate::clock;
+use axum::Json;
+use axum::extract::{Path, State};
+use forge_core::board::{BoardKey, RefusalCode};
+use forge_core::error::Error;
+
+pub async fn current(State(app): State<App>) -> Answer<Json<BoardKey>> {
+    Ok(Json(app.ring.current()?))
+}
+
+pub async fn list(State(app): State<App>) -> Answer<Json<KeyList>> {
+    let rotations = serde_json::to_value(app.ring.own().rotations()).map_err(Error::from)?;
+    Ok(Json(KeyList { keys: app.ring.all()?, rotations }))
+}
+
+pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<BoardKey>> {
+    let found = app.ring.all()?.into_iter().find(|k| k.id == id);
+    found.map(Json).ok_or_else(|| no(RefusalCode::NotFound, "This server never had such a key."))
+}
+
+pub async fn rotate(State(app): State<App>, who: Who) -> Answer<Json<BoardKey>> {
+    who.admin()?;
+    let board = app.clone();
+    let rotated =
+        tokio::task::spawn_blocking(move || board.ring.rotate(clock::now())).await.map_err(Error::internal)?;
+    tracing::info!(key = %rotated?.new, "the board's key was rotated");
+    Ok(Json(app.ring.current()?))
+}

@@ -1,0 +1,162 @@
+//! What an instructor sees of a session: who is where, what is red for most, what to ask about; and the same as CSV.
+
+use super::App;
+use super::error::Answer;
+use super::sessions::taught;
+use super::views::{Red, SessionBoard, SessionResult, SessionRow};
+use super::who::Who;
+use crate::metrics::tier_word;
+use crate::store::verdicts::{self, Verdict};
+use crate::store::{session, session_log};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use forge_core::api::OutcomeKind;
+use forge_core::board::{Fact, Session};
+use forge_core::template::Catalogue;
+use std::collections::BTreeMap;
+
+async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
+    let session = Session { join_code: None, ..taught(app, who, id).await?.session };
+    let wanted = id.to_owned();
+    let (members, progress, results) = app
+        .store
+        .read(move |tx| {
+            Ok((
+                session::members(tx, &wanted)?,
+                session_log::all_progress(tx, &wanted)?,
+                verdicts::of_session(tx, &wanted)?,
+            ))
+        })
+        .await?;
+    let mut progress: BTreeMap<String, _> = progress.into_iter().map(|(l, p, at)| (l, (p, at))).collect();
+    let names: BTreeMap<&str, &str> = members.iter().map(|(id, name, _)| (id.as_str(), name.as_str())).collect();
+    let questions = questions(&results, &names, &app.labs);
+    let mut red: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for (learner, name, joined_at) in &members {
+        let now = progress.remove(learner);
+        if let Some((p, _)) = &now {
+            for (criterion, _) in p.criteria.iter().filter(|(_, o)| **o != OutcomeKind::Pass) {
+                *red.entry((p.lab.clone(), criterion.clone())).or_insert(0) += 1;
+            }
+        }
+        let own = results.iter().filter(|v| v.learner == *learner).map(|v| SessionResult {
+            lab: v.lab.clone(),
+            verdict: v.id.clone(),
+            score: v.score,
+            max: v.max,
+            tier: v.tier,
+            in_time: v.facts.contains(&Fact::IssuedSeed),
+            at: v.received_at,
+        });
+        rows.push(SessionRow {
+            learner: learner.clone(),
+            name: name.clone(),
+            at: now.as_ref().map_or(*joined_at, |(_, at)| *at),
+            progress: now.map(|(p, _)| p),
+            results: own.collect(),
+        });
+    }
+    let mut red: Vec<Red> =
+        red.into_iter().map(|((lab, criterion), learners)| Red { lab, criterion, learners }).collect();
+    red.sort_by_key(|r| std::cmp::Reverse(r.learners));
+    Ok(SessionBoard { session, rows, red, questions })
+}
+
+pub async fn board(State(app): State<App>, who: Who, Path(id): Path<String>) -> Answer<Json<SessionBoard>> {
+    Ok(Json(gather(&app, &who, &id).await?))
+}
+
+/// A tenth of what the lab is meant to take.
+const FAST: u64 = 10;
+
+fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue) -> Vec<String> {
+    let name = |v: &Verdict| names.get(v.learner.as_str()).copied().unwrap_or("Somebody").to_owned();
+    let mut out = Vec::new();
+    for (i, a) in results.iter().enumerate() {
+        for b in results.iter().skip(i + 1).take(2_000) {
+            let same = a.answers.is_some() && a.answers == b.answers && a.lab == b.lab;
+            if same && a.seed != b.seed && a.learner != b.learner {
+                out.push(format!(
+                    "{} and {} gave the same answers in {}, under different seeds. How?",
+                    name(a),
+                    name(b),
+                    a.lab
+                ));
+            }
+            if a.learner == b.learner && a.started < b.finished && b.started < a.finished {
+                out.push(format!("{} worked on {} and {} at the same time. Was it one person?", name(a), a.lab, b.lab));
+            }
+        }
+        let minutes = labs.get(&a.lab).map_or(0, |l| u64::from(l.minutes));
+        if a.score == a.max && a.duration_ms * FAST < minutes * 60_000 {
+            out.push(format!(
+                "{} solved {} in {} s; it is meant to take {minutes} minutes. Had they done it before?",
+                name(a),
+                a.lab,
+                a.duration_ms / 1000
+            ));
+        }
+        if out.len() >= 200 {
+            break;
+        }
+    }
+    out
+}
+
+/// RFC 4180; a cell that a spreadsheet would run gets an apostrophe before it.
+fn cell(text: &str) -> String {
+    let risky = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if risky { format!("'{text}") } else { text.to_owned() };
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+pub async fn csv(State(app): State<App>, who: Who, Path(id): Path<String>) -> Answer<Response> {
+    let board = gather(&app, &who, &id).await?;
+    let mut out = String::from("learner,name,lab,state,score,max,tier,in_time,verdict,at\r\n");
+    let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).map(|t| t.to_string()).unwrap_or_default();
+    for row in &board.rows {
+        for lab in &board.session.labs {
+            let best = row.results.iter().filter(|r| r.lab == *lab).max_by_key(|r| (r.in_time, r.score));
+            let working = row.progress.as_ref().filter(|p| p.lab == *lab);
+            let state = match (best, working) {
+                (Some(_), _) => "submitted".to_owned(),
+                (None, Some(p)) => serde_json::json!(p.state).as_str().unwrap_or_default().to_owned(),
+                (None, None) => "not started".to_owned(),
+            };
+            let (score, max) = best.map(|r| (r.score, r.max)).or(working.map(|p| (p.score, p.max))).unwrap_or((0, 0));
+            let cells = [
+                row.learner.clone(),
+                row.name.clone(),
+                lab.clone(),
+                state,
+                score.to_string(),
+                max.to_string(),
+                best.map(|r| tier_word(r.tier).to_owned()).unwrap_or_default(),
+                best.map(|r| r.in_time.to_string()).unwrap_or_default(),
+                best.map(|r| r.verdict.clone()).unwrap_or_default(),
+                at(best.map_or(row.at, |r| r.at)),
+            ];
+            out.push_str(&cells.map(|c| cell(&c)).join(","));
+            out.push_str("\r\n");
+        }
+    }
+    let head = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"session.csv\""),
+    ];
+    Ok((head, out).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn no_cell_runs_in_a_spreadsheet() {
+        assert_eq!(cell("=cmd()"), "\"'=cmd()\"");
+        assert_eq!(cell("a \"b\", c"), "\"a \"\"b\"\", c\"");
+    }
+}

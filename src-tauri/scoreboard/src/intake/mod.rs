@@ -1,0 +1,173 @@
+//! What makes a submission a verdict. In this order, each step before the next may cost anything: size, spelling, key,
+//! signature, claims, bundle; then one transaction that decides what must be unique and stores it.
+//!
+//! [`envelope`] bytes to a signed statement · [`claims`] what it says, held against the clock and the catalogue ·
+//! [`bundle`] score and evidence · [`record`] the transaction · [`receipt`] the signed answer.
+
+pub mod bundle;
+pub mod claims;
+pub mod envelope;
+pub mod receipt;
+pub mod record;
+
+use crate::board::Board;
+use crate::clock;
+use crate::live::Topic;
+use crate::metrics::tier_word;
+use crate::store::verdicts::{self, Verdict};
+use bytes::Bytes;
+use forge_core::api::TrustTier;
+use forge_core::board::{Accepted, Fact, Refusal, RefusalCode};
+use forge_core::error::{Code, Error};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Score and evidence as they arrived.
+pub struct Parcel {
+    pub score: Bytes,
+    /// evidence.tar.zst on the disk.
+    pub file: PathBuf,
+}
+
+/// What was decided, for the answer's status.
+pub struct Outcome {
+    pub accepted: Accepted,
+    pub fresh: bool,
+}
+
+pub fn no(code: RefusalCode, message: impl Into<String>) -> Refusal {
+    Refusal::new(code, message)
+}
+
+/// Trouble of ours, told without details that are nobody's business.
+pub fn trouble(e: &Error) -> Refusal {
+    tracing::error!(error = %e, code = ?e.code, "a request failed for a reason of ours");
+    match e.code {
+        Code::DiskFull => no(RefusalCode::DiskFull, "The server's disk is full. Nothing was stored."),
+        Code::StoreFailed | Code::Timeout => {
+            no(RefusalCode::StoreUnavailable, "The server's database does not answer. Nothing was stored.")
+        }
+        _ => no(RefusalCode::Internal, "Something went wrong on the server. Nothing was stored."),
+    }
+    .hint("Try again later; the server's log says more.")
+}
+
+/// The tier that follows from what was established.
+pub fn tier(facts: &[Fact]) -> TrustTier {
+    let all = |needed: &[Fact]| needed.iter().all(|f| facts.contains(f));
+    if all(&[Fact::Digests, Fact::SameLab, Fact::ReGraded]) {
+        TrustTier::ReGraded
+    } else if all(&[Fact::IssuedSeed]) {
+        TrustTier::InstructorSeeded
+    } else {
+        TrustTier::SelfAttested
+    }
+}
+
+/// Takes a submission in. Nothing is stored unless this returns `Ok`, and what it returns is on the disk.
+pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>) -> Result<Outcome, Refusal> {
+    let opened = envelope::open(&envelope)?;
+    let key = board.ring.learner(&board.store, &opened.key_id).await.map_err(|e| trouble(&e))?.ok_or_else(|| {
+        no(RefusalCode::UnknownKey, "The key that signed this is not enrolled here.")
+            .hint("Enrol it with a code of your instructor: forge enrol URL CODE")
+    })?;
+    let statement = envelope::verify(&opened, &key)?;
+    let now = clock::now();
+    let checked = claims::check(&statement, &opened.key_id, now, &board.labs)?;
+    let established = match &parcel {
+        None => None,
+        Some(parcel) => {
+            let (score, file) = (parcel.score.clone(), parcel.file.clone());
+            let work = (statement.clone(), key.clone(), checked.lab.clone());
+            let turn = board.grading.clone().acquire_owned().await;
+            let task = tokio::task::spawn_blocking(move || {
+                let (statement, key, lab) = work;
+                let established = bundle::check(&statement, &key, &score, &file, lab.as_deref());
+                drop(turn);
+                established
+            });
+            Some(task.await.map_err(|e| trouble(&Error::internal(e)))??)
+        }
+    };
+    if let (Some(parcel), Some(_)) = (&parcel, &established) {
+        // Before the row that speaks of it. Should the row be refused, the file is what any later submission would bring.
+        let (evidence, file, id) = (board.evidence.clone(), parcel.file.clone(), opened.id.clone());
+        let placed = tokio::task::spawn_blocking(move || evidence.place(&file, &id)).await;
+        placed.map_err(|e| trouble(&Error::internal(e)))?.map_err(|e| trouble(&e))?;
+    }
+    let candidate = record::Candidate::new(&opened, &statement, &checked, established, envelope.to_vec(), now);
+    let notes = candidate.notes.clone();
+    let recorded = board.store.write(move |tx| record::record(tx, &candidate)).await;
+    let recorded = match recorded.map_err(|e| trouble(&e))? {
+        Ok(recorded) => recorded,
+        Err(refusal) => {
+            if parcel.is_some() {
+                unplace(board, &opened.id).await;
+            }
+            return Err(refusal);
+        }
+    };
+    let mut notes = notes;
+    notes.extend(recorded.notes);
+    told(board, &recorded.verdict, &recorded.name, recorded.change);
+    answer(board, &recorded.verdict, recorded.change, notes)
+}
+
+/// Takes back a bundle whose verdict was refused, unless there is one that it belongs to.
+async fn unplace(board: &Board, id: &str) {
+    let wanted = id.to_owned();
+    let known = board.store.read(move |tx| verdicts::by_id(tx, &wanted)).await;
+    if matches!(known, Ok(None))
+        && let Err(e) = std::fs::remove_file(board.evidence.path(id))
+    {
+        tracing::warn!(error = %e, verdict = id, "the bundle of a refused verdict could not be removed");
+    }
+}
+
+fn answer(board: &Board, v: &Verdict, change: record::Change, notes: Vec<String>) -> Result<Outcome, Refusal> {
+    let receipt = receipt::of(board, v).map_err(|e| trouble(&e))?;
+    let accepted =
+        Accepted { duplicate: change == record::Change::None, notes, page: format!("/v1/verdicts/{}", v.id), receipt };
+    Ok(Outcome { accepted, fresh: change == record::Change::New })
+}
+
+/// Counts, logs and tells the listeners.
+fn told(board: &Board, v: &Verdict, name: &str, change: record::Change) {
+    if change == record::Change::None {
+        board.metrics.duplicates.inc();
+        return;
+    }
+    board.metrics.accepted(v.tier);
+    if let Some(bytes) = v.evidence_bytes {
+        board.metrics.evidence_bytes.inc_by(u64::try_from(bytes).unwrap_or(0));
+    }
+    tracing::info!(verdict = %v.id, seq = v.seq, lab = %v.lab, class = %v.class, tier = tier_word(v.tier), "verdict accepted");
+    let data = serde_json::json!({
+        "id": v.id, "seq": v.seq, "track": v.track, "lab": v.lab, "class": v.class, "name": name, "learner": v.learner,
+        "score": v.score, "max": v.max, "tier": tier_word(v.tier), "received_at": v.received_at,
+    });
+    board.live.tell(Topic::Board { track: v.track.clone(), class: v.class.clone() }, "verdict", &data);
+    board.metrics.events.inc();
+    if let Some(session) = &v.session {
+        let topic = Topic::Session { id: session.clone(), learner: Some(v.learner.clone()), instructors_only: true };
+        board.live.tell(topic, "verdict", &data);
+    }
+}
+
+/// Finishes a bundle that came in parts, after its envelope. On any refusal the parts are dropped and the verdict stays.
+pub async fn complete(board: &Arc<Board>, id: &str) -> Result<Outcome, Refusal> {
+    let wanted = id.to_owned();
+    let found = board.store.read(move |tx| verdicts::by_id(tx, &wanted)).await.map_err(|e| trouble(&e))?;
+    let v = found.ok_or_else(|| no(RefusalCode::NotFound, "There is no such verdict here."))?;
+    let score = v.score_json.ok_or_else(|| {
+        no(RefusalCode::Inconsistent, "score.json has not been sent yet.").hint("PUT it first, then the evidence.")
+    })?;
+    let file = board.evidence.part(id);
+    let outcome = submit(board, v.envelope.into(), Some(Parcel { score: score.into(), file })).await;
+    if outcome.as_ref().is_err_and(|r| !r.code.retry())
+        && let Err(e) = board.evidence.drop_part(id)
+    {
+        tracing::warn!(error = %e, verdict = id, "the parts of a refused bundle could not be removed");
+    }
+    outcome
+}

@@ -1,0 +1,125 @@
+//! PostgreSQL. The connection is meant for a private network or a local socket: it is not encrypted by us.
+
+use super::{Connection, Row, Tx, Value};
+use bytes::BytesMut;
+use forge_core::error::{Code, Error, Result};
+use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Taken while a transaction writes, so that processes number verdicts one after the other, as SQLite has it by nature.
+const WRITER_LOCK: i64 = 0x466f_7267_6553_6362;
+const STATEMENTS: usize = 256;
+
+struct Pg {
+    client: postgres::Client,
+    prepared: HashMap<String, postgres::Statement>,
+}
+
+pub fn open(url: &str) -> Result<Box<dyn Connection>> {
+    let mut config: postgres::Config = url.parse().map_err(|e: postgres::Error| {
+        Error::new(Code::InvalidInput, format!("The database URL cannot be read: {e}"))
+            .hint("It looks like postgres://user:password@host:5432/name.")
+    })?;
+    config.connect_timeout(Duration::from_secs(5)).application_name("forge-scoreboard").keepalives(true);
+    let mut client = config.connect(postgres::NoTls).map_err(|e| failed(&e))?;
+    client
+        .batch_execute("SET synchronous_commit = on; SET statement_timeout = '60s'; SET lock_timeout = '20s'")
+        .map_err(|e| failed(&e))?;
+    Ok(Box::new(Pg { client, prepared: HashMap::new() }))
+}
+
+fn failed(e: &postgres::Error) -> Error {
+    let why = e.as_db_error().map_or_else(|| e.to_string(), |d| format!("{} ({})", d.message(), d.code().code()));
+    let full = e.code() == Some(&postgres::error::SqlState::DISK_FULL);
+    Error::new(if full { Code::DiskFull } else { Code::StoreFailed }, format!("PostgreSQL: {why}"))
+}
+
+impl ToSql for Value {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match self {
+            Self::Null => Ok(IsNull::Yes),
+            Self::Int(n) => n.to_sql(ty, out),
+            Self::Text(s) => s.to_sql(ty, out),
+            Self::Bytes(b) => b.to_sql(ty, out),
+        }
+    }
+    fn accepts(ty: &Type) -> bool {
+        [Type::INT8, Type::TEXT, Type::BYTEA].contains(ty)
+    }
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Value {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        match *ty {
+            Type::INT8 => Ok(Self::Int(i64::from_sql(ty, raw)?)),
+            Type::INT4 => Ok(Self::Int(i32::from_sql(ty, raw)?.into())),
+            Type::BYTEA => Ok(Self::Bytes(raw.to_vec())),
+            _ => Ok(Self::Text(String::from_sql(ty, raw)?)),
+        }
+    }
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self::Null)
+    }
+    fn accepts(ty: &Type) -> bool {
+        [Type::INT8, Type::INT4, Type::TEXT, Type::VARCHAR, Type::BYTEA].contains(ty)
+    }
+}
+
+impl Pg {
+    fn prepared(&mut self, sql: &str) -> Result<postgres::Statement> {
+        if let Some(statement) = self.prepared.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).map_err(|e| failed(&e))?;
+        if self.prepared.len() < STATEMENTS {
+            self.prepared.insert(sql.to_owned(), statement.clone());
+        }
+        Ok(statement)
+    }
+}
+
+fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|p| p as &(dyn ToSql + Sync)).collect()
+}
+
+impl Tx for Pg {
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let statement = self.prepared(sql)?;
+        let rows = self.client.query(&statement, &borrowed(params)).map_err(|e| failed(&e))?;
+        rows.iter()
+            .map(|row| {
+                let values = (0..row.len()).map(|i| row.try_get::<_, Value>(i).map_err(|e| failed(&e)));
+                Ok(Row(values.collect::<Result<_>>()?))
+            })
+            .collect()
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        let statement = self.prepared(sql)?;
+        self.client.execute(&statement, &borrowed(params)).map_err(|e| failed(&e))
+    }
+}
+
+impl Connection for Pg {
+    fn begin(&mut self, write: bool) -> Result<()> {
+        if write {
+            self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
+        } else {
+            self.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        }
+    }
+    fn commit(&mut self) -> Result<()> {
+        self.batch("COMMIT")
+    }
+    fn rollback(&mut self) -> Result<()> {
+        self.batch("ROLLBACK")
+    }
+    fn broken(&self) -> bool {
+        self.client.is_closed()
+    }
+    fn batch(&mut self, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).map_err(|e| failed(&e))
+    }
+}

@@ -1,0 +1,101 @@
+//! SQLite in WAL mode, synced at each commit. Several processes may have the file open (`invite` beside `serve`).
+
+use super::{Connection, Row, Tx, Value};
+use forge_core::error::{Error, Result};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use std::path::Path;
+use std::time::Duration;
+
+struct Sqlite(rusqlite::Connection);
+
+pub fn open(path: &Path) -> Result<Box<dyn Connection>> {
+    let opening = |e: Error| e.context(format!("Opening the database {}", path.display()));
+    let connection = || -> Result<rusqlite::Connection> {
+        private(path)?;
+        let c = rusqlite::Connection::open(path)?;
+        c.busy_timeout(Duration::from_secs(10))?;
+        c.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
+             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000; PRAGMA trusted_schema = OFF;",
+        )?;
+        c.set_prepared_statement_cache_capacity(128);
+        Ok(c)
+    };
+    Ok(Box::new(Sqlite(connection().map_err(opening)?)))
+}
+
+/// Verdicts and names are nobody's business but the server's.
+fn private(path: &Path) -> Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)?;
+    Ok(())
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(n) => ValueRef::Integer(*n),
+            Self::Text(s) => ValueRef::Text(s.as_bytes()),
+            Self::Bytes(b) => ValueRef::Blob(b),
+        }))
+    }
+}
+
+/// `$1` is a name to SQLite; `?1` is the number that is meant. No text of ours has another dollar sign.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+impl Tx for Sqlite {
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        let mut statement = self.0.prepare_cached(&numbered(sql))?;
+        let columns = statement.column_count();
+        let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            let mut values = Vec::with_capacity(columns);
+            for i in 0..columns {
+                values.push(match row.get_ref(i)? {
+                    ValueRef::Null => Value::Null,
+                    ValueRef::Integer(n) => Value::Int(n),
+                    ValueRef::Text(t) => Value::Text(String::from_utf8_lossy(t).into_owned()),
+                    ValueRef::Blob(b) => Value::Bytes(b.to_vec()),
+                    ValueRef::Real(_) => return Err(super::wrong(i, "of a type that we store")),
+                });
+            }
+            out.push(Row(values));
+        }
+        Ok(out)
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        let changed = self.0.prepare_cached(&numbered(sql))?.execute(rusqlite::params_from_iter(params))?;
+        Ok(changed as u64)
+    }
+}
+
+impl Connection for Sqlite {
+    fn begin(&mut self, write: bool) -> Result<()> {
+        Ok(self.0.execute_batch(if write { "BEGIN IMMEDIATE" } else { "BEGIN" })?)
+    }
+    fn commit(&mut self) -> Result<()> {
+        Ok(self.0.execute_batch("COMMIT")?)
+    }
+    fn rollback(&mut self) -> Result<()> {
+        // After some errors SQLite has rolled back by itself.
+        if self.0.is_autocommit() { Ok(()) } else { Ok(self.0.execute_batch("ROLLBACK")?) }
+    }
+    fn broken(&self) -> bool {
+        false
+    }
+    fn batch(&mut self, sql: &str) -> Result<()> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+}

@@ -9,3 +9,20 @@ export const SETTINGS: readonly { id: keyof Settings; title: string; why: string
   { id: "results_dir", title: "Results folder", why: "Where score, evidence and verdict of each submission go. Empty means the data folder.", also: "path verdict export" },
   { id: "first_run_done", title: "First start guide", why: "Docker, images and a first lab, step by step.", also: "welcome begin tour" },
 ];
+
+export const LIMITS = {
+  title: "Plan and limits",
+  also: "quota plan billing memory cpu disk block limits",
+  loading: "Loading the limits",
+  plan: (plan: string, from: string) => (plan === "practice" ? `Practice: ${from}.` : `Plan ${plan}: ${from}.`),
+  billing: (gateway: boolean, detail: string) => (gateway ? `Each start is paid for: ${detail}.` : "Nobody is asked and nothing is charged."),
+  blocked: (reason: string) => `You may not start labs here: ${reason}`,
+  limit: "Limit",
+  whose: "Whose",
+  used: "In use",
+  share: "Share in use",
+  you: "yours",
+  everybody: "everybody’s",
+  disk: (free: string | null, floor: string) =>
+    `${free === null ? "How much disk is free is not known here." : `${free} MiB of disk are free.`} Below ${floor} MiB nothing is started and running labs are paused.`,
+};

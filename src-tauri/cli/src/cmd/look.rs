@@ -5,7 +5,7 @@ use crate::Cx;
 use crate::exit;
 use crate::out::{Cell, Ink, cell, points, span};
 use crate::signal;
-use forge_core::api::{Empty, Event, Fix, Health, LabRequest, Level, ListEvents, ListRuns, RunState};
+use forge_core::api::{Empty, Event, Fix, Health, LabOrigin, LabRequest, Level, ListEvents, ListRuns, RunState};
 use forge_core::error::Result;
 use futures_util::StreamExt;
 use std::process::ExitCode;
@@ -44,6 +44,9 @@ pub async fn doctor(cx: &Cx) -> Result<ExitCode> {
 pub async fn labs(cx: &Cx) -> Result<()> {
     let labs = cx.engine.list_labs(&cx.caller, Empty {}).await?;
     cx.out.answer(&labs, |out, labs| {
+        if labs.is_empty() {
+            return out.line("No lab could be read here; `forge doctor` says what is wrong with each.");
+        }
         let rows: Vec<Vec<Cell>> = labs
             .iter()
             .map(|lab| {
@@ -58,6 +61,11 @@ pub async fn labs(cx: &Cx) -> Result<()> {
                 };
                 vec![
                     (lab.id.clone(), Ink::Bold),
+                    cell(match lab.origin {
+                        LabOrigin::BuiltIn => "built-in",
+                        LabOrigin::Yours => "yours",
+                        LabOrigin::Folder => "draft",
+                    }),
                     cell(&lab.track),
                     cell(&lab.tier),
                     cell(&lab.title),
@@ -68,7 +76,7 @@ pub async fn labs(cx: &Cx) -> Result<()> {
                 ]
             })
             .collect();
-        out.table(&["LAB", "TRACK", "TIER", "TITLE", "TIME", "NODES", "BEST", "STATE"], &rows)
+        out.table(&["LAB", "FROM", "TRACK", "TIER", "TITLE", "TIME", "NODES", "BEST", "STATE"], &rows)
     })
 }
 

@@ -24,7 +24,14 @@ fn me() -> Caller {
 }
 
 async fn open(home: &std::path::Path) -> Arc<Forge> {
-    let options = Options { home: home.to_owned(), shell: "cli".into(), labs: None, keep: false, keeper: Vec::new() };
+    let options = Options {
+        home: home.to_owned(),
+        shell: "cli".into(),
+        labs: None,
+        keep: false,
+        keeper: Vec::new(),
+        egress: Default::default(),
+    };
     Forge::open(options).await.unwrap()
 }
 
@@ -82,7 +89,9 @@ impl Drop for Bench {
         let filter = format!("label={}={instance}", label::INSTANCE);
         for (list, remove) in [(["ps", "-aq"], ["rm", "-fv"]), (["network", "ls"], ["network", "rm"])] {
             let found = std::process::Command::new("docker").args(list).args(["-q", "--filter", &filter]).output();
-            for id in found.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default().split_whitespace() {
+            for id in
+                found.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default().split_whitespace()
+            {
                 let removed = std::process::Command::new("docker").args(remove).arg(id).output();
                 eprintln!("removed {id} of a failed test: {}", removed.is_ok_and(|o| o.status.success()));
             }

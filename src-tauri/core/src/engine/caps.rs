@@ -58,7 +58,7 @@ const ASKED_FOR: &[&str] = &[
 /// Everything that any node of any lab can have, at once: what a proof of isolation must hold against.
 pub fn strongest() -> BTreeSet<&'static str> {
     use Role::*;
-    let roles = [Learner, Router, Server, Switch, Attacker, Defender, Aux, Client];
+    let roles = [Learner, Router, Server, Switch, Attacker, Defender, Aux, Client, Gateway];
     roles.into_iter().flat_map(role_caps).chain(ASKED_FOR).copied().collect()
 }
 

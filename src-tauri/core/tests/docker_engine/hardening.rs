@@ -128,7 +128,7 @@ async fn each_way_out_is_refused_to_a_router_whatever_its_capabilities() {
 #[tokio::test]
 async fn each_way_out_is_refused_to_every_other_role() {
     use Role::*;
-    for role in [Learner, Server, Switch, Attacker, Defender, Aux, Client] {
+    for role in [Learner, Server, Switch, Attacker, Defender, Aux, Client, Gateway] {
         let node = Node::of_role("host", role, |_| ()).await;
         all_refused(&node, CALLS).await;
     }

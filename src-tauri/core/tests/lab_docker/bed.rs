@@ -104,7 +104,7 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
     let keys = Keys::open(home.path(), &mut rand::rng()).unwrap();
     let now = jiff::Timestamp::now();
     let claims = Claims {
-        jti: run.into(),
+        jti: spawn::draw_jti(&mut rand::rng()),
         sub: "local".into(),
         tenant: "local".into(),
         request_id: run.into(),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn all_images_are_built_once_and_then_current() {
-    for name in ["host", "router", "server", "tools"] {
+    for name in ["host", "router", "server", "gateway", "tools"] {
         assert!(image(name).await.starts_with("sha256:"));
     }
     let images = Images::new(docker());
@@ -17,7 +17,8 @@ async fn all_images_are_built_once_and_then_current() {
     let seen = Mutex::new(Vec::new());
     images.prepare(&[], &|p| seen.lock().unwrap().push((p.image, p.step)), &CancellationToken::new()).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(3), "nothing was to be built");
-    let expected: Vec<_> = ["host", "router", "server", "tools"].map(|n| (n.to_owned(), "ready".to_owned())).into();
+    let expected: Vec<_> =
+        ["host", "router", "server", "gateway", "tools"].map(|n| (n.to_owned(), "ready".to_owned())).into();
     assert_eq!(seen.into_inner().unwrap(), expected);
     for state in images.list().await.unwrap() {
         assert!(state.ready && state.reason.is_empty() && state.bytes.unwrap() > 50 << 20, "{state:?}");

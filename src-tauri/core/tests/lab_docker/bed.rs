@@ -99,7 +99,7 @@ pub fn four() -> Scenario {
 }
 
 /// A token as a launch needs one: minted, verified and spent for this run, there being no other way.
-pub async fn spent(run: &str, digest: &str) -> SpentToken {
+pub async fn spent(run: &str, lab: &str, digest: &str) -> SpentToken {
     let home = tempfile::tempdir().unwrap();
     let keys = Keys::open(home.path(), &mut rand::rng()).unwrap();
     let now = jiff::Timestamp::now();
@@ -108,7 +108,7 @@ pub async fn spent(run: &str, digest: &str) -> SpentToken {
         sub: "local".into(),
         tenant: "local".into(),
         request_id: run.into(),
-        lab: "test".into(),
+        lab: lab.into(),
         template_digest: digest.into(),
         policy_digest: String::new(),
         plan: "practice".into(),
@@ -153,7 +153,7 @@ impl Bed {
     }
 
     pub async fn plan(&self, scenario: Scenario) -> Plan {
-        let token = spent(&self.identity.run, &scenario.digest).await;
+        let token = spent(&self.identity.run, &scenario.lab, &scenario.digest).await;
         Plan::new(token, self.identity.clone(), Arc::new(scenario), &images()).unwrap()
     }
 

@@ -306,7 +306,7 @@ async fn a_gateway_that_cannot_be_set_up_is_no_lab() {
         assert!(failed.message.contains(word), "{interface}: {failed:?}");
         assert_eq!(bed.left().await, 0, "containers and networks are gone");
     }
-    let token = spent(&bed.identity.run, "").await;
+    let token = spent(&bed.identity.run, "test", "").await;
     let refused = Plan::new(token, bed.identity.clone(), Arc::new(lab_with(None)), &images()).unwrap_err();
     assert_eq!(refused.code, Code::Denied);
 }

@@ -92,7 +92,7 @@ impl Dockerd {
         self.until_it_answers();
     }
 
-    /// The labs' images, from the machine's own engine.
+    /// The labs' images under all their tags (one names the recipe), from the machine's own engine.
     fn load(&self, images: &[&str]) {
         let mut save = Command::new("docker").arg("save").args(images).stdout(Stdio::piped()).spawn().unwrap();
         let mut load = Command::new("docker");
@@ -135,7 +135,7 @@ impl Drop for Dockerd {
 #[ignore = "make chaos"]
 async fn an_engine_that_is_restarted_or_killed_gives_the_labs_back() {
     let mut daemon = Dockerd::start();
-    daemon.load(&["frostgate/host:latest", "frostgate/tools:latest"]);
+    daemon.load(&["frostgate/host", "frostgate/tools"]);
     let mut b = Bench::new(tempfile::tempdir().unwrap(), Some(daemon.host()), true);
     let run = b.start("one-link", "s");
     let first = b.ask(&["submit", &run]);

@@ -119,6 +119,34 @@ pub enum Command {
         #[arg(long)]
         regrade: bool,
     },
+    /// Enrol this laptop at a scoreboard, with the code that your instructor gave you
+    Enrol {
+        url: String,
+        code: String,
+        /// Shown on the board; without it, a few letters of your key
+        #[arg(long, default_value = "")]
+        name: String,
+        /// PEM of the only certificates that the scoreboard's https is believed under
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// Permit http:// to another machine: nothing can be forged on the way, but the token can be read
+        #[arg(long)]
+        clear_text: bool,
+    },
+    /// Forget the scoreboard; nothing is sent any more, receipts stay
+    Unenrol,
+    /// Send what waits to the scoreboard
+    Sync {
+        /// Show what would be sent, and send nothing
+        #[arg(long, conflicts_with_all = ["status", "retry_refused"])]
+        preview: bool,
+        /// Show where each result stands, and send nothing
+        #[arg(long, conflicts_with = "retry_refused")]
+        status: bool,
+        /// Ask again for what was refused
+        #[arg(long)]
+        retry_refused: bool,
+    },
     /// Stop a run, or all
     Stop {
         #[arg(required_unless_present = "all", conflicts_with = "all")]

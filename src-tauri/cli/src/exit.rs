@@ -32,6 +32,7 @@ pub fn of(code: Code) -> u8 {
         Code::DockerFailed
         | Code::PortUnavailable
         | Code::KeyUnavailable
+        | Code::ScoreboardFailed
         | Code::StoreFailed
         | Code::Io
         | Code::Internal => FAILED,

@@ -31,6 +31,8 @@ pub enum Code {
     TokenSpent,
     /// The billing gateway gave no answer that counts; `details.kind` says what was wrong with it.
     PaymentFailed,
+    /// The scoreboard refused, gave no answer, or one that does not hold; `details.code` says which.
+    ScoreboardFailed,
     DockerUnavailable,
     /// Docker answered, with an error that no other code describes.
     DockerFailed,

@@ -29,6 +29,7 @@ mod sim;
 mod solve;
 mod streams;
 mod submit;
+mod sync;
 
 pub use keep::KeeperEnd;
 pub use solve::{Answer, Proof};
@@ -115,6 +116,10 @@ pub struct Forge {
     happened: Arc<tokio::sync::Notify>,
     /// What runs have taken of the disk, as the keeper saw it last: MiB.
     disk_used: Mutex<HashMap<String, u64>>,
+    /// Something waits for the scoreboard that did not before.
+    outbox: Arc<tokio::sync::Notify>,
+    /// One round of the outbox at a time.
+    syncing: tokio::sync::Mutex<()>,
     shutdown: CancellationToken,
 }
 
@@ -152,6 +157,7 @@ impl Forge {
         if keep {
             let keeper = forge.clone();
             tokio::spawn(async move { keeper.keep_while_open().await });
+            tokio::spawn(sync::sync_while_open(Arc::downgrade(&forge), forge.shutdown.clone()));
         }
         tokio::spawn(governance::witness_while_open(
             Arc::downgrade(&forge),
@@ -189,6 +195,8 @@ impl Forge {
             kick: tokio::sync::Notify::new(),
             happened: Arc::new(tokio::sync::Notify::new()),
             disk_used: Mutex::default(),
+            outbox: Arc::new(tokio::sync::Notify::new()),
+            syncing: tokio::sync::Mutex::default(),
             shutdown: CancellationToken::new(),
             store,
             options,

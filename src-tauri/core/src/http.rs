@@ -18,6 +18,34 @@ pub struct Server {
 pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
+    /// Names in lower case; values that are no text are left out.
+    pub headers: std::collections::BTreeMap<String, String>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// What somebody decided about a server before it is spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// PEM of the only authority, or the only certificate, that https is believed under; None: the system's.
+    pub ca: Option<String>,
+    /// Whether http may leave this machine: what is said can be read on the way.
+    pub clear_text: bool,
+}
+
+/// One question below the base address.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    pub method: &'static str,
+    /// Without a leading slash.
+    pub path: &'a str,
+    pub headers: &'a [(&'a str, &'a str)],
+    pub body: Vec<u8>,
+    pub limit: Duration,
 }
 
 /// Why there is no answer. `sent`: the question may have arrived all the same.
@@ -33,6 +61,12 @@ impl Server {
     /// # Errors
     /// `InvalidInput` for an address that is no https one (http only to this machine itself), or carries a password.
     pub fn at(address: &str) -> Result<Self> {
+        Self::trusting(address, &Trust::default())
+    }
+
+    /// # Errors
+    /// As [`at`](Self::at), and `InvalidInput` for a CA file without a certificate.
+    pub fn trusting(address: &str, trust: &Trust) -> Result<Self> {
         let refused = |why: &str| {
             Error::new(Code::InvalidInput, format!("“{address}” is not an address to ask: {why}."))
                 .hint("Use https://name/path; http:// only for this machine itself, as in http://127.0.0.1:8080.")
@@ -43,7 +77,7 @@ impl Server {
             || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         match base.scheme() {
             "https" => {}
-            "http" if here => {}
+            "http" if here || trust.clear_text => {}
             _ => return Err(refused("it is neither https nor this machine itself")),
         }
         if !base.username().is_empty() || base.password().is_some() {
@@ -58,6 +92,14 @@ impl Server {
             .user_agent(concat!("frostgate-forge/", env!("CARGO_PKG_VERSION")));
         if here {
             builder = builder.no_proxy();
+        }
+        if let Some(pem) = &trust.ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+            if certificates.is_empty() {
+                return Err(Error::new(Code::InvalidInput, "The CA file holds no certificate that can be read.")
+                    .hint("It must be PEM: it begins with -----BEGIN CERTIFICATE-----."));
+            }
+            builder = builder.tls_certs_only(certificates);
         }
         let client = builder.build().map_err(|e| Error::internal(format!("no HTTP client could be made: {e}")))?;
         Ok(Self { base, client })
@@ -75,14 +117,27 @@ impl Server {
         body: Vec<u8>,
         limit: Duration,
     ) -> Result<Answer, Silence> {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.ask(Question { method: "POST", path, headers: &all, body, limit }).await
+    }
+
+    pub async fn ask(&self, question: Question<'_>) -> Result<Answer, Silence> {
+        let Question { method, path, headers, body, limit } = question;
         let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
-        let mut request = self.client.post(url).header("content-type", "application/json").body(body);
+        let method = method.parse().map_err(|_| Silence::Broken(format!("{method} is no method")))?;
+        let mut request = self.client.request(method, url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let exchange = async {
             let mut response = request.send().await.map_err(|e| silence(&e))?;
             let status = response.status().as_u16();
+            let headers = response
+                .headers()
+                .iter()
+                .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+                .collect();
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(|e| Silence::Broken(root(&e)))? {
                 if body.len() + piece.len() > ANSWER_BYTES {
@@ -90,7 +145,7 @@ impl Server {
                 }
                 body.extend_from_slice(&piece);
             }
-            Ok(Answer { status, body })
+            Ok(Answer { status, body, headers })
         };
         tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Silence::TimedOut))
     }

@@ -2,7 +2,7 @@
 //!
 //! Rooms, top down; imports go strictly downward (`tests/rooms.rs` holds it):
 //! 4 [`forge`] the façade and the order of steps · 3 [`spawn`] intake and token, [`lab`] launch and life cycle,
-//! [`check`] probes and evidence, [`verdict`] score, bundle, signature · 2 [`engine`] Docker and wiring,
+//! [`check`] probes and evidence, [`verdict`] score, bundle, signature, [`sync`] to a scoreboard · 2 [`engine`] Docker and wiring,
 //! [`observe`] events and telemetry, [`policy`] gates, [`http`] the way to a server, [`template`] labs, [`audit`] chain,
 //! [`scrub`] redaction, [`board`] what a laptop and a scoreboard say to each other · 1 [`keys`], [`store`], [`shell`] what every
 //! shell needs · 0 [`api`], [`error`] the contract, [`fault`] where a test may end the process.
@@ -24,6 +24,7 @@ pub mod scrub;
 pub mod shell;
 pub mod spawn;
 pub mod store;
+pub mod sync;
 pub mod template;
 pub mod terminal;
 pub mod verdict;

@@ -14,6 +14,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("verdict", 3),
     ("terminal", 3),
     ("report", 3),
+    ("sync", 3),
     ("engine", 2),
     ("observe", 2),
     ("policy", 2),
@@ -37,6 +38,7 @@ const MEET: &[(&str, &str, &str)] = &[
     ("engine", "template", "the simulation's engine (engine/fake.rs, tests only) plays a scenario's nodes"),
     ("lab", "check", "lab implements the checks' view of a running lab (check::vantage)"),
     ("verdict", "check", "re-grading is judging again: check::judge, which is pure"),
+    ("sync", "verdict", "what is sent is a results folder, which only the verdict's own reader may call whole"),
     ("report", "verdict", "the report words the trust tiers as the verdict defines them"),
 ];
 

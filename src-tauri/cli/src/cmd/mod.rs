@@ -12,6 +12,7 @@ pub mod policy;
 mod prepare;
 mod quota;
 pub mod start;
+mod sync;
 
 use crate::Cx;
 use crate::args::{Command, EgressCommand, ImagesCommand};
@@ -50,6 +51,13 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Submit { run } => grade::submit(cx, run).await?,
         Command::Results => grade::results(cx).await?,
         Command::Verify { dir, regrade } => return grade::verify(cx, &dir, regrade).await,
+        Command::Enrol { url, code, name, ca, clear_text } => {
+            sync::enrol(cx, url, code, name, ca.as_deref(), clear_text).await?;
+        }
+        Command::Unenrol => sync::unenrol(cx).await?,
+        Command::Sync { preview: true, .. } => sync::preview(cx).await?,
+        Command::Sync { status: true, .. } => sync::status(cx).await?,
+        Command::Sync { retry_refused, .. } => sync::sync(cx, retry_refused).await?,
         Command::Stop { run, .. } => {
             let report = match run {
                 Some(run) => engine.stop_run(&cx.caller, RunRequest { run }).await?,

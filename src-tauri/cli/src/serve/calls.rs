@@ -110,6 +110,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::InvalidInput => StatusCode::BAD_REQUEST,
         Code::Denied => StatusCode::FORBIDDEN,
         Code::PaymentFailed => StatusCode::PAYMENT_REQUIRED,
+        Code::ScoreboardFailed => StatusCode::BAD_GATEWAY,
         Code::UnknownCommand | Code::UnknownLab | Code::UnknownRun | Code::UnknownNode | Code::NotFound => {
             StatusCode::NOT_FOUND
         }

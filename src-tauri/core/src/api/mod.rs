@@ -13,6 +13,7 @@ mod machine;
 mod quota;
 mod runs;
 mod streams;
+mod sync;
 mod terminals;
 mod topology;
 
@@ -25,6 +26,7 @@ pub use machine::*;
 pub use quota::*;
 pub use runs::*;
 pub use streams::*;
+pub use sync::*;
 pub use terminals::*;
 pub use topology::*;
 
@@ -178,6 +180,17 @@ commands! {
     Instructor unblock_subject(SubjectRequest) -> Empty;
     /// Says that a version of a lab of one's own is as it should be; it can be started from then on.
     Learner pin_lab(LabRequest) -> Pinned;
+
+    /// The scoreboard this laptop is enrolled at, and where each result stands with it. Asks nobody.
+    Learner sync_status(Empty) -> SyncStatus;
+    /// Proves to a scoreboard that this laptop holds its key, and pins the scoreboard's.
+    Learner enrol_board(EnrolBoard) -> SyncStatus;
+    /// Forgets the scoreboard; receipts stay.
+    Learner unenrol_board(Empty) -> SyncStatus;
+    /// Sends what waits, now.
+    Learner sync_now(SyncNow) -> SyncReport;
+    /// What would be sent, to the byte; sends nothing.
+    Learner preview_sync(Empty) -> SyncPreview;
 
     Learner get_settings(Empty) -> Settings;
     Learner set_settings(Settings) -> Settings;

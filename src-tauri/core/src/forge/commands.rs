@@ -163,6 +163,22 @@ impl Commands for Forge {
         self.pin(caller, &request.lab).await
     }
 
+    async fn sync_status(&self, _: &Caller, _: Empty) -> Result<SyncStatus> {
+        self.sync_state().await
+    }
+    async fn enrol_board(&self, caller: &Caller, request: EnrolBoard) -> Result<SyncStatus> {
+        self.enrol(caller, request).await
+    }
+    async fn unenrol_board(&self, caller: &Caller, _: Empty) -> Result<SyncStatus> {
+        self.unenrol(caller).await
+    }
+    async fn sync_now(&self, caller: &Caller, request: SyncNow) -> Result<SyncReport> {
+        self.sync(caller, request).await
+    }
+    async fn preview_sync(&self, _: &Caller, _: Empty) -> Result<SyncPreview> {
+        self.preview().await
+    }
+
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)
     }

@@ -211,6 +211,7 @@ impl Forge {
         let text = format!("Submitted: {} of {} points.", summary.score as f64 / 1000.0, summary.max as f64 / 1000.0);
         let data = serde_json::json!({"result": summary.id, "score": summary.score, "max": summary.max});
         self.emit(caller, Some(&summary.run), "submit.done", Level::Info, text, data).await;
+        self.outbox.notify_one();
     }
 
     async fn results_folder(&self) -> Result<PathBuf> {

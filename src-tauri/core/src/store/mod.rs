@@ -14,6 +14,7 @@ pub mod intents;
 pub mod results;
 pub mod runs;
 pub mod settings;
+pub mod sync;
 pub mod tokens;
 pub mod usage;
 
@@ -49,6 +50,7 @@ fn migrations() -> Migrations<'static> {
         M::up(runs::V2),
         M::up(blocks::V1),
         M::up(charges::V1),
+        M::up(sync::V1),
     ])
 }
 

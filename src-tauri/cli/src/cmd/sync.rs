@@ -1,0 +1,116 @@
+//! The scoreboard: enrol, send, see where things stand and what would leave.
+
+use super::start::word;
+use crate::Cx;
+use crate::out::{Ink, Out, cell};
+use forge_core::api::{Empty, EnrolBoard, SyncNow, SyncPreview, SyncReport, SyncState, SyncStatus};
+use forge_core::error::{Error, Result};
+use std::path::Path;
+
+pub async fn enrol(
+    cx: &Cx,
+    url: String,
+    code: String,
+    name: String,
+    ca: Option<&Path>,
+    clear_text: bool,
+) -> Result<()> {
+    let read = |file: &Path| {
+        std::fs::read_to_string(file).map_err(|e| Error::from(e).context(format!("Reading {}", file.display())))
+    };
+    let ca = ca.map(read).transpose()?;
+    let status = cx.engine.enrol_board(&cx.caller, EnrolBoard { url, code, name, ca, clear_text }).await?;
+    cx.out.answer(&status, |out, s| {
+        head(out, s)?;
+        out.line(format!("{} to send. See what will leave with `forge sync --preview`.", s.pending))
+    })
+}
+
+pub async fn unenrol(cx: &Cx) -> Result<()> {
+    let status = cx.engine.unenrol_board(&cx.caller, Empty {}).await?;
+    cx.out.answer(&status, |out, _| out.line("No scoreboard is set up: nothing is sent. Receipts are kept."))
+}
+
+pub async fn sync(cx: &Cx, retry_refused: bool) -> Result<()> {
+    let report = cx.engine.sync_now(&cx.caller, SyncNow { retry_refused }).await?;
+    cx.out.answer(&report, |out, r: &SyncReport| {
+        out.line(format!("{} accepted, {} refused, {} waiting", r.accepted, r.refused, r.pending))?;
+        if let Some(e) = &r.error {
+            out.line(out.ink(Ink::Warn, &e.message))?;
+            out.line("What waits is kept, and sent at the next `forge sync`.")?;
+        }
+        if r.refused > 0 {
+            out.line("Why: `forge sync --status`")?;
+        }
+        Ok(())
+    })
+}
+
+pub async fn status(cx: &Cx) -> Result<()> {
+    let status = cx.engine.sync_status(&cx.caller, Empty {}).await?;
+    cx.out.answer(&status, |out, s| {
+        head(out, s)?;
+        if !s.last_error.is_empty() {
+            out.line(out.ink(Ink::Warn, &s.last_error))?;
+        }
+        let rows: Vec<_> = s
+            .results
+            .iter()
+            .map(|r| {
+                let ink = match r.state {
+                    SyncState::Accepted => Ink::Good,
+                    SyncState::Refused => Ink::Bad,
+                    SyncState::Pending => Ink::Warn,
+                    SyncState::Off => Ink::Dim,
+                };
+                let tier = r.tier.map(|t| word(&t)).unwrap_or_default();
+                let why = r.code.as_ref().map_or_else(|| r.why.clone(), |c| format!("{c}: {}", r.why));
+                vec![cell(r.result.get(..12).unwrap_or_default()), (word(&r.state), ink), cell(tier), cell(why)]
+            })
+            .collect();
+        if rows.is_empty() { Ok(()) } else { out.table(&["VERDICT", "STATE", "TRUST", "WHY"], &rows) }
+    })
+}
+
+fn head(out: &Out, s: &SyncStatus) -> Result<()> {
+    let Some(b) = &s.board else { return out.line("No scoreboard is set up: nothing is sent.") };
+    let who = if b.token { format!("as {} in {}", b.name, b.class) } else { "with a key enrolled before".into() };
+    out.line(format!("{} {who}; its key is {}", out.ink(Ink::Bold, &b.url), b.board_key))?;
+    if b.ahead_ms.abs() > 60_000 {
+        let (by, way) = (b.ahead_ms.abs() / 60_000, if b.ahead_ms > 0 { "ahead of" } else { "behind" });
+        out.line(out.ink(Ink::Warn, &format!("This machine’s clock is {by} min {way} the scoreboard’s.")))?;
+    }
+    Ok(())
+}
+
+pub async fn preview(cx: &Cx) -> Result<()> {
+    let preview = cx.engine.preview_sync(&cx.caller, Empty {}).await?;
+    cx.out.answer(&preview, |out, p: &SyncPreview| {
+        match &p.url {
+            Some(url) => out.line(format!("To {url} would be sent:"))?,
+            None => out.line("No scoreboard is set up. If one were, this would be sent:")?,
+        }
+        if p.verdicts.is_empty() {
+            out.line("Nothing.")?;
+        }
+        for v in &p.verdicts {
+            out.line(format!("\n{} {}", out.ink(Ink::Bold, &v.lab_title), v.result))?;
+            if !v.problem.is_empty() {
+                out.line(out.ink(Ink::Bad, &v.problem))?;
+            }
+            for r in &v.requests {
+                out.line(format!("  {} {}{}", r.method, r.path, if r.token { " (with your token)" } else { "" }))?;
+                for part in &r.parts {
+                    out.line(format!("    {:9} {:>9} bytes  sha256 {}", part.name, part.bytes, part.sha256))?;
+                }
+            }
+            if !v.statement.is_empty() {
+                out.line(format!("  envelope holds: {}", v.statement))?;
+            }
+            for e in &v.entries {
+                out.line(format!("  evidence holds: {:>9} bytes  {} ({})", e.bytes, e.path, e.kind))?;
+            }
+        }
+        if p.more > 0 { out.line(format!("\nand {} more.", p.more)) } else { Ok(()) }
+    })
+}

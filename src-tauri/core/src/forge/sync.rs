@@ -1,0 +1,235 @@
+//! The scoreboard from here: enrolment, rounds of the outbox, by hand and while an app is open, and what is told of them.
+
+use super::{Forge, engine_caller, now};
+use crate::api::*;
+use crate::audit::{self, Fact};
+use crate::error::{Code, Result};
+use crate::http::Trust;
+use crate::store::results;
+use crate::store::sync::{self as rows, Board, Receipted, Refused, Waiting};
+use crate::sync::enrol::Wanted;
+use crate::sync::round::Round;
+use crate::sync::{self, pace, parcel, preview};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Weak;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const PREVIEWED: usize = 20;
+/// While an app is open, how often to see whether something is due.
+const LOOK: Duration = Duration::from_secs(2);
+
+impl Forge {
+    pub(super) async fn sync_state(&self) -> Result<SyncStatus> {
+        let (board, summaries, waiting, receipts, refusals) = self
+            .store
+            .read(|c| {
+                Ok((rows::board(c)?, results::list(c)?, rows::waiting(c)?, rows::receipts(c)?, rows::refusals(c)?))
+            })
+            .await?;
+        let on = board.is_some();
+        let waiting: HashMap<&str, &Waiting> = waiting.iter().map(|w| (w.result.as_str(), w)).collect();
+        let receipts: HashMap<&str, &Receipted> = receipts.iter().map(|r| (r.result.as_str(), r)).collect();
+        let refusals: HashMap<&str, &Refused> = refusals.iter().map(|r| (r.result.as_str(), r)).collect();
+        let results: Vec<ResultSync> = summaries
+            .iter()
+            .map(|s| {
+                let id = s.id.as_str();
+                standing(id, on, waiting.get(id).copied(), receipts.get(id).copied(), refusals.get(id).copied())
+            })
+            .collect();
+        let count = |state| u32::try_from(results.iter().filter(|r| r.state == state).count()).unwrap_or(u32::MAX);
+        let retry_at = board.as_ref().map_or(0, |b| b.retry_at);
+        let soonest = waiting.values().map(|w| w.next_at).min().filter(|_| on).map(|at| at.max(retry_at));
+        Ok(SyncStatus {
+            accepted: count(SyncState::Accepted),
+            pending: count(SyncState::Pending),
+            refused: count(SyncState::Refused),
+            next_at: soonest,
+            last_at: board.as_ref().and_then(|b| b.last_at),
+            last_error: board.as_ref().map(|b| b.last_error.clone()).unwrap_or_default(),
+            board: board.as_ref().map(told),
+            results,
+        })
+    }
+
+    pub(super) async fn enrol(&self, caller: &Caller, request: EnrolBoard) -> Result<SyncStatus> {
+        let trust = Trust { ca: request.ca, clear_text: request.clear_text };
+        let wanted = Wanted { url: request.url, code: request.code, name: request.name, trust };
+        let board = sync::enrol::enrol(&wanted, &self.keys, now).await?;
+        let data = serde_json::json!({
+            "url": board.url, "class": board.class, "name": board.name, "board_key": board.root, "correlation": caller.correlation,
+        });
+        let row = board.clone();
+        self.store
+            .write(move |tx| {
+                rows::enrol(tx, &row)?;
+                audit::append(tx, Fact { at: now(), run: None, kind: "sync.enrolled".into(), data }).map(drop)
+            })
+            .await?;
+        let text = format!("Enrolled at {}.", board.url);
+        let data = serde_json::json!({"url": board.url, "class": board.class});
+        self.emit(caller, None, "sync.enrolled", Level::Info, text, data).await;
+        self.outbox.notify_one();
+        self.sync_state().await
+    }
+
+    pub(super) async fn unenrol(&self, caller: &Caller) -> Result<SyncStatus> {
+        let data = serde_json::json!({"correlation": caller.correlation});
+        let was = self
+            .store
+            .write(move |tx| {
+                let was = rows::unenrol(tx)?;
+                if was {
+                    audit::append(tx, Fact { at: now(), run: None, kind: "sync.unenrolled".into(), data })?;
+                }
+                Ok(was)
+            })
+            .await?;
+        if was {
+            let text = "The scoreboard is turned off: nothing is sent any more.";
+            self.emit(caller, None, "sync.unenrolled", Level::Info, text, serde_json::Value::Null).await;
+        }
+        self.sync_state().await
+    }
+
+    pub(super) async fn sync(&self, caller: &Caller, request: SyncNow) -> Result<SyncReport> {
+        let Some(_) = self.store.read(rows::board).await? else { return Err(sync::not_enrolled()) };
+        if request.retry_refused {
+            self.store.write(|tx| rows::retry_refused(tx, now())).await?;
+        }
+        self.round(caller, true).await
+    }
+
+    /// One round at a time in this process. Two processes may do the same at once, which costs and harms nothing: the
+    /// scoreboard knows a verdict by its id, and a receipt is kept once.
+    async fn round(&self, caller: &Caller, all: bool) -> Result<SyncReport> {
+        let _turn = self.syncing.lock().await;
+        let Some(board) = self.store.read(rows::board).await? else { return Err(sync::not_enrolled()) };
+        let random = || rand::random::<u64>();
+        let round = Round {
+            store: &self.store,
+            now: &now,
+            random: &random,
+            cancel: &self.shutdown,
+            whole_max: sync::WHOLE_MAX,
+            all,
+        };
+        let told = round.run(&board).await?;
+        let pending = self.store.read(results::queued).await?;
+        let report = SyncReport {
+            accepted: u32::try_from(told.accepted.len()).unwrap_or(u32::MAX),
+            refused: u32::try_from(told.refused.len()).unwrap_or(u32::MAX),
+            pending,
+            error: told.stopped.map(|(code, message)| SyncTrouble { code, message }),
+        };
+        if report.accepted + report.refused > 0 || report.error.is_some() {
+            let level = if report.error.is_some() || report.refused > 0 { Level::Warn } else { Level::Info };
+            let why = report.error.as_ref().map(|e| format!(" {}", e.message)).unwrap_or_default();
+            let text = format!(
+                "Scoreboard: {} accepted, {} refused, {} waiting.{why}",
+                report.accepted, report.refused, report.pending
+            );
+            self.emit(caller, None, "sync.done", level, text, serde_json::to_value(&report)?).await;
+        }
+        Ok(report)
+    }
+
+    /// Nobody has to ask: what is due while an app is open is sent.
+    async fn sync_if_due(&self) -> Result<()> {
+        let Some(board) = self.store.read(rows::board).await? else { return Ok(()) };
+        let at = now();
+        if !pace::due(board.retry_at, at) {
+            return Ok(());
+        }
+        let due = self.store.read(rows::waiting).await?.iter().any(|w| pace::due(w.next_at, at));
+        if due { self.round(&engine_caller("sync"), false).await.map(drop) } else { Ok(()) }
+    }
+
+    pub(super) async fn preview(&self) -> Result<SyncPreview> {
+        let (board, waiting) = self.store.read(|c| Ok((rows::board(c)?, rows::waiting(c)?))).await?;
+        let token = board.as_ref().map(|b| b.token.clone()).unwrap_or_default();
+        let mut verdicts = Vec::new();
+        for w in waiting.iter().take(PREVIEWED) {
+            let id = w.result.clone();
+            let (summary, _) = self.store.read(move |c| results::get(c, &id)).await?;
+            let token = token.clone();
+            let shown = super::results::blocking(move || {
+                let read = parcel::read(&PathBuf::from(&summary.dir), &summary.id)
+                    .and_then(|p| preview::of(&p, &summary.lab_title, &token, sync::WHOLE_MAX));
+                Ok(read.unwrap_or_else(|e| preview::problem(&summary.id, &summary.lab_title, &e.message)))
+            });
+            verdicts.push(shown.await?);
+        }
+        let more = u32::try_from(waiting.len().saturating_sub(PREVIEWED)).unwrap_or(u32::MAX);
+        Ok(SyncPreview { url: board.map(|b| b.url), verdicts, more })
+    }
+}
+
+pub(super) async fn sync_while_open(forge: Weak<Forge>, shutdown: CancellationToken) {
+    loop {
+        let Some(open) = forge.upgrade() else { return };
+        let woken = open.outbox.clone();
+        match open.sync_if_due().await {
+            Ok(()) => {}
+            Err(e) if e.code == Code::Cancelled => return,
+            Err(e) => tracing::warn!(code = ?e.code, "a round of the outbox failed: {e}"),
+        }
+        drop(open);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = woken.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn told(b: &Board) -> BoardInfo {
+    BoardInfo {
+        url: b.url.clone(),
+        name: b.name.clone(),
+        class: b.class.clone(),
+        instructor: b.role == crate::board::Role::Instructor,
+        board_key: b.root.clone(),
+        key_id: b.key_id.clone(),
+        enrolled_at: b.enrolled_at,
+        ahead_ms: b.ahead_ms,
+        own_ca: b.ca.is_some(),
+        token: !b.token.is_empty(),
+    }
+}
+
+fn standing(
+    id: &str,
+    on: bool,
+    waiting: Option<&Waiting>,
+    receipt: Option<&Receipted>,
+    refusal: Option<&Refused>,
+) -> ResultSync {
+    let state = match (waiting, receipt, refusal) {
+        (Some(_), _, _) if on => SyncState::Pending,
+        (_, Some(_), _) => SyncState::Accepted,
+        (_, None, Some(_)) => SyncState::Refused,
+        _ => SyncState::Off,
+    };
+    let waiting = waiting.filter(|_| on);
+    let refused = |r: &Refused| if r.hint.is_empty() { r.message.clone() } else { format!("{} {}", r.message, r.hint) };
+    ResultSync {
+        result: id.to_owned(),
+        state,
+        tier: receipt.map(|r| r.tier),
+        url: receipt.map(|r| r.url.clone()),
+        at: waiting.map(|w| w.next_at).or(receipt.map(|r| r.at)).or(refusal.map(|r| r.at)),
+        attempts: waiting.map_or(0, |w| w.attempts),
+        code: refusal.map(|r| r.code.clone()),
+        why: match (waiting, refusal, receipt) {
+            (Some(w), _, _) => w.last_error.clone(),
+            (None, Some(r), Some(_)) => format!("Its evidence was refused: {}", refused(r)),
+            (None, Some(r), None) => refused(r),
+            (None, None, Some(r)) => r.notes.join(" "),
+            (None, None, None) => String::new(),
+        },
+        receipt: receipt.map(|r| r.receipt.clone()),
+    }
+}

@@ -1,0 +1,265 @@
+//! The scoreboard this laptop is enrolled at, its receipts and its refusals. The outbox is in `results.rs`, because a
+//! verdict is queued in the transaction that records it.
+
+use super::{Conn, Tx, decode, encode, from_word, word};
+use crate::api::TrustTier;
+use crate::board::Role;
+use crate::error::Result;
+use rusqlite::{Row, params};
+
+pub(super) const V1: &str = "
+CREATE TABLE board (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    url          TEXT NOT NULL,
+    ca           TEXT,
+    clear_text   INTEGER NOT NULL,
+    learner      TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    class        TEXT NOT NULL,
+    role         TEXT NOT NULL,
+    key_id       TEXT NOT NULL,
+    token        TEXT NOT NULL,
+    root         TEXT NOT NULL,
+    keys         TEXT NOT NULL,
+    enrolled_at  INTEGER NOT NULL,
+    ahead_ms     INTEGER NOT NULL,
+    failures     INTEGER NOT NULL DEFAULT 0,
+    retry_at     INTEGER NOT NULL DEFAULT 0,
+    last_at      INTEGER,
+    last_error   TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE receipts (
+    result   TEXT PRIMARY KEY REFERENCES results (id) ON DELETE CASCADE,
+    root     TEXT NOT NULL,
+    tier     TEXT NOT NULL,
+    receipt  TEXT NOT NULL,
+    url      TEXT NOT NULL,
+    notes    TEXT NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT;
+CREATE TABLE refusals (
+    result   TEXT PRIMARY KEY REFERENCES results (id) ON DELETE CASCADE,
+    code     TEXT NOT NULL,
+    message  TEXT NOT NULL,
+    hint     TEXT NOT NULL,
+    at       INTEGER NOT NULL
+) STRICT;";
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Board {
+    pub url: String,
+    /// PEM of the only certificates that its https is believed under.
+    pub ca: Option<String>,
+    pub clear_text: bool,
+    /// Empty, like `name` and `class`, when the key was enrolled from another machine.
+    pub learner: String,
+    pub name: String,
+    pub class: String,
+    pub role: Role,
+    /// The learner's key that was enrolled.
+    pub key_id: String,
+    /// Empty when the key was enrolled from another machine.
+    pub token: String,
+    /// Fingerprint of the server's key that was pinned at enrolment.
+    pub root: String,
+    /// PEM of that key and of those it vouched for since, newest first.
+    pub keys: Vec<String>,
+    pub enrolled_at: i64,
+    /// How far this machine's clock was ahead of the server's.
+    pub ahead_ms: i64,
+    /// Times in a row that the server could not be worked with.
+    pub failures: u32,
+    pub retry_at: i64,
+    pub last_at: Option<i64>,
+    pub last_error: String,
+}
+
+impl std::fmt::Debug for Board {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Board").field("url", &self.url).field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+/// A scoreboard's receipt, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipted {
+    pub result: String,
+    pub root: String,
+    pub tier: TrustTier,
+    /// JSON, signature included.
+    pub receipt: String,
+    /// The verdict's own page.
+    pub url: String,
+    pub notes: Vec<String>,
+    pub at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub result: String,
+    pub code: String,
+    pub message: String,
+    pub hint: String,
+    pub at: i64,
+}
+
+/// One verdict that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    pub result: String,
+    pub attempts: u32,
+    pub next_at: i64,
+    pub last_error: String,
+}
+
+pub fn board(conn: &Conn) -> Result<Option<Board>> {
+    let mut q = conn.prepare_cached(
+        "SELECT url, ca, clear_text, learner, name, class, role, key_id, token, root, keys, enrolled_at, ahead_ms,
+                failures, retry_at, last_at, last_error FROM board WHERE id = 1",
+    )?;
+    q.query_and_then([], |r| {
+        Ok(Board {
+            url: r.get(0)?,
+            ca: r.get(1)?,
+            clear_text: r.get(2)?,
+            learner: r.get(3)?,
+            name: r.get(4)?,
+            class: r.get(5)?,
+            role: from_word("role", r.get(6)?)?,
+            key_id: r.get(7)?,
+            token: r.get(8)?,
+            root: r.get(9)?,
+            keys: decode("scoreboard key", &r.get::<_, String>(10)?)?,
+            enrolled_at: r.get(11)?,
+            ahead_ms: r.get(12)?,
+            failures: r.get(13)?,
+            retry_at: r.get(14)?,
+            last_at: r.get(15)?,
+            last_error: r.get(16)?,
+        })
+    })?
+    .next()
+    .transpose()
+}
+
+/// Replaces whatever enrolment there was. Everything without a receipt of this scoreboard waits for it from now on; what
+/// another one refused is asked anew.
+pub fn enrol(tx: &Tx, b: &Board) -> Result<()> {
+    tx.execute("DELETE FROM board", [])?;
+    tx.execute(
+        "INSERT INTO board (id, url, ca, clear_text, learner, name, class, role, key_id, token, root, keys, enrolled_at, ahead_ms)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        params![
+            b.url, b.ca, b.clear_text, b.learner, b.name, b.class, word(&b.role)?, b.key_id, b.token, b.root,
+            encode(&b.keys)?, b.enrolled_at, b.ahead_ms
+        ],
+    )?;
+    tx.execute("DELETE FROM refusals", [])?;
+    tx.execute("UPDATE outbox SET attempts = 0, next_at = ?1, last_error = ''", [b.enrolled_at])?;
+    tx.execute(
+        "INSERT INTO outbox (result, queued, next_at)
+         SELECT id, at, ?1 FROM results WHERE id NOT IN (SELECT result FROM outbox)
+                AND id NOT IN (SELECT result FROM receipts WHERE root = ?2)",
+        params![b.enrolled_at, b.root],
+    )?;
+    Ok(())
+}
+
+/// Forgets the scoreboard and its token; receipts stay. True when there was one.
+pub fn unenrol(tx: &Tx) -> Result<bool> {
+    Ok(tx.execute("DELETE FROM board", [])? > 0)
+}
+
+/// The server's keys, after it was shown that each vouched for the next.
+pub fn set_keys(tx: &Tx, root: &str, keys: &[String]) -> Result<()> {
+    tx.execute("UPDATE board SET keys = ?2 WHERE root = ?1", params![root, encode(&keys)?])?;
+    Ok(())
+}
+
+/// The server answered as it should.
+pub fn worked(tx: &Tx, at: i64) -> Result<()> {
+    tx.execute("UPDATE board SET failures = 0, retry_at = 0, last_at = ?1, last_error = ''", [at])?;
+    Ok(())
+}
+
+/// The server cannot be worked with for now.
+pub fn failed(tx: &Tx, at: i64, retry_at: i64, why: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE board SET failures = failures + 1, retry_at = ?2, last_at = ?1, last_error = ?3",
+        params![at, retry_at, why],
+    )?;
+    Ok(())
+}
+
+/// Keeps a receipt; `done` when nothing more is to be sent for it. False when the same was kept before.
+pub fn receipted(tx: &Tx, r: &Receipted, done: bool) -> Result<bool> {
+    let changed = tx
+        .prepare_cached(
+            "INSERT INTO receipts (result, root, tier, receipt, url, notes, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (result) DO UPDATE SET root = excluded.root, tier = excluded.tier, receipt = excluded.receipt,
+                 url = excluded.url, notes = excluded.notes, at = excluded.at
+             WHERE receipt <> excluded.receipt OR notes <> excluded.notes",
+        )?
+        .execute(params![r.result, r.root, word(&r.tier)?, r.receipt, r.url, encode(&r.notes)?, r.at])?;
+    if done {
+        tx.prepare_cached("DELETE FROM refusals WHERE result = ?1")?.execute([&r.result])?;
+        super::results::acknowledged(tx, &r.result)?;
+    }
+    Ok(changed > 0)
+}
+
+/// It is not sent again by itself.
+pub fn refused(tx: &Tx, r: &Refused) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO refusals (result, code, message, hint, at) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (result) DO UPDATE SET code = excluded.code, message = excluded.message, hint = excluded.hint, at = excluded.at",
+    )?
+    .execute(params![r.result, r.code, r.message, r.hint, r.at])?;
+    super::results::acknowledged(tx, &r.result)
+}
+
+/// What was refused waits again. How many.
+pub fn retry_refused(tx: &Tx, at: i64) -> Result<u64> {
+    tx.execute(
+        "INSERT INTO outbox (result, queued, next_at) SELECT f.result, r.at, ?1 FROM refusals f JOIN results r ON r.id = f.result
+         WHERE true ON CONFLICT (result) DO NOTHING",
+        [at],
+    )?;
+    Ok(tx.execute("DELETE FROM refusals", [])? as u64)
+}
+
+/// Oldest first.
+pub fn waiting(conn: &Conn) -> Result<Vec<Waiting>> {
+    conn.prepare_cached("SELECT result, attempts, next_at, last_error FROM outbox ORDER BY queued, result")?
+        .query_and_then([], |r| {
+            Ok(Waiting { result: r.get(0)?, attempts: r.get(1)?, next_at: r.get(2)?, last_error: r.get(3)? })
+        })?
+        .collect()
+}
+
+pub fn receipts(conn: &Conn) -> Result<Vec<Receipted>> {
+    conn.prepare_cached("SELECT result, root, tier, receipt, url, notes, at FROM receipts")?
+        .query_and_then([], read_receipt)?
+        .collect()
+}
+
+pub fn refusals(conn: &Conn) -> Result<Vec<Refused>> {
+    conn.prepare_cached("SELECT result, code, message, hint, at FROM refusals")?
+        .query_and_then([], |r| {
+            Ok(Refused { result: r.get(0)?, code: r.get(1)?, message: r.get(2)?, hint: r.get(3)?, at: r.get(4)? })
+        })?
+        .collect()
+}
+
+fn read_receipt(r: &Row) -> Result<Receipted> {
+    Ok(Receipted {
+        result: r.get(0)?,
+        root: r.get(1)?,
+        tier: from_word("trust tier", r.get(2)?)?,
+        receipt: r.get(3)?,
+        url: r.get(4)?,
+        notes: decode("receipt's notes", &r.get::<_, String>(5)?)?,
+        at: r.get(6)?,
+    })
+}

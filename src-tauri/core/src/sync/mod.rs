@@ -1,0 +1,46 @@
+//! A laptop's side of a scoreboard: enrolment, and sending what waits in the outbox until there is a receipt or a refusal for
+//! it. Nothing is sent before somebody enrols, and nothing but results folders whose bytes are the signed, scrubbed ones.
+//!
+//! [`enrol`](mod@enrol) · [`parcel`] reads what is sent · [`send`] one verdict over the wire · [`judge`] what an answer means, and
+//! [`pace`] when to try again: both pure · [`round`] the outbox · [`preview`]. What it refuses to do: believe a receipt that is
+//! not signed by the pinned key, take a verdict out of the outbox for any other reason than a receipt or a refusal, read a clock.
+
+pub mod enrol;
+pub mod judge;
+pub mod pace;
+pub mod parcel;
+pub mod preview;
+pub mod round;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Code, Error, Result};
+use crate::http::{Server, Silence, Trust};
+use crate::store::sync::Board;
+
+/// Bundles up to this size go in one request; larger ones in parts that can be resumed.
+pub const WHOLE_MAX: u64 = 8 << 20;
+
+fn server(board: &Board) -> Result<Server> {
+    Server::trusting(&board.url, &Trust { ca: board.ca.clone(), clear_text: board.clear_text })
+}
+
+fn silence(silence: &Silence) -> (&'static str, String) {
+    match silence {
+        Silence::Unreachable(why) => ("unreachable", format!("The scoreboard cannot be reached: {why}.")),
+        Silence::TimedOut => ("timeout", "The scoreboard gave no answer in time.".into()),
+        Silence::Broken(why) => ("unreadable", format!("The scoreboard's answer broke off: {why}.")),
+    }
+}
+
+fn trouble(code: &str, message: impl Into<String>) -> Error {
+    Error::new(Code::ScoreboardFailed, message).details(serde_json::json!({"code": code}))
+}
+
+/// # Errors
+/// Says that there is no scoreboard.
+pub fn not_enrolled() -> Error {
+    Error::new(Code::WrongState, "No scoreboard is set up, so nothing is sent.")
+        .hint("Ask your instructor for an address and a code, then: forge enrol URL CODE")
+}

@@ -114,6 +114,7 @@ impl Forge {
             random: &random,
             cancel: &self.shutdown,
             whole_max: sync::WHOLE_MAX,
+            patience: sync::PATIENCE,
             all,
         };
         let told = round.run(&board).await?;

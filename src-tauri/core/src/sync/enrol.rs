@@ -73,8 +73,9 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, now: impl Fn() -> i64) -> Resul
     if enrolled.key_id != key_id {
         return Err(trouble("lie", "The scoreboard enrolled another key than the one it was shown."));
     }
-    let key = PublicKey::from_pem(&enrolled.board.pem)
-        .map_err(|_| trouble("lie", "The scoreboard’s own key cannot be read, so its receipts could not be checked."))?;
+    let key = PublicKey::from_pem(&enrolled.board.pem).map_err(|_| {
+        trouble("lie", "The scoreboard’s own key cannot be read, so its receipts could not be checked.")
+    })?;
     if key.id() != enrolled.board.id {
         return Err(trouble("lie", "The scoreboard’s key is not the one that it names."));
     }
@@ -130,7 +131,8 @@ async fn get(server: &Server, path: &str) -> Result<Answer> {
 
 fn unreachable(s: &crate::http::Silence) -> Error {
     let (code, message) = silence(s);
-    trouble(code, message).hint("Check the address and the network, then try again; the code is still good if it was not used.")
+    trouble(code, message)
+        .hint("Check the address and the network, then try again; the code is still good if it was not used.")
 }
 
 fn read<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T> {
@@ -141,10 +143,13 @@ fn read<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T> {
                 e.hints = refusal.hints;
                 e
             }
-            None => trouble("unreadable", format!("HTTP {} came back, and not in a scoreboard’s words.", answer.status))
-                .hint("Is this the scoreboard’s address, as your instructor gave it?"),
+            None => {
+                trouble("unreadable", format!("HTTP {} came back, and not in a scoreboard’s words.", answer.status))
+                    .hint("Is this the scoreboard’s address, as your instructor gave it?")
+            }
         });
     }
-    serde_json::from_slice(&answer.body)
-        .map_err(|_| trouble("unreadable", "The answer is not what a scoreboard says.").hint("Is this the scoreboard’s address?"))
+    serde_json::from_slice(&answer.body).map_err(|_| {
+        trouble("unreadable", "The answer is not what a scoreboard says.").hint("Is this the scoreboard’s address?")
+    })
 }

@@ -14,7 +14,11 @@ const CLOCK_ATTEMPTS: u32 = 60;
 pub enum Outcome {
     Accepted(Box<Accepted>),
     /// Final: the same submission will never be accepted.
-    Refused { code: String, message: String, hint: String },
+    Refused {
+        code: String,
+        message: String,
+        hint: String,
+    },
     Later(Later),
 }
 

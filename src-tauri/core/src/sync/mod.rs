@@ -21,6 +21,8 @@ use crate::store::sync::Board;
 
 /// Bundles up to this size go in one request; larger ones in parts that can be resumed.
 pub const WHOLE_MAX: u64 = 8 << 20;
+/// A scoreboard that takes longer is asked again later.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn server(board: &Board) -> Result<Server> {
     Server::trusting(&board.url, &Trust { ca: board.ca.clone(), clear_text: board.clear_text })

@@ -11,7 +11,7 @@ pub fn wait(failures: u32, asked: Option<u64>, random: u64) -> i64 {
     let full = SHORTEST.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LONGEST);
     let half = full / 2;
     let jitter = i64::try_from(random % (half.unsigned_abs() + 1)).unwrap_or(0);
-    let asked = asked.and_then(|s| i64::try_from(s).ok()).map_or(0, |s| s.saturating_mul(1000));
+    let asked = asked.map_or(0, |s| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1000));
     (half + jitter).max(asked).min(LONGEST)
 }
 

@@ -35,7 +35,8 @@ pub fn read(dir: &Path, id: &str) -> Result<Parcel> {
     if report.verdict_id != id {
         return Err(changed("its folder holds another verdict"));
     }
-    let file = |name: &str| std::fs::read(dir.join(name)).map_err(|e| Error::from(e).context(format!("Reading {name}")));
+    let file =
+        |name: &str| std::fs::read(dir.join(name)).map_err(|e| Error::from(e).context(format!("Reading {name}")));
     let (envelope, score, evidence) = (file(ENVELOPE)?, file(SCORE)?, file(EVIDENCE)?);
     let opened = dsse::read(&envelope)?;
     let statement = Statement::from_bytes(&opened.payload)?;

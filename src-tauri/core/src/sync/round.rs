@@ -8,12 +8,12 @@ use super::{enrol, pace, server};
 use crate::audit::{self, Fact};
 use crate::board::{Accepted, Receipt, Signed};
 use crate::error::{Code, Error, Result};
-use crate::fault;
 use crate::http::Server;
 use crate::keys::PublicKey;
 use crate::store::sync::{self as rows, Board, Receipted, Refused, Waiting};
 use crate::store::{Store, results};
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What a round takes from outside: the time, randomness, and when to end.
@@ -23,6 +23,7 @@ pub struct Round<'a> {
     pub random: &'a (dyn Fn() -> u64 + Send + Sync),
     pub cancel: &'a CancellationToken,
     pub whole_max: u64,
+    pub patience: Duration,
     /// Everything that waits, whenever its time is.
     pub all: bool,
 }
@@ -89,10 +90,9 @@ impl Round<'_> {
             }
             Err(e) => return self.postpone(w, &Later::whole("unreadable_here", e.message)).await,
         };
-        let way = Way { server, token: &board.token, whole_max: self.whole_max };
+        let way = Way { server, token: &board.token, whole_max: self.whole_max, patience: self.patience };
         let mut early = None;
         let sent = send::send(&way, &parcel, w.attempts, &mut early).await;
-        fault::point("sync.answer.after");
         if let Some(accepted) = early
             && let Err(later) = self.keep(board, server, keys, &parcel, &accepted, false).await?
         {
@@ -144,7 +144,8 @@ impl Round<'_> {
                 Doubt::OtherKey => "it is signed with a key that the pinned one does not vouch for",
                 Doubt::Lie(why) => why,
             };
-            let message = format!("The scoreboard’s receipt is not genuine: {why}. The verdict is kept and will be sent again.");
+            let message =
+                format!("The scoreboard’s receipt is not genuine: {why}. The verdict is kept and will be sent again.");
             return Ok(Err(Later::whole("bad_receipt", message)));
         }
         self.record(board, accepted, signed, done).await.map(Ok)
@@ -165,7 +166,6 @@ impl Round<'_> {
             "verdict": body.verdict, "tier": body.tier, "seq": body.seq, "received_at": body.received_at, "key_id": signed.key_id,
         });
         let run = body.run.clone();
-        fault::point("sync.record.before");
         self.store
             .write(move |tx| {
                 let at = row.at;

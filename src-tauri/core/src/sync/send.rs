@@ -7,7 +7,6 @@ use crate::http::{Answer, Question, Server, Silence};
 use std::time::Duration;
 
 const PART: usize = 1 << 20;
-const ANSWER_IN: Duration = Duration::from_secs(60);
 
 pub struct Way<'a> {
     pub server: &'a Server,
@@ -15,6 +14,8 @@ pub struct Way<'a> {
     pub token: &'a str,
     /// Bytes of evidence up to which everything goes in one request.
     pub whole_max: u64,
+    /// How long an answer may take, besides the time that the bytes take.
+    pub patience: Duration,
 }
 
 /// Whether `parcel` goes in one request.
@@ -27,11 +28,11 @@ pub fn whole(evidence: usize, token: &str, whole_max: u64) -> bool {
 pub async fn send(way: &Way<'_>, parcel: &Parcel, attempts: u32, early: &mut Option<Box<Accepted>>) -> Outcome {
     if whole(parcel.evidence.len(), way.token, way.whole_max) {
         let (kind, body) = parcel::form(parcel);
-        let reply = ask(way.server, "POST", "v1/verdicts", &[("content-type", &kind)], body).await;
+        let reply = ask(way, "POST", "v1/verdicts", &[("content-type", &kind)], body).await;
         return judge::outcome(reply, attempts);
     }
     let json = [("content-type", "application/json")];
-    let reply = ask(way.server, "POST", "v1/verdicts", &json, parcel.envelope.clone()).await;
+    let reply = ask(way, "POST", "v1/verdicts", &json, parcel.envelope.clone()).await;
     match judge::outcome(reply, attempts) {
         // The answer to an earlier upload was lost, or another laptop with this key sent it.
         Outcome::Accepted(accepted) if accepted.receipt.body.established.contains(&Fact::Digests) => {
@@ -43,7 +44,7 @@ pub async fn send(way: &Way<'_>, parcel: &Parcel, attempts: u32, early: &mut Opt
     let bearer = format!("Bearer {}", way.token);
     let auth = ("authorization", bearer.as_str());
     let path = format!("v1/verdicts/{}/score.json", parcel.id);
-    match ask(way.server, "PUT", &path, &[auth], parcel.score.clone()).await {
+    match ask(way, "PUT", &path, &[auth], parcel.score.clone()).await {
         Ok(answer) if answer.status == 204 => {}
         Ok(answer) => return judge::refusal(&answer, attempts),
         Err(silence) => return judge::outcome(Err(silence), attempts),
@@ -53,9 +54,10 @@ pub async fn send(way: &Way<'_>, parcel: &Parcel, attempts: u32, early: &mut Opt
 
 async fn evidence(way: &Way<'_>, parcel: &Parcel, attempts: u32, auth: (&str, &str)) -> Outcome {
     let path = format!("v1/verdicts/{}/evidence.tar.zst", parcel.id);
-    let lost = || Outcome::Later(Later::whole("unreadable", "The scoreboard does not say how much of the evidence it has."));
+    let lost =
+        || Outcome::Later(Later::whole("unreadable", "The scoreboard does not say how much of the evidence it has."));
     let offset = |answer: &Answer| answer.header("upload-offset").and_then(|o| o.parse::<usize>().ok());
-    let mut at = match ask(way.server, "HEAD", &path, &[auth], Vec::new()).await {
+    let mut at = match ask(way, "HEAD", &path, &[auth], Vec::new()).await {
         Ok(answer) if answer.status == 204 => match offset(&answer) {
             Some(at) => at,
             None => return lost(),
@@ -73,7 +75,7 @@ async fn evidence(way: &Way<'_>, parcel: &Parcel, attempts: u32, auth: (&str, &s
         let part = parcel.evidence.get(at..total.min(at + PART)).unwrap_or_default();
         let (from, length) = (at.to_string(), total.to_string());
         let headers = [auth, ("upload-offset", from.as_str()), ("upload-length", length.as_str())];
-        let answer = match ask(way.server, "PATCH", &path, &headers, part.to_vec()).await {
+        let answer = match ask(way, "PATCH", &path, &headers, part.to_vec()).await {
             Ok(answer) => answer,
             Err(silence) => return judge::outcome(Err(silence), attempts),
         };
@@ -96,13 +98,13 @@ async fn evidence(way: &Way<'_>, parcel: &Parcel, attempts: u32, auth: (&str, &s
 }
 
 async fn ask(
-    server: &Server,
+    way: &Way<'_>,
     method: &'static str,
     path: &str,
     headers: &[(&str, &str)],
     body: Vec<u8>,
 ) -> Result<Answer, Silence> {
     // Slow lines are given time by size: 64 KiB/s is enough.
-    let limit = ANSWER_IN + Duration::from_secs(body.len() as u64 / (64 << 10));
-    server.ask(Question { method, path, headers, body, limit }).await
+    let limit = way.patience + Duration::from_secs(body.len() as u64 / (64 << 10));
+    way.server.ask(Question { method, path, headers, body, limit }).await
 }

@@ -12,6 +12,7 @@ import { runs } from "./state/runs.svelte";
 import { router } from "./state/router.svelte";
 import { session } from "./state/session.svelte";
 import { settings } from "./state/settings.svelte";
+import { sync } from "./state/sync.svelte";
 
 const target = document.getElementById("app");
 if (!target) throw new Error("index.html has no #app");
@@ -19,7 +20,7 @@ if (!target) throw new Error("index.html has no #app");
 session.attach(await connect());
 mount(App, { target });
 
-for (const part of [labs, runs, jobs, doctor]) part.follow();
+for (const part of [labs, runs, jobs, doctor, sync]) part.follow();
 void events.follow();
 void session.about.load();
 void labs.list.load();
@@ -28,6 +29,7 @@ void runs.list.load();
 void jobs.images.load();
 void jobs.list.load();
 void doctor.report.load();
+void sync.status.load();
 await settings.data.load();
 if (settings.data.value?.first_run_done === false && location.hash === "") router.replace("welcome");
 

@@ -422,7 +422,7 @@ async fn a_server_that_is_full_or_lying_loses_nothing() {
         learner: String::new(),
         name: String::new(),
         class: String::new(),
-        role: forge_core::board::Role::Learner,
+        instructor: false,
         key_id: mara.laptop.key_id.clone(),
         token: String::new(),
         root: keys.id(KeyName::Board).unwrap(),

@@ -79,6 +79,28 @@ stopped: Array<string>, };
 
 export type BlockSubject = { subject: string, reason: string, };
 
+export type BoardInfo = { url: string, 
+/**
+ * The name shown on the board; empty, like `class`, when the key was enrolled from another machine.
+ */
+name: string, class: string, instructor: boolean, 
+/**
+ * Fingerprint of the server's key that was pinned.
+ */
+board_key: string, key_id: string, enrolled_at: number, 
+/**
+ * How far this machine's clock was ahead of the server's then, in milliseconds.
+ */
+ahead_ms: number, 
+/**
+ * https under a certificate that was given at enrolment.
+ */
+own_ca: boolean, 
+/**
+ * False: the key was enrolled from another machine, so that sessions and large evidence cannot be used from here.
+ */
+token: boolean, };
+
 export type ChargeInfo = { 
 /**
  * The request id it was ordered under.
@@ -114,7 +136,7 @@ gentle: boolean, };
 /**
  * What a caller may branch on. A code exists only where somebody does; the words live in `message`.
  */
-export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
+export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
 
 export type CriterionInfo = { id: string, title: string, weight: number, 
 /**
@@ -227,6 +249,20 @@ dropped: number | null,
 reasons: { [key in string]: number }, };
 
 export type Empty = Record<symbol, never>;
+
+export type EnrolBoard = { url: string, code: string, 
+/**
+ * Shown on the board; drawn from the key when empty.
+ */
+name: string, 
+/**
+ * PEM of the only certificates that its https is believed under.
+ */
+ca: string | null, 
+/**
+ * Permits http to another machine.
+ */
+clear_text: boolean, };
 
 export type Error = { code: Code, 
 /**
@@ -521,6 +557,30 @@ export type PrepareImages = {
  */
 images: Array<string>, };
 
+export type PreviewEntry = { path: string, kind: string, bytes: number, };
+
+export type PreviewPart = { name: string, bytes: number, sha256: string, };
+
+export type PreviewRequest = { method: string, path: string, 
+/**
+ * Whether the token of the enrolment goes along.
+ */
+token: boolean, parts: Array<PreviewPart>, };
+
+export type PreviewVerdict = { result: string, lab_title: string, requests: Array<PreviewRequest>, 
+/**
+ * The signed statement, as it is in the envelope.
+ */
+statement: string, 
+/**
+ * What evidence.tar.zst holds.
+ */
+entries: Array<PreviewEntry>, 
+/**
+ * Why it cannot be sent; empty when it can.
+ */
+problem: string, };
+
 export type ProbeIsolation = { run: string, 
 /**
  * All techniques, from a sacrificial node; without it, the quick look.
@@ -587,6 +647,32 @@ export type ResultSummary = {
  * The verdict's id: SHA-256 of verdict.pae, hex.
  */
 id: string, run: string, lab: string, lab_title: string, track: string, version: string, at: number, score: number, max: number, duration_ms: number, tier: TrustTier, key_id: string, dir: string, };
+
+export type ResultSync = { result: string, state: SyncState, 
+/**
+ * What the scoreboard established; accepted ones only.
+ */
+tier: TrustTier | null, 
+/**
+ * The verdict's own page; accepted ones only.
+ */
+url: string | null, 
+/**
+ * When it was accepted or refused, or is tried next.
+ */
+at: number | null, attempts: number, 
+/**
+ * A refusal's code.
+ */
+code: string | null, 
+/**
+ * Why it was refused or waits, or what is missing before a higher tier; empty when there is nothing to say.
+ */
+why: string, 
+/**
+ * The signed receipt as it came.
+ */
+receipt: string | null, };
 
 export type RevealHint = { run: string, hint: string, };
 
@@ -707,6 +793,57 @@ export type StreamRequest = { "stream": "events", run: string | null, since: num
 export type SubjectRequest = { subject: string, };
 
 export type SubmitReport = { id: string, dir: string, score: number, max: number, key_id: string, result: ResultSummary, };
+
+export type SyncNow = { 
+/**
+ * What was refused is asked again.
+ */
+retry_refused: boolean, };
+
+export type SyncPreview = { url: string | null, 
+/**
+ * At most twenty, the next to be sent first.
+ */
+verdicts: Array<PreviewVerdict>, 
+/**
+ * Further ones that wait.
+ */
+more: number, };
+
+/**
+ * Of this attempt; `pending` is what waits after it.
+ */
+export type SyncReport = { accepted: number, pending: number, refused: number, 
+/**
+ * Why it ended before all was sent.
+ */
+error: SyncTrouble | null, };
+
+export type SyncState = "off" | "pending" | "accepted" | "refused";
+
+export type SyncStatus = { 
+/**
+ * None: nothing is sent to anybody.
+ */
+board: BoardInfo | null, accepted: number, pending: number, refused: number, 
+/**
+ * When it is tried again by itself; None when nothing waits.
+ */
+next_at: number | null, 
+/**
+ * When the scoreboard was last spoken to.
+ */
+last_at: number | null, 
+/**
+ * Why the last attempt failed; empty when it did not.
+ */
+last_error: string, 
+/**
+ * Of every result, newest first.
+ */
+results: Array<ResultSync>, };
+
+export type SyncTrouble = { code: string, message: string, };
 
 /**
  * One second of a run, from outside its nodes. Not persisted.

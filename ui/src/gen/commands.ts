@@ -51,6 +51,11 @@ export interface Commands {
   block_subject: { request: api.BlockSubject; response: api.BlockReport };
   unblock_subject: { request: api.SubjectRequest; response: api.Empty };
   pin_lab: { request: api.LabRequest; response: api.Pinned };
+  sync_status: { request: api.Empty; response: api.SyncStatus };
+  enrol_board: { request: api.EnrolBoard; response: api.SyncStatus };
+  unenrol_board: { request: api.Empty; response: api.SyncStatus };
+  sync_now: { request: api.SyncNow; response: api.SyncReport };
+  preview_sync: { request: api.Empty; response: api.SyncPreview };
   get_settings: { request: api.Empty; response: api.Settings };
   set_settings: { request: api.Settings; response: api.Settings };
 }

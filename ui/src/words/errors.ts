@@ -26,6 +26,7 @@ export const ERRORS: Record<HostError["code"], ErrorWords> = {
   token_invalid: words("fail", "The launch token was refused", "retry"),
   token_spent: words("warn", "The launch token was used already", "retry"),
   payment_failed: words("warn", "The start could not be paid for", "retry"),
+  scoreboard_failed: words("warn", "The scoreboard did not accept that"),
   docker_unavailable: words("fail", "Docker does not answer", "doctor"),
   docker_failed: words("fail", "Docker could not do this", "retry"),
   image_missing: words("warn", "An image is not prepared yet", "images"),

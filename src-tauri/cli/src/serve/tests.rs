@@ -74,6 +74,8 @@ small! {
         probe_isolation(ProbeIsolation) -> Vec<IsolationRow>; get_quota(Empty) -> QuotaReport; block_subject(BlockSubject) -> BlockReport;
         unblock_subject(SubjectRequest) -> Empty; pin_lab(LabRequest) -> Pinned; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
         list_egress(Empty) -> Vec<EgressProfile>; approve_egress(ApproveEgress) -> EgressProfile;
+        sync_status(Empty) -> SyncStatus; enrol_board(EnrolBoard) -> SyncStatus; unenrol_board(Empty) -> SyncStatus;
+        sync_now(SyncNow) -> SyncReport; preview_sync(Empty) -> SyncPreview;
     }
 }
 

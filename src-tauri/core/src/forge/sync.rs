@@ -191,7 +191,7 @@ fn told(b: &Board) -> BoardInfo {
         url: b.url.clone(),
         name: b.name.clone(),
         class: b.class.clone(),
-        instructor: b.role == crate::board::Role::Instructor,
+        instructor: b.instructor,
         board_key: b.root.clone(),
         key_id: b.key_id.clone(),
         enrolled_at: b.enrolled_at,

@@ -3,7 +3,6 @@
 
 use super::{Conn, Tx, decode, encode, from_word, word};
 use crate::api::TrustTier;
-use crate::board::Role;
 use crate::error::Result;
 use rusqlite::{Row, params};
 
@@ -16,7 +15,7 @@ CREATE TABLE board (
     learner      TEXT NOT NULL,
     name         TEXT NOT NULL,
     class        TEXT NOT NULL,
-    role         TEXT NOT NULL,
+    instructor   INTEGER NOT NULL,
     key_id       TEXT NOT NULL,
     token        TEXT NOT NULL,
     root         TEXT NOT NULL,
@@ -55,7 +54,7 @@ pub struct Board {
     pub learner: String,
     pub name: String,
     pub class: String,
-    pub role: Role,
+    pub instructor: bool,
     /// The learner's key that was enrolled.
     pub key_id: String,
     /// Empty when the key was enrolled from another machine.
@@ -115,7 +114,7 @@ pub struct Waiting {
 
 pub fn board(conn: &Conn) -> Result<Option<Board>> {
     let mut q = conn.prepare_cached(
-        "SELECT url, ca, clear_text, learner, name, class, role, key_id, token, root, keys, enrolled_at, ahead_ms,
+        "SELECT url, ca, clear_text, learner, name, class, instructor, key_id, token, root, keys, enrolled_at, ahead_ms,
                 failures, retry_at, last_at, last_error FROM board WHERE id = 1",
     )?;
     q.query_and_then([], |r| {
@@ -126,7 +125,7 @@ pub fn board(conn: &Conn) -> Result<Option<Board>> {
             learner: r.get(3)?,
             name: r.get(4)?,
             class: r.get(5)?,
-            role: from_word("role", r.get(6)?)?,
+            instructor: r.get(6)?,
             key_id: r.get(7)?,
             token: r.get(8)?,
             root: r.get(9)?,
@@ -148,10 +147,10 @@ pub fn board(conn: &Conn) -> Result<Option<Board>> {
 pub fn enrol(tx: &Tx, b: &Board) -> Result<()> {
     tx.execute("DELETE FROM board", [])?;
     tx.execute(
-        "INSERT INTO board (id, url, ca, clear_text, learner, name, class, role, key_id, token, root, keys, enrolled_at, ahead_ms)
+        "INSERT INTO board (id, url, ca, clear_text, learner, name, class, instructor, key_id, token, root, keys, enrolled_at, ahead_ms)
          VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
-            b.url, b.ca, b.clear_text, b.learner, b.name, b.class, word(&b.role)?, b.key_id, b.token, b.root,
+            b.url, b.ca, b.clear_text, b.learner, b.name, b.class, b.instructor, b.key_id, b.token, b.root,
             encode(&b.keys)?, b.enrolled_at, b.ahead_ms
         ],
     )?;

@@ -86,7 +86,7 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, now: impl Fn() -> i64) -> Resul
         learner: enrolled.learner,
         name: enrolled.name,
         class: enrolled.class,
-        role: enrolled.role,
+        instructor: enrolled.role == Role::Instructor,
         key_id,
         token: enrolled.token,
         root: key.id(),

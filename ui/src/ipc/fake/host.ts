@@ -14,6 +14,7 @@ import { allOf, crowd } from "./crowd";
 import { FakeGovernance } from "./governance";
 import { isolated, quick } from "./isolation";
 import { FakeRun } from "./run";
+import { FakeSync } from "./sync";
 import { FakeTerminal } from "./terminal";
 
 type Handlers = { [C in CommandName]: (request: Commands[C]["request"]) => Commands[C]["response"] | Promise<Commands[C]["response"]> };
@@ -48,6 +49,7 @@ export class FakeHost implements Host {
   readonly #followers = new Set<Sink<Event>>();
   #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "", plan: "", billing_url: "", billing_key: "" };
   readonly #governance: FakeGovernance;
+  readonly #sync: FakeSync;
   readonly #profiles: EgressProfile[] = [
     { name: "none", title: "A gateway that lets nothing through", built_in: true, digest: "5a".repeat(32), allow: [], problem: "" },
     { name: "package-updates", title: "Debian’s package archives", built_in: true, digest: "b7".repeat(32), allow: [{ names: ["deb.debian.org", "security.debian.org"], ports: ["tcp/80", "tcp/443"] }], problem: "" },
@@ -62,6 +64,7 @@ export class FakeHost implements Host {
     this.#latency = latency;
     const given = planted();
     this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered", scene === "texts" ? (given?.texts ?? []) : []);
+    this.#sync = new FakeSync(scene === "well");
     this.#settings.first_run_done = scene !== "fresh";
     this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
     if (scene === "fresh" || scene === "empty") this.#results = [];
@@ -416,6 +419,17 @@ export class FakeHost implements Host {
     block_subject: ({ subject, reason }) => ({ block: { subject, reason, at: Date.now() }, stopped: [] }),
     unblock_subject: () => ({}),
     pin_lab: ({ lab }) => ({ lab, version: "1.0.0", digest: "00", new: true, key_id: "00" }),
+    sync_status: () => this.#sync.status(this.#results),
+    enrol_board: (request) => {
+      this.#sync.enrol(request);
+      return this.#sync.status(this.#results);
+    },
+    unenrol_board: () => {
+      this.#sync.leave();
+      return this.#sync.status(this.#results);
+    },
+    sync_now: () => this.#sync.send(this.#results),
+    preview_sync: () => this.#sync.preview(this.#results),
     get_settings: () => this.#settings,
     set_settings: (s) => (this.#settings = s),
   };

@@ -63,6 +63,6 @@ stage images "$FORGE" images prepare
 stage "unit and engine tests" cargo test --locked --quiet --workspace
 stage "command line" tests/cli/run.sh
 stage browser node --test --test-concurrency=1 tests/browser/
-stage "scoreboard pages" node --test --test-concurrency=1 tests/scoreboard/
+stage scoreboard node --test --test-concurrency=1 tests/scoreboard/
 stage "desktop window" node --test --test-concurrency=1 tests/desktop/
 printf '\n%sPASSED%s %s stages in %s s (%s)\n' "$GREEN" "$OFF" "${#STAGES[@]}" "$(($(date +%s) - BEGAN))" "$(IFS=,; echo "${STAGES[*]}")"

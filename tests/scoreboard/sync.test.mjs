@@ -1,0 +1,141 @@
+// A learner's laptop as a process of its own: enrol, a real lab, submit, sync, re-graded by the server, on the board, verified in a browser.
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:https";
+import { request } from "node:http";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { open } from "../browser/browser.mjs";
+import { FORGE, ROOT, dataFolder, start, until } from "../lib/forge.mjs";
+
+const BIN = process.env.FORGE_SCOREBOARD_BIN ?? join(ROOT, "target/debug/forge-scoreboard");
+const CLUSTER = process.env.FORGE_BOARD_DATABASE;
+let data, laptop, server, url, board;
+
+function forge(args, { home = laptop.home, status = 0 } = {}) {
+  const done = spawnSync(FORGE, ["--json", ...args], { env: { ...process.env, FORGE_HOME: home }, encoding: "utf8", timeout: 120_000 });
+  assert.equal(done.status, status, `forge ${args.join(" ")}: ${done.stdout}${done.stderr}`);
+  const text = status === 0 ? done.stdout : done.stdout || done.stderr;
+  return JSON.parse(text);
+}
+const scoreboard = (...args) => JSON.parse(execFileSync(BIN, [...args, "--data", board, "--json", ...(CLUSTER ? ["--database", CLUSTER] : [])], { encoding: "utf8" }));
+const code = () => scoreboard("invite", "--class", "Networks 1").code;
+const get = async (path) => (await fetch(url + path)).json();
+
+async function serve() {
+  const args = ["serve", "--listen", "127.0.0.1:0", "--data", board, "--json", ...(CLUSTER ? ["--database", CLUSTER] : [])];
+  server = start(BIN, args, { env: { RUST_LOG: "error" } });
+  await until("the board says where it is", () => server.said().includes("\n"));
+  url = JSON.parse(server.said().split("\n")[0]).url;
+}
+
+before(async () => {
+  data = dataFolder();
+  laptop = dataFolder();
+  board = join(data.home, "board");
+  await serve();
+});
+
+after(async () => {
+  spawnSync(FORGE, ["stop", "--all"], { env: { ...process.env, FORGE_HOME: laptop.home } });
+  await server?.stop();
+  data?.remove();
+  laptop?.remove();
+});
+
+test("enrol, lab, submit, sync, re-grade, board, verify in a browser", async () => {
+  const off = forge(["sync"], { status: 9 });
+  assert.equal(off.error.code, "wrong_state");
+  assert.equal(forge(["enrol", url, "AAAA-BBBB-CCCC-DDDD"], { status: 1 }).error.details.code, "code_unknown");
+
+  const lab = forge(["labs"])[0].id;
+  const walked = forge(["demo", lab, "--seed", "journey"]);
+  assert.ok(walked.ok);
+  const id = walked.submit.id;
+  assert.equal(forge(["sync", "--status"]).results[0].state, "off");
+  assert.equal((await get("/v1/stats")).verdicts, 0, "nothing leaves before somebody enrols");
+
+  const enrolled = forge(["enrol", url, code(), "--name", "Mara"]);
+  assert.deepEqual([enrolled.board.class, enrolled.board.name, enrolled.pending], ["Networks 1", "Mara", 1]);
+  const preview = forge(["sync", "--preview"]);
+  assert.equal(preview.verdicts[0].result, id);
+  assert.equal((await get("/v1/stats")).verdicts, 0, "a preview sends nothing");
+  assert.ok(!JSON.stringify(preview.verdicts).includes(laptop.home), "a path of this machine would leave");
+
+  // The server is away: nothing is lost, and it is said.
+  await server.stop();
+  const away = forge(["sync"]);
+  assert.deepEqual([away.accepted, away.pending, away.refused, away.error.code], [0, 1, 0, "unreachable"]);
+  assert.equal(forge(["sync", "--status"]).results[0].state, "pending");
+  const listen = new URL(url).host;
+  server = start(BIN, ["serve", "--listen", listen, "--data", board, "--json", ...(CLUSTER ? ["--database", CLUSTER] : [])], { env: { RUST_LOG: "error" } });
+  await until("the board is back", () => server.said().includes("\n"));
+
+  assert.deepEqual(forge(["sync"]), { accepted: 1, pending: 0, refused: 0, error: null });
+  assert.deepEqual(forge(["sync"]), { accepted: 0, pending: 0, refused: 0, error: null });
+  const [row] = forge(["sync", "--status"]).results;
+  assert.deepEqual([row.state, row.tier, row.url], ["accepted", "re-graded", `${url}/v1/verdicts/${id}`]);
+  assert.equal(JSON.parse(row.receipt).body.verdict, id);
+  assert.equal(forge(["audit", "verify"]).ok, true);
+
+  // Byte for byte what the preview said.
+  for (const [part, file] of [["envelope", "verdict.dsse.json"], ["score", "score.json"]]) {
+    const said = preview.verdicts[0].requests[0].parts.find((p) => p.name === part);
+    const bytes = new Uint8Array(await (await fetch(`${url}/v1/verdicts/${id}/${file}`)).arrayBuffer());
+    const digest = Buffer.from(await crypto.subtle.digest("SHA-256", bytes)).toString("hex");
+    assert.deepEqual([digest, bytes.length], [said.sha256, said.bytes]);
+  }
+
+  const { track } = await get(`/v1/verdicts/${id}`);
+  const { rows } = await get(`/v1/leaderboard/${track}?tier=re-graded`);
+  assert.deepEqual([rows[0].name, rows[0].points, rows[0].max], ["Mara", walked.submit.score, walked.submit.max]);
+
+  const { browser, page, problems } = await open();
+  try {
+    await page.goto(`${url}/v1/verdicts/${id}`);
+    await page.getByText("The signature holds.").waitFor();
+    assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+  }
+});
+
+test("https is believed under the given certificate only", async () => {
+  const file = (name) => join(data.home, name);
+  const openssl = (...args) => execFileSync("openssl", args, { stdio: "pipe" });
+  openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=Test CA", "-addext", "keyUsage=critical,keyCertSign", "-keyout", file("ca.key"), "-out", file("ca.pem"));
+  openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-CA", file("ca.pem"), "-CAkey", file("ca.key"), "-keyout", file("tls.key"), "-out", file("tls.pem"));
+  const proxy = createServer({ key: readFileSync(file("tls.key")), cert: readFileSync(file("tls.pem")) }, (req, res) => {
+    const { host } = new URL(url);
+    const onward = request(url + req.url, { method: req.method, headers: { ...req.headers, host } }, (answer) => {
+      res.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(res);
+    });
+    onward.on("error", () => res.destroy());
+    req.pipe(onward);
+  });
+  await new Promise((done) => proxy.listen(0, "127.0.0.1", done));
+  const other = dataFolder();
+  try {
+    const address = `https://localhost:${proxy.address().port}`;
+    // In a process of its own time: the proxy is this process, so the laptop must not block it.
+    const run = async (...args) => {
+      const child = start(FORGE, ["--json", ...args], { env: { FORGE_HOME: other.home } });
+      const status = await child.ended;
+      return { status, answer: JSON.parse(child.said().trim().split("\n").at(-1)) };
+    };
+    const stranger = await run("enrol", address, code());
+    assert.equal(stranger.status, 1);
+    assert.equal(stranger.answer.error.details.code, "unreachable");
+    const known = await run("enrol", address, code(), "--ca", file("ca.pem"));
+    assert.equal(known.status, 0, JSON.stringify(known.answer));
+    assert.equal(known.answer.board.own_ca, true);
+    const sent = await run("sync");
+    assert.deepEqual([sent.status, sent.answer.error], [0, null]);
+  } finally {
+    proxy.close();
+    proxy.closeAllConnections();
+    other.remove();
+  }
+});

@@ -101,6 +101,41 @@ test("enrol, lab, submit, sync, re-grade, board, verify in a browser", async () 
   }
 });
 
+test("a run that is bound to a session counts for it", async () => {
+  const teacher = dataFolder();
+  try {
+    const invited = scoreboard("invite", "--class", "Networks 1", "--role", "instructor").code;
+    forge(["enrol", url, invited, "--name", "Ms. Ada"], { home: teacher.home });
+    const lab = forge(["labs"])[0].id;
+    assert.equal(forge(["session", "create", "Not mine to make", "--lab", lab], { status: 1 }).error.details.code, "forbidden");
+    const session = forge(["session", "create", "Monday", "--lab", lab, "--shared-seed"], { home: teacher.home });
+    assert.match(session.join_code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/);
+    assert.equal(forge(["start", lab, "--session", session.id], { status: 1 }).error.details.code, "forbidden");
+    assert.equal(forge(["session", "join", session.join_code]).join_code, null);
+
+    const first = forge(["start", lab, "--session", session.id]);
+    assert.equal(forge(["start", lab, "--session", session.id]).run, first.run, "the same challenge, the same run");
+    forge(["stop", first.run]);
+    const second = forge(["start", lab, "--session", session.id]);
+    assert.notEqual(second.run, first.run, "a run that was given up does not use the challenge up");
+    assert.equal(second.seed, first.seed);
+    if (second.hints.length > 0) assert.equal(forge(["hint", second.run, second.hints[0].id], { status: 3 }).error.code, "denied");
+    forge(["solve", second.run]);
+    const { id } = forge(["submit", second.run]);
+    forge(["stop", second.run]);
+    assert.deepEqual(forge(["sync"]), { accepted: 1, pending: 0, refused: 0, error: null });
+    const receipt = JSON.parse(forge(["sync", "--status"]).results.find((r) => r.result === id).receipt).body;
+    assert.deepEqual([receipt.session, receipt.tier], [session.id, "re-graded"]);
+    assert.ok(receipt.established.includes("issued-seed"), JSON.stringify(receipt));
+    const { board: seen } = forge(["session", "status", session.id], { home: teacher.home });
+    const mara = seen.rows.find((r) => r.name === "Mara");
+    assert.deepEqual(mara.results.map((r) => [r.verdict, r.in_time]), [[id, true]]);
+    assert.equal(forge(["session", "status", session.id]).board, null, "a learner does not see the others");
+  } finally {
+    teacher.remove();
+  }
+});
+
 test("https is believed under the given certificate only", async () => {
   const file = (name) => join(data.home, name);
   const openssl = (...args) => execFileSync("openssl", args, { stdio: "pipe" });

@@ -77,6 +77,14 @@ pub enum Command {
         /// Same seed, same lab
         #[arg(long)]
         seed: Option<String>,
+        /// Bound to this session, under the seed that it issues
+        #[arg(long, value_name = "SESSION", conflicts_with_all = ["seed", "request_id"])]
+        session: Option<String>,
+    },
+    /// Class sessions of the scoreboard: make one (instructors), join one, see how it stands
+    Session {
+        #[command(subcommand)]
+        what: SessionCommand,
     },
     /// List runs
     Ps {
@@ -230,6 +238,33 @@ pub enum Command {
 pub enum LabsCommand {
     /// Say that this version of your lab is as it should be; it can be started from then on
     Pin { lab: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SessionCommand {
+    /// Make a session and show its join code (instructors)
+    Create {
+        title: String,
+        /// Repeatable
+        #[arg(long, required = true)]
+        lab: Vec<String>,
+        /// Until the deadline
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=525_600))]
+        minutes: u32,
+        /// The same lab for everybody
+        #[arg(long)]
+        shared_seed: bool,
+        /// Learners may reveal hints
+        #[arg(long)]
+        hints: bool,
+        /// Verdicts per learner and lab
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+        attempts: u32,
+    },
+    /// Join with the code that the instructor shows; then: forge start LAB --session ID
+    Join { code: String },
+    /// Who is where (instructors), or the session itself
+    Status { session: String },
 }
 
 #[derive(Debug, Subcommand)]

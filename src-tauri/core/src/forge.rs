@@ -24,6 +24,7 @@ mod presence;
 mod quota;
 mod repair;
 mod results;
+mod session;
 #[cfg(test)]
 mod sim;
 mod solve;

@@ -4,8 +4,8 @@
 use crate::error::{Code, Error, Result};
 use std::time::Duration;
 
-/// An answer longer than this is cut off and refused.
-const ANSWER_BYTES: usize = 64 * 1024;
+/// An answer longer than this is cut off and refused, unless the question says otherwise.
+pub const ANSWER_BYTES: usize = 64 * 1024;
 
 /// A server's base address and the connection to it.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Question<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     pub body: Vec<u8>,
     pub limit: Duration,
+    /// Bytes of answer that are read.
+    pub most: usize,
 }
 
 /// Why there is no answer. `sent`: the question may have arrived all the same.
@@ -119,11 +121,11 @@ impl Server {
     ) -> Result<Answer, Silence> {
         let mut all = vec![("content-type", "application/json")];
         all.extend_from_slice(headers);
-        self.ask(Question { method: "POST", path, headers: &all, body, limit }).await
+        self.ask(Question { method: "POST", path, headers: &all, body, limit, most: ANSWER_BYTES }).await
     }
 
     pub async fn ask(&self, question: Question<'_>) -> Result<Answer, Silence> {
-        let Question { method, path, headers, body, limit } = question;
+        let Question { method, path, headers, body, limit, most } = question;
         let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
         let method = method.parse().map_err(|_| Silence::Broken(format!("{method} is no method")))?;
         let mut request = self.client.request(method, url).body(body);
@@ -140,8 +142,8 @@ impl Server {
                 .collect();
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(|e| Silence::Broken(root(&e)))? {
-                if body.len() + piece.len() > ANSWER_BYTES {
-                    return Err(Silence::Broken(format!("it is longer than {ANSWER_BYTES} bytes")));
+                if body.len() + piece.len() > most {
+                    return Err(Silence::Broken(format!("it is longer than {most} bytes")));
                 }
                 body.extend_from_slice(&piece);
             }

@@ -7,14 +7,14 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use forge_core::api::{ResultSummary, TrustTier};
-use forge_core::board::{Accepted, Receipt, Signed};
+use forge_core::board::{Accepted, Fact, NewSession, Receipt, SeedPolicy, Signed};
 use forge_core::http::Trust;
 use forge_core::keys::{Domain, KeyName, Keys};
 use forge_core::store::sync::{self as rows, Board};
 use forge_core::store::{Store, results};
 use forge_core::sync::enrol::{Wanted, enrol};
 use forge_core::sync::round::{Round, Told};
-use forge_core::sync::{WHOLE_MAX, pace, parcel, preview};
+use forge_core::sync::{WHOLE_MAX, pace, parcel, preview, session};
 use forge_core::verdict::dsse;
 use forge_scoreboard::bench::workshop::{Laptop, Made, Wish};
 use serde_json::Value;
@@ -464,6 +464,56 @@ async fn a_server_that_is_full_or_lying_loses_nothing() {
 
 fn stopped_code(stopped: &Option<(String, String)>) -> &str {
     stopped.as_ref().map_or("", |(code, _)| code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_from_both_sides() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let (teacher, mara) = (Learner::new(), Learner::new());
+    let code = server.cli(&["invite", "--class", "N", "--role", "instructor"]).1["code"].as_str().unwrap().to_owned();
+    let desk = teacher.enrol_at(&server.url, &code).await.unwrap();
+    let board = mara.enrol(&server, "N").await;
+    assert!(desk.instructor && !board.instructor);
+    let wanted = NewSession {
+        title: "Monday".into(),
+        labs: vec![LAB.into()],
+        seeds: SeedPolicy::PerLearner,
+        deadline: now() + 3_600_000,
+        hints: false,
+        attempts: 1,
+        grace_minutes: 15,
+        class: None,
+    };
+    let refused = |e: forge_core::error::Error| e.details["code"].as_str().unwrap_or("none").to_owned();
+    assert_eq!(refused(session::create(&board, &wanted).await.unwrap_err()), "forbidden");
+    let made = session::create(&desk, &wanted).await.unwrap();
+    assert_eq!(refused(session::challenge(&board, &made.id, LAB).await.unwrap_err()), "forbidden");
+    let joined = session::join(&board, made.join_code.as_deref().unwrap()).await.unwrap();
+    assert_eq!((joined.session.id.as_str(), joined.session.join_code), (made.id.as_str(), None));
+    assert_eq!(refused(session::live(&board, &made.id).await.unwrap_err()), "forbidden");
+
+    let challenge = session::challenge(&board, &made.id, LAB).await.unwrap().body;
+    assert_eq!(session::challenge(&board, &made.id, LAB).await.unwrap().body, challenge, "until it is answered");
+    // The laptop holds it against what it pinned, not against what the server says now.
+    let stranger = Keys::open_board(tempfile::tempdir().unwrap().path(), &mut rand::rng()).unwrap();
+    let misled = Board { keys: vec![stranger.public_pem(KeyName::Board).unwrap()], ..board.clone() };
+    assert_eq!(refused(session::challenge(&misled, &made.id, LAB).await.unwrap_err()), "bad_challenge");
+
+    let started = challenge.issued_at + 1;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let wish = Wish { started, finished: now(), challenge: Some(challenge.nonce), ..Wish::new("run-s", now()) };
+    let made_verdict = mara.laptop.seal(&scenario(&challenge.seed), SSH, &wish).unwrap();
+    let verdict = mara.submitted(made_verdict, "run-s").await;
+    assert_eq!(mara.sync().await.accepted, std::slice::from_ref(&verdict.id));
+    let kept = mara.store.read(rows::receipts).await.unwrap();
+    let receipt: Signed<Receipt> = serde_json::from_str(&kept[0].receipt).unwrap();
+    assert_eq!(receipt.body.session.as_deref(), Some(made.id.as_str()));
+    assert!(receipt.body.established.contains(&Fact::IssuedSeed), "{:?}", receipt.body.established);
+    let seen = session::live(&desk, &made.id).await.unwrap();
+    assert_eq!(seen["rows"][0]["results"][0]["verdict"], verdict.id, "{seen}");
+    assert_eq!(refused(session::challenge(&board, &made.id, LAB).await.unwrap_err()), "no_attempts_left");
+    assert!(session::get(&board, "../verdicts").await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,6 +138,24 @@ gentle: boolean, };
  */
 export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
 
+export type CreateSession = { title: string, labs: Array<string>, 
+/**
+ * The same lab for everybody; else another one for each learner and attempt.
+ */
+shared_seed: boolean, 
+/**
+ * Until the deadline.
+ */
+minutes: number, 
+/**
+ * May learners reveal hints.
+ */
+hints: boolean, 
+/**
+ * Verdicts per learner and lab, 1 to 20.
+ */
+attempts: number, };
+
 export type CriterionInfo = { id: string, title: string, weight: number, 
 /**
  * It cuts links, restarts nodes or announces routes, so it runs on Check and Submit only, never continuously.
@@ -432,6 +450,8 @@ export type JobInfo = { job: string, kind: string, steps: Array<Step>, done: boo
 
 export type JobRequest = { job: string, };
 
+export type JoinSession = { code: string, };
+
 export type LabDetail = { lab: LabSummary, topology: Topology, criteria: Array<CriterionInfo>, requirements: Array<Requirement>, history: Array<ResultSummary>, 
 /**
  * Seconds the last starts took here (median), or an estimate from the node count.
@@ -722,6 +742,28 @@ export type RunUse = { run: string, lab_title: string, subject: string, cpu_mill
  */
 disk_used_mb: number | null, };
 
+export type SessionInfo = { id: string, class: string, title: string, labs: Array<string>, shared_seed: boolean, 
+/**
+ * By the scoreboard's clock.
+ */
+deadline: number, hints: boolean, attempts: number, 
+/**
+ * Nothing more is accepted for it.
+ */
+frozen: boolean, 
+/**
+ * For the instructor only.
+ */
+join_code: string | null, };
+
+export type SessionRequest = { session: string, };
+
+export type SessionState = { session: SessionInfo, 
+/**
+ * Who is where, as the scoreboard says it (docs/scoreboard.md); null for learners.
+ */
+board: unknown, };
+
 export type Settings = { theme: Theme, 
 /**
  * Points; 9 to 24.
@@ -844,6 +886,8 @@ last_error: string,
 results: Array<ResultSync>, };
 
 export type SyncTrouble = { code: string, message: string, };
+
+export type TakeChallenge = { session: string, lab: string, };
 
 /**
  * One second of a run, from outside its nodes. Not persisted.

@@ -56,6 +56,10 @@ export interface Commands {
   unenrol_board: { request: api.Empty; response: api.SyncStatus };
   sync_now: { request: api.SyncNow; response: api.SyncReport };
   preview_sync: { request: api.Empty; response: api.SyncPreview };
+  create_session: { request: api.CreateSession; response: api.SessionInfo };
+  join_session: { request: api.JoinSession; response: api.SessionInfo };
+  session_status: { request: api.SessionRequest; response: api.SessionState };
+  take_challenge: { request: api.TakeChallenge; response: api.StartLab };
   get_settings: { request: api.Empty; response: api.Settings };
   set_settings: { request: api.Settings; response: api.Settings };
 }

@@ -37,12 +37,12 @@ export const SYNC = {
   counts: (s: SyncStatus) => `${s.accepted} accepted · ${s.pending} waiting · ${s.refused} refused`,
   spoken: "Last spoken to",
   never: "not yet",
-  next: "Tried again",
+  next: "Next attempt",
   loading: "Reading the scoreboard’s state",
   receipt: "Copy the receipt",
   page: "Its page on the scoreboard",
   attempts: (n: number) => (n === 1 ? "tried once" : `tried ${n} times`),
-  strip: (s: SyncStatus) => (s.pending > 0 ? `${s.pending} to send` : s.refused > 0 ? `${s.refused} refused` : "All sent"),
+  strip: (s: SyncStatus) => [s.pending > 0 && `${s.pending} to send`, s.refused > 0 && `${s.refused} refused`].filter(Boolean).join(", ") || "all sent",
   stripTip: "Your class’s scoreboard; settings say more",
 } as const;
 

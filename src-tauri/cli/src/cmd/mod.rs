@@ -11,6 +11,7 @@ mod node;
 pub mod policy;
 mod prepare;
 mod quota;
+mod session;
 pub mod start;
 mod sync;
 
@@ -37,7 +38,12 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Images { what: Some(ImagesCommand::Prepare { images }) } => prepare::prepare(cx, images).await?,
         Command::Egress { what: EgressCommand::List } => egress::list(cx).await?,
         Command::Egress { what: EgressCommand::Approve { file } } => egress::approve(cx, &file).await?,
-        Command::Start { lab, request_id, seed } => start::told(cx, lab, request_id, seed).await?,
+        Command::Start { lab, session: Some(session), .. } => {
+            let start = engine.take_challenge(&cx.caller, forge_core::api::TakeChallenge { session, lab }).await?;
+            start::told(cx, start.lab, start.request_id, start.seed).await?;
+        }
+        Command::Start { lab, request_id, seed, session: None } => start::told(cx, lab, request_id, seed).await?,
+        Command::Session { what } => session::run(cx, what).await?,
         Command::Ps { all } => look::ps(cx, all).await?,
         Command::Enter { run, node } => node::enter(cx, run, node).await?,
         Command::Exec { run, node, argv } => return node::exec(cx, &run, &node, argv).await,

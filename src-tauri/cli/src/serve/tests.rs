@@ -75,7 +75,8 @@ small! {
         unblock_subject(SubjectRequest) -> Empty; pin_lab(LabRequest) -> Pinned; list_events(ListEvents) -> Vec<Event>; set_settings(Settings) -> Settings;
         list_egress(Empty) -> Vec<EgressProfile>; approve_egress(ApproveEgress) -> EgressProfile;
         sync_status(Empty) -> SyncStatus; enrol_board(EnrolBoard) -> SyncStatus; unenrol_board(Empty) -> SyncStatus;
-        sync_now(SyncNow) -> SyncReport; preview_sync(Empty) -> SyncPreview;
+        sync_now(SyncNow) -> SyncReport; preview_sync(Empty) -> SyncPreview; create_session(CreateSession) -> SessionInfo; join_session(JoinSession) -> SessionInfo;
+        session_status(SessionRequest) -> SessionState; take_challenge(TakeChallenge) -> StartLab;
     }
 }
 

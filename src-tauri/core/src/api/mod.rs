@@ -191,6 +191,12 @@ commands! {
     Learner sync_now(SyncNow) -> SyncReport;
     /// What would be sent, to the byte; sends nothing.
     Learner preview_sync(Empty) -> SyncPreview;
+    /// Whether one may is the scoreboard's to say.
+    Learner create_session(CreateSession) -> SessionInfo;
+    Learner join_session(JoinSession) -> SessionInfo;
+    Learner session_status(SessionRequest) -> SessionState;
+    /// What to start this lab with, so that its run is bound to the session.
+    Learner take_challenge(TakeChallenge) -> StartLab;
 
     Learner get_settings(Empty) -> Settings;
     Learner set_settings(Settings) -> Settings;

@@ -129,5 +129,51 @@ contract! {
 
     pub struct PreviewPart { pub name: String, pub bytes: u64, pub sha256: String }
 
+    #[serde(deny_unknown_fields)]
+    pub struct CreateSession {
+        pub title: String,
+        pub labs: Vec<String>,
+        /// The same lab for everybody; else another one for each learner and attempt.
+        #[serde(default)]
+        pub shared_seed: bool,
+        /// Until the deadline.
+        pub minutes: u32,
+        /// May learners reveal hints.
+        #[serde(default)]
+        pub hints: bool,
+        /// Verdicts per learner and lab, 1 to 20.
+        pub attempts: u32,
+    }
+
+    #[serde(deny_unknown_fields)]
+    pub struct JoinSession { pub code: String }
+    #[serde(deny_unknown_fields)]
+    pub struct SessionRequest { pub session: String }
+    #[serde(deny_unknown_fields)]
+    pub struct TakeChallenge { pub session: String, pub lab: String }
+
+    pub struct SessionInfo {
+        pub id: String,
+        pub class: String,
+        pub title: String,
+        pub labs: Vec<String>,
+        pub shared_seed: bool,
+        /// By the scoreboard's clock.
+        pub deadline: i64,
+        pub hints: bool,
+        pub attempts: u32,
+        /// Nothing more is accepted for it.
+        pub frozen: bool,
+        /// For the instructor only.
+        pub join_code: Option<String>,
+    }
+
+    pub struct SessionState {
+        pub session: SessionInfo,
+        /// Who is where, as the scoreboard says it (docs/scoreboard.md); null for learners.
+        #[ts(type = "unknown")]
+        pub board: serde_json::Value,
+    }
+
     pub struct PreviewEntry { pub path: String, pub kind: String, pub bytes: u64 }
 }

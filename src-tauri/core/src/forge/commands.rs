@@ -178,6 +178,18 @@ impl Commands for Forge {
     async fn preview_sync(&self, _: &Caller, _: Empty) -> Result<SyncPreview> {
         self.preview().await
     }
+    async fn create_session(&self, _: &Caller, request: CreateSession) -> Result<SessionInfo> {
+        self.session_create(request).await
+    }
+    async fn join_session(&self, _: &Caller, request: JoinSession) -> Result<SessionInfo> {
+        self.session_join(request).await
+    }
+    async fn session_status(&self, _: &Caller, request: SessionRequest) -> Result<SessionState> {
+        self.session_state(request).await
+    }
+    async fn take_challenge(&self, caller: &Caller, request: TakeChallenge) -> Result<StartLab> {
+        self.take(caller, request).await
+    }
 
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)

@@ -199,6 +199,11 @@ impl Forge {
                 format!("Run {} is over; its hints no longer matter.", request.run),
             ));
         }
+        if self.bound(&row.request_id).await?.is_some_and(|c| !c.hints) {
+            return Err(
+                Error::new(Code::Denied, "This run belongs to a session without hints.").hint("Ask your instructor.")
+            );
+        }
         let scenario = self.scenario(&request.run).await?;
         let Some(hint) = scenario.hints.into_iter().find(|h| h.id == request.hint) else {
             return Err(Error::new(Code::NotFound, format!("This lab has no hint “{}”.", request.hint)));

@@ -122,7 +122,7 @@ impl Forge {
             started,
             finished,
             duration_ms,
-            challenge: None,
+            challenge: self.bound(&row.request_id).await?.map(|c| c.nonce),
             audit: Some(Checkpoint { note: segment.checkpoint }),
             isolation: isolation.detail.clone(),
             hint_costs: graded.hint_costs,

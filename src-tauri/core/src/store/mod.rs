@@ -51,6 +51,7 @@ fn migrations() -> Migrations<'static> {
         M::up(blocks::V1),
         M::up(charges::V1),
         M::up(sync::V1),
+        M::up(sync::V2),
     ])
 }
 

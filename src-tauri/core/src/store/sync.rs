@@ -4,7 +4,7 @@
 use super::{Conn, Tx, decode, encode, from_word, word};
 use crate::api::TrustTier;
 use crate::error::Result;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 pub(super) const V1: &str = "
 CREATE TABLE board (
@@ -42,6 +42,13 @@ CREATE TABLE refusals (
     message  TEXT NOT NULL,
     hint     TEXT NOT NULL,
     at       INTEGER NOT NULL
+) STRICT;";
+
+pub(super) const V2: &str = "
+CREATE TABLE challenges (
+    nonce       TEXT PRIMARY KEY,
+    request_id  TEXT NOT NULL UNIQUE,
+    signed      TEXT NOT NULL
 ) STRICT;";
 
 #[derive(Clone, PartialEq, Eq)]
@@ -249,6 +256,28 @@ pub fn refusals(conn: &Conn) -> Result<Vec<Refused>> {
             Ok(Refused { result: r.get(0)?, code: r.get(1)?, message: r.get(2)?, hint: r.get(3)?, at: r.get(4)? })
         })?
         .collect()
+}
+
+/// The request id that runs under this challenge are started with now.
+pub fn request_of(conn: &Conn, nonce: &str) -> Result<Option<String>> {
+    let sql = "SELECT request_id FROM challenges WHERE nonce = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([nonce], |r| r.get(0)).optional()?)
+}
+
+/// Keeps a challenge that was verified, as it came.
+pub fn challenge(tx: &Tx, nonce: &str, request_id: &str, signed: &str) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO challenges (nonce, request_id, signed) VALUES (?1, ?2, ?3)
+         ON CONFLICT (nonce) DO UPDATE SET request_id = excluded.request_id, signed = excluded.signed",
+    )?
+    .execute(params![nonce, request_id, signed])?;
+    Ok(())
+}
+
+/// The challenge that binds the run of this request id.
+pub fn challenge_of(conn: &Conn, request_id: &str) -> Result<Option<String>> {
+    let sql = "SELECT signed FROM challenges WHERE request_id = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([request_id], |r| r.get(0)).optional()?)
 }
 
 fn read_receipt(r: &Row) -> Result<Receipted> {

@@ -3,7 +3,7 @@
 use super::{judge, silence, trouble};
 use crate::board::{BoardKey, EnrolChallenge, Enrolled, Possession, RefusalCode, Role, Signed};
 use crate::error::{Code, Error, Result};
-use crate::http::{Answer, Question, Server, Trust};
+use crate::http::{ANSWER_BYTES, Answer, Question, Server, Trust};
 use crate::keys::{Domain, KeyName, Keys, PublicKey, Rotation};
 use crate::store::sync::Board;
 use serde::Deserialize;
@@ -54,7 +54,8 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, now: impl Fn() -> i64) -> Resul
     let signed = Signed::seal(possession, keys, KeyName::Learner, Domain::Enrolment)?;
     let body = serde_json::to_vec(&signed)?;
     let headers = [("content-type", "application/json")];
-    let question = Question { method: "POST", path: "v1/enrol", headers: &headers, body, limit: ANSWER_IN };
+    let question =
+        Question { method: "POST", path: "v1/enrol", headers: &headers, body, limit: ANSWER_IN, most: ANSWER_BYTES };
     let answer = server.ask(question).await.map_err(|s| unreachable(&s))?;
     let enrolled = match read::<Enrolled>(&answer, 201) {
         Ok(enrolled) => enrolled,
@@ -125,17 +126,18 @@ pub(super) async fn successors(server: &Server, pinned: &[PublicKey]) -> Result<
 }
 
 async fn get(server: &Server, path: &str) -> Result<Answer> {
-    let question = Question { method: "GET", path, headers: &[], body: Vec::new(), limit: ANSWER_IN };
+    let question =
+        Question { method: "GET", path, headers: &[], body: Vec::new(), limit: ANSWER_IN, most: ANSWER_BYTES };
     server.ask(question).await.map_err(|s| unreachable(&s))
 }
 
-fn unreachable(s: &crate::http::Silence) -> Error {
+pub(super) fn unreachable(s: &crate::http::Silence) -> Error {
     let (code, message) = silence(s);
     trouble(code, message)
         .hint("Check the address and the network, then try again; the code is still good if it was not used.")
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T> {
+pub(super) fn read<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T> {
     if answer.status != status {
         return Err(match judge::said(answer) {
             Some(refusal) => {

@@ -3,7 +3,7 @@
 use super::judge::{self, Later, Outcome};
 use super::parcel::{self, Parcel};
 use crate::board::{Accepted, EVIDENCE_MAX, Fact};
-use crate::http::{Answer, Question, Server, Silence};
+use crate::http::{ANSWER_BYTES, Answer, Question, Server, Silence};
 use std::time::Duration;
 
 const PART: usize = 1 << 20;
@@ -106,5 +106,5 @@ async fn ask(
 ) -> Result<Answer, Silence> {
     // Slow lines are given time by size: 64 KiB/s is enough.
     let limit = way.patience + Duration::from_secs(body.len() as u64 / (64 << 10));
-    way.server.ask(Question { method, path, headers, body, limit }).await
+    way.server.ask(Question { method, path, headers, body, limit, most: ANSWER_BYTES }).await
 }

@@ -429,6 +429,10 @@ export class FakeHost implements Host {
       return this.#sync.status(this.#results);
     },
     sync_now: () => this.#sync.send(this.#results),
+    create_session: (request) => this.#sync.session(request),
+    join_session: () => this.#sync.session({}),
+    session_status: () => ({ session: this.#sync.session({}), board: null }),
+    take_challenge: ({ lab }) => ({ lab, request_id: crypto.randomUUID(), seed: "5eed".repeat(8) }),
     preview_sync: () => this.#sync.preview(this.#results),
     get_settings: () => this.#settings,
     set_settings: (s) => (this.#settings = s),

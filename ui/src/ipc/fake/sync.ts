@@ -1,5 +1,5 @@
 /** A scoreboard that one may enrol at; the first results are accepted, one waits, one was refused. */
-import type { EnrolBoard, ResultSummary, ResultSync, SyncPreview, SyncReport, SyncStatus } from "../../gen/api";
+import type { CreateSession, EnrolBoard, ResultSummary, ResultSync, SessionInfo, SyncPreview, SyncReport, SyncStatus } from "../../gen/api";
 
 const URL = "https://board.example";
 const hex = (letter: string) => letter.repeat(64);
@@ -37,6 +37,11 @@ export class FakeSync {
     this.#on = true;
     this.#url = request.url;
     this.#name = request.name || "Learner 9f2c41";
+  }
+
+  session(request: Partial<CreateSession>): SessionInfo {
+    const { title = "Monday", labs = ["ospf-single-area"], shared_seed = false, minutes = 90, hints = false, attempts = 3 } = request;
+    return { id: "0198c2a4-aaaa-7000-8000-0123456789ab", class: "Networks 1", title, labs, shared_seed, hints, attempts, deadline: Date.now() + minutes * 60_000, frozen: false, join_code: null };
   }
 
   leave(): void {

@@ -360,6 +360,23 @@ async fn one(
 
 /// One history; its trace, and what went wrong.
 fn history(shared: &Shared, seed: u64) -> (Vec<String>, Result<()>) {
+    let mut dice = Dice(seed.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ 0x1234);
+    let kinds = [(0, 0, 0), (60, 0, 0), (0, 40, 0), (0, 0, 30), (150, 120, 100), (40, 60, 80)];
+    let (crash, refuse, full) = kinds[dice.below(6) as usize];
+    let weather = Weather { crash: crash * 4, refuse, full, slow: [0, 40, 200][dice.below(3) as usize] };
+    simulated(shared, seed, weather, dice, async |history| {
+        history.go().await?;
+        history.end().await
+    })
+}
+
+fn simulated(
+    shared: &Shared,
+    seed: u64,
+    weather: Weather,
+    dice: Dice,
+    work: impl AsyncFnOnce(&mut History) -> Result<()>,
+) -> (Vec<String>, Result<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let local = tokio::task::LocalSet::new();
     let home = match Path::new("/dev/shm").is_dir() {
@@ -376,10 +393,6 @@ fn history(shared: &Shared, seed: u64) -> (Vec<String>, Result<()>) {
             let up = began.elapsed().as_millis() as i64 + *ticks.borrow();
             (1_790_000_000_000 + up + *set.borrow(), "boot".into(), up)
         })));
-        let mut dice = Dice(seed.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ 0x1234);
-        let kinds = [(0, 0, 0), (60, 0, 0), (0, 40, 0), (0, 0, 30), (150, 120, 100), (40, 60, 80)];
-        let (crash, refuse, full) = kinds[dice.below(6) as usize];
-        let weather = Weather { crash: crash * 4, refuse, full, slow: [0, 40, 200][dice.below(3) as usize] };
         let scenario = Arc::new(shared.catalogue.get(LAB).unwrap().instantiate("s").unwrap());
         let instance = "0123456789abcdef0123456789abcdef".to_owned();
         let world = World::new(seed, weather, scenario, &instance);
@@ -387,10 +400,7 @@ fn history(shared: &Shared, seed: u64) -> (Vec<String>, Result<()>) {
         let told = Rc::default();
         let mut history =
             History { shared, world: world.clone(), home, instance, dice, told, processes: Vec::new(), next: 0, clock };
-        let all = async {
-            history.go().await?;
-            history.end().await
-        };
+        let all = work(&mut history);
         let outcome = tokio::time::timeout(LONGEST, all).await.unwrap_or_else(|_| Err(Error::internal("it hangs")));
         (world.trace(), outcome)
     });
@@ -453,4 +463,41 @@ fn a_seed_is_a_history() {
     for seed in [3, 17, 40] {
         assert_eq!(history(&shared, seed).0, history(&shared, seed).0, "seed {seed}");
     }
+}
+
+#[test]
+fn a_run_under_a_challenge_names_its_nonce_and_others_do_not() {
+    use crate::store::sync::challenge;
+    use crate::verdict::{dsse, statement::Statement};
+    let shared = Shared::new();
+    let weather = Weather { crash: 0, refuse: 0, full: 0, slow: 0 };
+    let (trace, outcome) = simulated(&shared, 1, weather, Dice(1), async |history| {
+        history.begin(true)?;
+        let forge = history.processes[0].forge.clone();
+        let signed = serde_json::json!({
+            "body": {"version": 1, "session": "s", "class": "c", "lab": LAB, "key_id": "k", "nonce": "n-1", "seed": "s",
+                "hints": false, "attempt": 1, "issued_at": 1, "deadline": 2},
+            "key_id": "b", "signature": "00",
+        });
+        let text = signed.to_string();
+        forge.store.write(move |tx| challenge(tx, "n-1", "bound", &text)).await?;
+        for (request, nonce) in [("bound", Some("n-1".to_owned())), ("free", None)] {
+            one(&forge, &history.told, "start", request, None).await?;
+            let run = history.told.borrow().requests[request].clone();
+            let sealed = forge.submit_run(&me(), RunRequest { run: run.clone() }).await?;
+            let envelope = std::fs::read(Path::new(&sealed.dir).join(verdict::seal::ENVELOPE))?;
+            let claims = Statement::from_bytes(&dsse::read(&envelope)?.payload)?.predicate.forge;
+            assert_eq!(claims.challenge, nonce);
+            // What a laptop's key can say alone; the scoreboard says more.
+            assert_eq!(claims.tier, TrustTier::SelfAttested);
+            let hint =
+                forge.reveal_hint(&me(), RevealHint { run: run.clone(), hint: "none".into() }).await.unwrap_err();
+            assert_eq!(hint.code, if nonce.is_some() { Code::Denied } else { Code::NotFound });
+            forge.stop_run(&me(), RunRequest { run }).await?;
+        }
+        let waiting = forge.sync_status(&me(), Empty {}).await?;
+        assert_eq!((waiting.board, waiting.results.len(), waiting.results[0].state), (None, 2, SyncState::Off));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|e| panic!("{e}\n{}", trace.join("\n")));
 }

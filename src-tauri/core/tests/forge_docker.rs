@@ -299,6 +299,35 @@ async fn another_process_sees_the_run_and_can_end_it() {
     b.end().await;
 }
 
+/// A keeper that has claimed an abandoned run owns it while it clears up; who asks meanwhile is told how it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_waits_for_the_repair_that_is_under_way() {
+    let home = tempfile::tempdir().unwrap();
+    let options = Options {
+        home: home.path().into(),
+        shell: "cli".into(),
+        labs: None,
+        keep: false,
+        keeper: Vec::new(),
+        egress: Default::default(),
+    };
+    let forge = Forge::open(options).await.unwrap();
+    let held = ["keeper.lock", "repair.lock"].map(|name| {
+        let file = std::fs::File::options().create(true).append(true).open(home.path().join(name)).unwrap();
+        file.lock().unwrap();
+        file
+    });
+    let asking = tokio::spawn({
+        let forge = forge.clone();
+        async move { forge.list_runs(&me(), ListRuns { all: false }).await }
+    });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(!asking.is_finished(), "it answered in the middle of a repair");
+    drop(held);
+    assert!(tokio::time::timeout(Duration::from_secs(5), asking).await.unwrap().unwrap().unwrap().is_empty());
+    forge.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn telemetry_shows_the_lab_from_outside() {
     let b = bench().await;

@@ -264,6 +264,11 @@ impl Forge {
                 while self.anything_abandoned().await && tokio::time::Instant::now() < until {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
+                // Once the keeper has claimed a run, somebody owns it again; what is left of it is gone when the repair is over.
+                let left = until.saturating_duration_since(tokio::time::Instant::now());
+                if let Err(e) = RepairLock::take(&self.options.home, left).await {
+                    tracing::warn!(code = ?e.code, "the repair's lock could not be looked at: {e}");
+                }
             }
             Ok(false) => match self.recover().await {
                 Ok(()) => {}

@@ -257,11 +257,26 @@ async fn with_log(engine: &dyn Engine, places: &[Place], waited: Result<()>) -> 
     let Err(error) = waited else { return Ok(()) };
     let blamed = error.details.get("node").and_then(|n| n.as_str()).unwrap_or_default().to_string();
     let Some(place) = places.iter().find(|p| p.node == blamed) else { return Err(error) };
-    let log = engine.logs(&place.container, 20).await.unwrap_or_default();
+    let log = settled(|| async { engine.logs(&place.container, 20).await.unwrap_or_default() }).await;
     Err(match log.trim() {
         "" => error,
         log => error.hint(format!("{blamed} printed: {log}")),
     })
+}
+
+/// A log whose last lines may still be on their way: the engine copies what a container prints from a pipe, so a node can be
+/// seen to have failed before its words have arrived. Read until two readings say the same, a second at most.
+async fn settled<F: Future<Output = String>>(read: impl Fn() -> F) -> String {
+    let mut seen = String::new();
+    for _ in 0..20 {
+        let now = read().await;
+        if !now.is_empty() && now == seen {
+            break;
+        }
+        seen = now;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    seen
 }
 
 const CREATE: usize = 0;
@@ -327,5 +342,30 @@ impl<'a> Stages<'a> {
         let ms = s.since.get().map_or(0, |t| t.elapsed().as_millis() as u64);
         let percent = (state == StepState::Done).then_some(100);
         self.progress.step(Step { name: (*name).into(), state, ms, detail: detail.into(), percent });
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    /// What a log shows at each reading, and what is made of it.
+    #[tokio::test(start_paused = true)]
+    async fn the_last_words_may_come_late() {
+        let cases: [(&[&str], &str); 4] = [
+            (&["", "", "", "no such thing"], "no such thing"),
+            (&["one", "one\ntwo"], "one\ntwo"),
+            (&["all of it"], "all of it"),
+            (&[""], ""),
+        ];
+        for (readings, want) in cases {
+            let at = AtomicUsize::new(0);
+            let read = || async {
+                let nth = at.fetch_add(1, Ordering::Relaxed).min(readings.len() - 1);
+                readings[nth].to_string()
+            };
+            assert_eq!(settled(read).await, want);
+        }
     }
 }

@@ -59,6 +59,12 @@ struct Dummy {
     wired: Option<u64>,
 }
 
+impl Dummy {
+    fn guards(&self) -> bool {
+        self.labels.get(label::KIND).is_some_and(|kind| kind == "guard")
+    }
+}
+
 struct State {
     dice: Dice,
     weather: Weather,
@@ -281,6 +287,9 @@ impl World {
                     Some(_) => {}
                 }
             }
+            if !s.boxes.values().any(|b| b.guards() && b.state == ContainerState::Running) {
+                wrong.push("nobody guards it".into());
+            }
             wrong.extend(s.cut.iter().filter(|(r, _)| r == run).map(|(_, link)| format!("{link} is cut")));
         }
         runs
@@ -301,7 +310,9 @@ impl Fake {
     async fn call(&self, what: &str, id: &str) -> Result<()> {
         self.world.pass(self.process, what).await;
         let mut s = self.world.lock();
-        if s.boxes.get(id).is_some_and(|b| b.labels.get(label::INSTANCE) != Some(&self.world.instance)) {
+        // The guard is everybody's.
+        let ours = |b: &Dummy| b.labels.get(label::INSTANCE) == Some(&self.world.instance) || b.guards();
+        if s.boxes.get(id).is_some_and(|b| !ours(b)) {
             s.touched.push(format!("{what} {id}"));
         }
         if s.down_until.is_some_and(|t| Instant::now() < t) {
@@ -604,6 +615,10 @@ impl Broker {
                     None => ("done", 0, String::new(), String::new()),
                 }
             }
+            ("guard", _) => match args.get(1).and_then(|id| s.boxes.get(id)) {
+                Some(guard) if guard.state == ContainerState::Running => ("done", 0, String::new(), String::new()),
+                _ => ("done", 8, String::new(), "its rule is not there".into()),
+            },
             ("survey", _) => ("done", 0, self.survey(&s, &stdin, &run), String::new()),
             ("read", _) => ("done", 2, String::new(), String::new()),
             ("tree", _) => ("done", 0, String::new(), String::new()),

@@ -32,12 +32,12 @@ pub mod label {
     pub const INSTANCE: &str = "dev.frostgate.instance";
     pub const RUN: &str = "dev.frostgate.run";
     pub const NODE: &str = "dev.frostgate.node";
-    /// `node`, `fabric`, `probe`, `bench`, `build`.
+    /// `node`, `fabric`, `guard`, `probe`, `bench`, `build`.
     pub const KIND: &str = "dev.frostgate.kind";
 }
 
 /// A container to create. Network none, cap-drop ALL, no-new-privileges, read-only root and no host mounts are not
-/// fields: there is no way to ask for anything else, but for the one leg of an egress gateway.
+/// fields: there is no way to ask for anything else, but for the one leg of an egress gateway and the guard's look at the host.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerSpec {
     pub name: String,
@@ -62,8 +62,10 @@ pub struct ContainerSpec {
     pub file_bytes: Option<i64>,
     pub pids: i64,
     pub nofile: i64,
-    /// Host PID namespace; for the fabric alone.
+    /// Host PID namespace; for the fabric and the guard alone.
     pub host_pid: bool,
+    /// Host network namespace, and removed as it ends; for the guard alone.
+    pub host_net: bool,
     /// Id of the network made for this run; for its egress gateway alone (`eth0` there).
     pub leg: Option<String>,
     /// Whom /etc/resolv.conf names; nobody when absent.

@@ -49,9 +49,14 @@ impl Forge {
     /// Two throw-away nodes wired by a fabric of their own: whether this engine allows what every lab needs.
     async fn wiring_trial(&self) -> Result<u64> {
         let images = self.resolve_all(&["host".to_owned(), "tools".to_owned()]).await?;
-        // Held while trial nodes exist: whoever repairs leaves them alone until then.
-        let _held = self.trial_lock(TRIAL).await?;
-        let trial = lab::trial(self.engine.clone(), &self.instance, &images).await?;
+        let (forge, cancel) = (self.arc()?, self.shutdown.child_token());
+        // In a task of its own: a window that closes, or a client that goes away, must not leave half a trial behind.
+        let work = tokio::spawn(async move {
+            // Held while trial nodes exist: whoever repairs leaves them alone until then, and closing waits for it.
+            let _held = forge.trial_lock(TRIAL).await?;
+            lab::trial(forge.engine.clone(), &forge.instance, &images, &cancel).await
+        });
+        let trial = work.await.map_err(|e| Error::internal(format!("the trial ended early: {e}")))??;
         // What the kernel can does not change while we are open; the first finding stays.
         let _ = self.kernel.set(trial.kernel);
         Ok(trial.ms)

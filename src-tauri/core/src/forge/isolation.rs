@@ -60,10 +60,9 @@ impl Forge {
         let _turn = self.turn(run, true).await?;
         self.ready_row(run).await?;
         let live = self.live(run).await?;
-        let images = self.resolve_all(&["tools".to_owned()]).await?;
-        let image = images.get("tools").ok_or_else(|| Error::internal("an image was resolved and is not there"))?;
+        let image = self.images.resolve("tools").await?;
         let reporter = Reporter::begin(self.arc()?, caller, KIND, Some(run), cancel.clone());
-        let proven = lab::prove(&live, self.outside.as_ref(), image, &reporter, &cancel).await;
+        let proven = lab::prove(&live, self.outside.as_ref(), &image, &reporter, &cancel).await;
         let error = proven.as_ref().err().cloned();
         let text = match &proven {
             Ok(rows) => format!("{} ways out tried: {}.", rows.len(), summary(rows)),

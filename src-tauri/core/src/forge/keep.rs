@@ -24,6 +24,8 @@ const WARN_AT: [i64; 2] = [10, 2];
 pub(super) const KEEPER_MENDS: Duration = Duration::from_secs(10);
 /// Ticks between repairs.
 const REPAIR_EVERY: u64 = 15;
+/// Ticks between two looks at the guard.
+const GUARD_EVERY: u64 = 5;
 /// A keeper of its own process stays this many ticks after the last run.
 const LINGER: u64 = 3;
 
@@ -101,6 +103,13 @@ impl Forge {
                     true
                 }
             };
+            if alive
+                && tick % GUARD_EVERY == 0
+                && let Err(e) = self.keep_guard().await
+                && e.code != Code::DockerUnavailable
+            {
+                tracing::warn!(code = ?e.code, "labs run without their guard: {e}");
+            }
             idle = if alive { 0 } else { idle + 1 };
             // Somebody removed the data folder: there is nothing left to keep.
             let gone = !self.options.home.join("instance").exists();
@@ -157,6 +166,15 @@ impl Forge {
                 (Err(e), _) | (_, Err(e)) => tracing::debug!(run = row.run, "its nodes cannot be watched yet: {e}"),
             }
         }
+    }
+
+    /// A launch starts the guard; it may be gone since, with Docker or by somebody's hand.
+    async fn keep_guard(&self) -> Result<()> {
+        if !lab::guard_missing(self.engine.as_ref()).await? {
+            return Ok(());
+        }
+        let image = self.images.resolve("tools").await?;
+        lab::ensure_guard(self.engine.as_ref(), &image).await.map(drop)
     }
 
     /// Docker leaves shells running whose window was killed; nobody can reach them any more.

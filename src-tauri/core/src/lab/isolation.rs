@@ -3,6 +3,7 @@
 //! route leads anywhere but to an address of the lab. Then there is nothing to leave through. A lab with an allowlist has one
 //! exception and no second: its gateway's leg.
 
+use super::guard;
 use super::live::Live;
 use super::plan::ports_of;
 use crate::api::{IsolationRow, Role};
@@ -93,7 +94,9 @@ async fn look_once(live: &Live) -> Result<Vec<IsolationRow>> {
         let ran = live.fabric.script(Some(place), "exec ip -j -d link show", &[], LOOK).await?;
         own.insert(place.node.clone(), ends_here(&ran.stdout)?);
     }
-    Ok(rows(&found, &live.scenario, &live.bridges, Some(&own)))
+    let mut rows = rows(&found, &live.scenario, &live.bridges, Some(&own));
+    rows.push(guard::look(live.engine.as_ref(), &live.fabric).await?);
+    Ok(rows)
 }
 
 /// Node → devices that end in its own network namespace.

@@ -7,7 +7,7 @@
 
 use super::live::Live;
 use super::plan::{NodePlan, Plan, conditions_of, gateway_of, ports_of};
-use super::{egress, isolation, life};
+use super::{egress, guard, isolation, life};
 use crate::api::{Step, StepState};
 use crate::engine::fabric::{Condition, Fabric, Place, Wiring};
 use crate::engine::gateway::ruleset;
@@ -15,7 +15,7 @@ use crate::engine::{ContainerSpec, Engine};
 use crate::error::{Code, Error, Result};
 use crate::fault;
 use crate::template::scenario::GATEWAY;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,8 +97,15 @@ async fn bring_up(
             made
         }
     }));
-    let (woven, nodes) = join(weave, nodes).await;
-    let mut failures: Vec<Error> = Vec::new();
+    let guard = async {
+        let there = guard::ensure(engine.as_ref(), &plan.fabric.image).await;
+        if there.is_err() {
+            abort.cancel();
+        }
+        there
+    };
+    let (woven, guard, nodes) = join3(weave, guard, nodes).await;
+    let mut failures: Vec<Error> = guard.err().into_iter().collect();
     let mut places = Vec::with_capacity(nodes.len());
     for made in nodes {
         match made {
@@ -142,8 +149,10 @@ async fn bring_up(
     stages.begin(ISOLATION);
     fault::point("launch.isolation.before");
     let every: Vec<&Place> = places.iter().collect();
-    let found = or_cancelled(cancel, woven.survey(&every)).await?;
-    let proof = isolation::judge(&found, &plan.scenario, &plan.bridges)?;
+    let looks = join(woven.survey(&every), guard::hold(engine.as_ref(), &woven, &plan.fabric.image));
+    let (found, guarded) = or_cancelled(cancel, async { Ok(looks.await) }).await?;
+    let mut proof = isolation::judge(&found?, &plan.scenario, &plan.bridges)?;
+    proof.rows.push(guarded?);
     fault::point("launch.isolation.after");
     stages.end(ISOLATION, &proof.to_string());
     let (identity, scenario) = (plan.identity.clone(), plan.scenario.clone());

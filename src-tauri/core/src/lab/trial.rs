@@ -55,15 +55,20 @@ impl Progress for Silent {
     fn step(&self, _: Step) {}
 }
 
-/// Needs the images `host` and `tools`. Any error says that labs would fail on this engine too, and why.
-pub async fn trial(engine: Arc<dyn Engine>, instance: &str, images: &Images) -> Result<Trial> {
+/// Needs the images `host` and `tools`. Any error but `Code::Cancelled` says that labs would fail on this engine too, and why.
+pub async fn trial(
+    engine: Arc<dyn Engine>,
+    instance: &str,
+    images: &Images,
+    cancel: &CancellationToken,
+) -> Result<Trial> {
     let began = Instant::now();
     let drawn = uuid::Uuid::new_v4().simple().to_string();
     // Labelled like a run that no row knows: whatever a crash leaves of it, the next repair sweeps.
     let identity =
         Identity { instance: instance.to_owned(), run: format!("trial{}", drawn.get(..5).unwrap_or_default()) };
     let plan = Plan::of(identity.clone(), Arc::new(scenario()?), images)?;
-    let live = launch(engine.clone(), &plan, &Silent, &CancellationToken::new()).await?;
+    let live = launch(engine.clone(), &plan, &Silent, cancel).await?;
     let looked = async {
         let left = From::Node("left".into());
         let ping = live.look(&left, "ping -n -c 1 -W 2 192.0.2.2", &[], LIMIT).await?;

@@ -20,6 +20,7 @@ export const quick = (): IsolationRow[] => [
   row("fabric-interfaces", "By construction", "An end of a link outside the lab’s own namespaces", "the fabric holds its 14 bridges and ports and nothing else"),
   row("fabric-routes", "By construction", "A way on from the lab’s bridges", "the fabric has no default route"),
   row("own-namespaces", "By construction", "A network namespace shared with the host or another node", "5 namespaces, each its own"),
+  row("kernel-answers", "By construction", "An ICMP message that the host’s own kernel sends for a node", "the host’s packet filter refuses it as long as labs run"),
 ];
 
 export function isolated(full = false): Isolation {

@@ -1,7 +1,7 @@
 //! From our specification of a container to Docker's. What is the same for all is not a choice: no network, no
 //! capability but the named ones, no new privileges, our system call filter, a read-only root, nothing of the host.
 
-use crate::engine::{ContainerSpec, SeccompProfile, seccomp};
+use crate::engine::{ContainerSpec, seccomp};
 use bollard::models::{
     ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ResourcesUlimits, RestartPolicy,
     RestartPolicyNameEnum,
@@ -32,13 +32,15 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         .collect();
     tmpfs.extend(spec.tmpfs.iter().map(|(path, options)| (path.clone(), options.clone())));
 
+    // The host's own are not ours to set.
+    let ours = SYSCTLS.iter().filter(|_| !spec.host_net);
     let mut sysctls: BTreeMap<String, String> =
-        SYSCTLS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        ours.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     sysctls.extend(spec.sysctls.clone());
 
     let mut security = vec!["no-new-privileges:true".to_owned(), format!("seccomp={}", seccomp::json(spec.seccomp))];
-    if spec.seccomp == SeccompProfile::Fabric {
-        // SELinux would keep the fabric out of the nodes' /proc entries; engines without SELinux ignore it.
+    if spec.host_pid {
+        // SELinux would keep it out of other containers' /proc entries; engines without SELinux ignore it.
         security.push("label=disable".to_owned());
     }
 
@@ -53,7 +55,8 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         labels: Some(spec.labels.clone().into_iter().collect()),
         volumes: Some(spec.volumes.clone()),
         host_config: Some(HostConfig {
-            network_mode: Some(spec.leg.clone().unwrap_or_else(|| "none".to_owned())),
+            network_mode: Some(network(spec)),
+            auto_remove: Some(spec.host_net),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(spec.caps.clone()),
             security_opt: Some(security),
@@ -90,6 +93,14 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
             ..Default::default()
         }),
         ..Default::default()
+    }
+}
+
+fn network(spec: &ContainerSpec) -> String {
+    match (&spec.leg, spec.host_net) {
+        (Some(leg), _) => leg.clone(),
+        (None, true) => "host".to_owned(),
+        (None, false) => "none".to_owned(),
     }
 }
 
@@ -133,6 +144,15 @@ mod tests {
         assert_eq!((fsize.soft, fsize.hard), (Some(1 << 20), Some(1 << 20)));
         let fabric = body(&ContainerSpec { host_pid: true, ..Default::default() }).host_config.unwrap();
         assert_eq!((fabric.cpu_shares, fabric.oom_score_adj), (None, None));
+    }
+
+    #[test]
+    fn the_guard_is_in_the_hosts_network_changes_none_of_its_settings_and_goes_as_it_ends() {
+        let host = body(&ContainerSpec { host_net: true, ..Default::default() }).host_config.unwrap();
+        assert_eq!((host.network_mode.as_deref(), host.auto_remove), (Some("host"), Some(true)));
+        assert_eq!(host.sysctls, Some(HashMap::new()));
+        let node = body(&ContainerSpec::default()).host_config.unwrap();
+        assert_eq!((node.auto_remove, node.sysctls.unwrap().len()), (Some(false), SYSCTLS.len()));
     }
 
     #[test]

@@ -257,6 +257,24 @@ sub op_await {
     refuse(8, join '', map { "$_->[0]\t$_->[3] $_->[4]\n" } @open);
 }
 
+# Waits until the guard in this container says by its title that it holds. Anybody can take its title, nobody its cgroup.
+sub op_guard {
+    my ($limit, $container) = @_;
+    $container =~ /^[0-9a-f]{12,}$/ or refuse(8, 'no such container');
+    my $end = now() + $limit;
+    while (1) {
+        opendir my $proc, '/proc' or refuse(5, "/proc: $!");
+        for my $pid (grep { /^\d+$/ } readdir $proc) {
+            my ($state, $words) = all_of("/proc/$pid/cmdline") =~ /^forge-guard: (holds|failed)([^\0]*)/ or next;
+            index(all_of("/proc/$pid/cgroup"), $container) >= 0 or next;
+            return if $state eq 'holds';
+            refuse(9, $words =~ s/^ //r);
+        }
+        now() >= $end and refuse(8, 'its rule is not there');
+        select undef, undef, undef, 0.01;
+    }
+}
+
 # What the namespaces really hold: devices and default routes of each node, and of the fabric itself.
 sub op_survey {
     my $show = sub {
@@ -284,6 +302,7 @@ sub child {
     elsif ($op eq 'tree') { op_tree(\@target, @{ $r->{args} }) }
     elsif ($op eq 'wire') { op_wire(\@target, @{ $r->{args} }) }
     elsif ($op eq 'await') { op_await(@{ $r->{args} }) }
+    elsif ($op eq 'guard') { op_guard(@{ $r->{args} }) }
     elsif ($op eq 'survey') { op_survey() }
     elsif ($op eq 'exec') {
         my $n = HANDLES;

@@ -102,7 +102,8 @@ pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
         image: image.into(),
         hostname: "fabric".into(),
         labels,
-        command: vec!["--now".into(), "sleep".into(), "infinity".into()],
+        // The guard stays as long as processes of this name live.
+        command: ["--now", "perl", "-e", "exec { 'sleep' } 'forge-fabric', 'infinity'"].map(String::from).into(),
         env: vec![("TINI_SUBREAPER".into(), "1".into())],
         // NET_RAW to capture and ping, DAC_OVERRIDE to read a node's files and talk to its daemons' sockets whoever owns them.
         // CHOWN to hand a template's files to the users it names, SETUID and SETGID so that tcpdump can give root up.
@@ -411,6 +412,29 @@ impl Fabric {
                 Ok(Surveyed { node, inode, devices: list(next()?), default_routes: list(next()?) })
             })
             .collect()
+    }
+
+    /// Waits until the guard in this container says that its rule is in the host's packet filter (`lab/guard.rs`).
+    /// `Code::MachineLacks` when the kernel does not take it, `Code::WrongState` while it does not hold.
+    pub async fn guarded(&self, container: &str, limit: Duration) -> Result<()> {
+        let request = Request {
+            op: "guard",
+            limit: limit + Duration::from_secs(2),
+            cap: OUTPUT_CAP,
+            args: [limit.as_millis().to_string().into_bytes(), container.into()].into(),
+            ..Request::default()
+        };
+        let answer = self.call(&request, true).await?;
+        let said = text(&answer.stderr);
+        match answer.exit {
+            0 => Ok(()),
+            9 => Err(Error::new(
+                Code::MachineLacks,
+                format!("This kernel cannot keep its own answers out of a lab's reach: {said}"),
+            )
+            .hint("It needs nftables whose tables have an owner (Linux 5.12 or newer). Labs do not start without.")),
+            _ => Err(Error::new(Code::WrongState, format!("The guard does not hold: {said}."))),
+        }
     }
 
     /// A process that prints counters once a second; see `sampler.pl` for its lines and its input.

@@ -26,8 +26,9 @@ use world::{Ground, Stage};
 
 pub use world::clear;
 
-/// What is still on its way when the last try has been made.
-const SETTLE: Duration = Duration::from_millis(300);
+/// What is still on its way when the last try has been made. The slowest are the kernel's own words about a next hop that
+/// never answered: three seconds (ICMP “host unreachable”, `lab/guard.rs`).
+const SETTLE: Duration = Duration::from_millis(3600);
 /// Beyond every bound of the parts.
 const WHOLE: Duration = Duration::from_secs(55);
 

@@ -105,7 +105,7 @@ async fn a_full_proof_is_told_kept_and_submitted() {
     let run = b.start().await;
     let ask = || RunRequest { run: run.clone() };
     let before = b.forge.get_run(&me(), ask()).await.unwrap().isolation;
-    assert_eq!((before.state, before.quick.len(), before.full.is_none()), (IsolationState::Isolated, 5, true));
+    assert_eq!((before.state, before.quick.len(), before.full.is_none()), (IsolationState::Isolated, 6, true));
     assert!(before.quick.iter().all(IsolationRow::holds), "{before:?}");
 
     let quick = b.forge.probe_isolation(&me(), ProbeIsolation { run: run.clone(), full: false }).await.unwrap();

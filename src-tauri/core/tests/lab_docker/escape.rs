@@ -149,7 +149,7 @@ async fn a_lab_that_is_not_isolated_does_not_become_ready() {
 async fn the_quick_look_costs_little_and_leaves_a_learner_in_peace() {
     let bed = Bed::new();
     let live = bed.launch(three()).await;
-    assert_eq!(live.proof().len(), 5);
+    assert_eq!(live.proof().len(), 6);
     let (exit, said) = bed
         .inside(
             &live,

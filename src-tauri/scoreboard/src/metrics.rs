@@ -49,6 +49,27 @@ pub struct Metrics {
     jobs: Gauge,
     commit_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
     failures: Gauge,
+    pub export: Export,
+}
+
+/// What NATS is told. Nothing is ever dropped: what is late is pending.
+#[derive(Clone, Default)]
+pub struct Export {
+    pub configured: Gauge,
+    pub connected: Gauge,
+    pub pending: Gauge,
+    pub published: Counter,
+    pub failures: Counter,
+}
+
+impl Export {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("export_configured", "1 when events are to be told to NATS", self.configured.clone());
+        registry.register("export_connected", "1 while NATS is reached", self.connected.clone());
+        registry.register("export_pending", "Events that NATS has not acknowledged yet", self.pending.clone());
+        registry.register("export_published", "Events that NATS has acknowledged", self.published.clone());
+        registry.register("export_failures", "Times that NATS could not be reached or told", self.failures.clone());
+    }
 }
 
 fn buckets() -> Histogram {
@@ -83,6 +104,7 @@ impl Metrics {
             jobs: Gauge::default(),
             commit_seconds: Gauge::default(),
             failures: Gauge::default(),
+            export: Export::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Answered requests by route and class of status", metrics.requests.clone());
@@ -106,6 +128,7 @@ impl Metrics {
             metrics.commit_seconds.clone(),
         );
         registry.register("store_failures", "Jobs that failed since the start", metrics.failures.clone());
+        metrics.export.register(&mut registry);
         // A counter that appears with its first refusal cannot be alerted on before.
         for code in RefusalCode::ALL {
             metrics.refused.get_or_create(&Reason { code: code.as_str() }).inc_by(0);

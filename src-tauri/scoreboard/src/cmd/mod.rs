@@ -37,16 +37,29 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct Place {
     /// The data folder: keys, evidence and, without --database, the database
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "FORGE_SCOREBOARD_DATA", value_name = "DIR")]
     pub data: PathBuf,
     /// A PostgreSQL database instead: postgres://user:password@host/name
     #[arg(long, env = "FORGE_SCOREBOARD_DATABASE", value_name = "URL", hide_env_values = true)]
     pub database: Option<String>,
+    /// The same, read from a file: where the address holds a password
+    #[arg(long, env = "FORGE_SCOREBOARD_DATABASE_FILE", value_name = "FILE")]
+    pub database_file: Option<PathBuf>,
 }
 
 impl Place {
     pub fn target(&self) -> Result<Target> {
-        Target::of(&self.data, self.database.as_deref().filter(|d| !d.is_empty()))
+        let given = self.database.as_deref().filter(|d| !d.is_empty());
+        match &self.database_file {
+            None => Target::of(&self.data, given),
+            Some(_) if given.is_some() => Err(Error::new(Code::InvalidInput, "The database is given twice.")
+                .hint("Give --database or --database-file (or the variable of one of them), not both.")),
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|e| Error::from(e).context(format!("Reading {}", file.display())))?;
+                Target::of(&self.data, Some(text.trim()))
+            }
+        }
     }
 
     /// The folder must be there already: a typing error would quietly make another one.
@@ -57,6 +70,20 @@ impl Place {
         Err(Error::new(Code::NotFound, format!("{} is no scoreboard's data folder.", self.data.display()))
             .hint("Give the folder that `forge-scoreboard serve --data` uses; start that once first."))
     }
+}
+
+/// What a server does beside serving.
+#[derive(Clone, Debug, Args)]
+pub struct Beside {
+    /// Tell what is accepted to NATS JetStream: nats://host:4222
+    #[arg(long, value_name = "URL")]
+    pub events: Option<String>,
+    /// Who this is to NATS: a file with user:password, the seed of an NKEY, or a .creds file
+    #[arg(long, value_name = "FILE", requires = "events")]
+    pub events_credentials: Option<PathBuf>,
+    /// Write the log to this folder as well, a file a day, the last fourteen
+    #[arg(long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,6 +101,8 @@ pub enum Command {
         /// The address under which browsers reach it, if there is a proxy before it
         #[arg(long, value_name = "URL")]
         public_url: Option<String>,
+        #[command(flatten)]
+        beside: Beside,
     },
     /// Make one-time codes, also while the server runs
     Invite {
@@ -149,7 +178,9 @@ fn role(word: &str) -> Result<Role, String> {
 
 pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        Command::Serve { place, listen, labs, public_url } => serve::run(&place, listen, labs, public_url, cli.json)?,
+        Command::Serve { place, listen, labs, public_url, beside } => {
+            serve::run(&place, listen, labs, public_url, &beside, cli.json)?;
+        }
         Command::Invite { place, class, role, count, days } => invite::run(&place, class, role, count, days, cli.json)?,
         Command::Keys { what } => keys::run(&what, cli.json)?,
         Command::Stats { place } => stats(&place, cli.json)?,

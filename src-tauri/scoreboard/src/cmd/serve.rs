@@ -1,29 +1,49 @@
 //! `serve`: opens the folder, listens, says where it is, and serves until it is asked to end.
 
-use super::{Place, say};
+use super::{Beside, Place, say};
 use crate::board::Board;
+use crate::export::{self, Destination};
 use forge_core::error::{Code, Error, Result};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tracing_appender::rolling;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: u32 = 720;
+const LOG_FILES: usize = 14;
 
-pub fn run(place: &Place, listen: SocketAddr, labs: Option<PathBuf>, public: Option<String>, json: bool) -> Result<()> {
+pub fn run(
+    place: &Place,
+    listen: SocketAddr,
+    labs: Option<PathBuf>,
+    public: Option<String>,
+    beside: &Beside,
+    json: bool,
+) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_env_filter(filter);
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(log_to(beside)?).with_env_filter(filter);
     log.try_init().map_err(Error::internal)?;
     more_files();
+    let events =
+        beside.events.clone().map(|url| Destination::new(url, beside.events_credentials.as_deref())).transpose()?;
     let (board, token) = Board::open(&place.data, place.target()?, labs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(Arc::new(board), token, listen, public, json))
+    runtime.block_on(serve(Arc::new(board), token, listen, public, events, json))
 }
 
-async fn serve(board: Arc<Board>, token: String, listen: SocketAddr, public: Option<String>, json: bool) -> Result<()> {
+async fn serve(
+    board: Arc<Board>,
+    token: String,
+    listen: SocketAddr,
+    public: Option<String>,
+    events: Option<Destination>,
+    json: bool,
+) -> Result<()> {
     let listener = TcpListener::bind(listen).await.map_err(|e| {
         Error::new(Code::PortUnavailable, format!("{listen} cannot be listened on: {e}"))
             .hint("Choose another port, or 0 for any free one: --listen 127.0.0.1:0")
@@ -39,8 +59,24 @@ async fn serve(board: Arc<Board>, token: String, listen: SocketAddr, public: Opt
         asked_to_end().await;
         closing.cancel();
     });
+    if let Some(to) = events {
+        tokio::spawn(export::run(board.clone(), to));
+    }
     tokio::spawn(housekeeping(board));
     serving.await.map_err(Error::internal)?
+}
+
+/// The error stream, and a folder if there is one.
+fn log_to(beside: &Beside) -> Result<BoxMakeWriter> {
+    let Some(dir) = &beside.log_dir else { return Ok(BoxMakeWriter::new(std::io::stderr)) };
+    let files = rolling::Builder::new()
+        .rotation(rolling::Rotation::DAILY)
+        .filename_prefix("scoreboard")
+        .filename_suffix("log")
+        .max_log_files(LOG_FILES)
+        .build(dir)
+        .map_err(|e| Error::new(Code::Io, format!("The log cannot be written to {}: {e}", dir.display())))?;
+    Ok(BoxMakeWriter::new(std::io::stderr.and(files)))
 }
 
 /// Another process may rotate the key; uploads may be given up.

@@ -5,6 +5,7 @@
 //! [`Tx`] and are plain: what belongs into one transaction is the caller's decision. Times are handed in.
 
 pub mod dump;
+pub mod export;
 mod lanes;
 pub mod meta;
 pub mod people;

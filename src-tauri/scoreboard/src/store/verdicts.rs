@@ -161,7 +161,7 @@ pub fn raise(tx: &mut dyn Tx, v: &Verdict) -> Result<()> {
             v.track.as_str(),
         ],
     )?;
-    Ok(())
+    super::export::raised(tx, &v.id, v.facts.len())
 }
 
 pub fn set_score(tx: &mut dyn Tx, id: &str, score_json: &[u8]) -> Result<()> {

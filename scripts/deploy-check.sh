@@ -34,9 +34,14 @@ check_nats() {
 }
 check_proxy() {
   sed "s#/run/secrets/\(tls_[a-z]*\)#$1/secrets/\1.pem#; s#server=logs:#server=127.0.0.1:#" "$1/proxy/nginx.conf" >"$1/nginx.conf"
-  /usr/sbin/nginx -t -c "$1/nginx.conf"
+  nginx -t -c "$1/nginx.conf"
 }
-check_logs() { /usr/sbin/syslog-ng --syntax-only --no-caps -f "$1/logs/syslog-ng.conf"; }
+check_logs() {
+  # Its libraries and modules are where it is unpacked.
+  local at
+  at=$(dirname "$TOOLS"/deb/usr/lib/*/syslog-ng)
+  LD_LIBRARY_PATH=$at syslog-ng --module-path="$(echo "$at"/syslog-ng/*)" --syntax-only --no-caps -f "$1/logs/syslog-ng.conf"
+}
 check_setup() {
   local file
   for file in "$1"/secrets/*; do [ "$(stat -c %a "$file")" = 600 ] || { say "$file is not readable by its owner alone"; return 1; }; done

@@ -6,7 +6,7 @@ TOOLS=$ROOT/.tools
 STATE=$ROOT/.cache
 mkdir -p "$TOOLS" "$STATE"
 case $(uname -m) in aarch64) NODE_ARCH=arm64 ;; *) NODE_ARCH=x64 ;; esac
-export PATH="$TOOLS/node/node_modules/node-linux-$NODE_ARCH/bin:$TOOLS/bin:$HOME/.cargo/bin:$PATH"
+export PATH="$TOOLS/node/node_modules/node-linux-$NODE_ARCH/bin:$TOOLS/bin:$TOOLS/deb/usr/bin:$TOOLS/deb/usr/sbin:$HOME/.cargo/bin:$PATH"
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then BOLD=$'\e[1m' DIM=$'\e[2m' RED=$'\e[31m' GREEN=$'\e[32m' OFF=$'\e[0m'; else BOLD='' DIM='' RED='' GREEN='' OFF=''; fi
 

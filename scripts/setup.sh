@@ -26,8 +26,12 @@ test|webkit2gtk-driver|WebKitWebDriver|drives the window under test
 test|chromium|chromium|the browser under test
 test|fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|so that screenshots show letters
 test|postgresql|/usr/share/doc/postgresql|the second database of the scoreboard; tests run a cluster of their own
-test|docker-compose|docker-compose|the peer in `forge bench spawn`
+test|docker-compose|docker-compose|the peer in `forge bench spawn`; reads the compose file of deploy/
+test|python3-yaml|/usr/lib/python3/dist-packages/yaml/__init__.py|reads the other YAML of deploy/
 '
+# The classroom stack's programs, for its tests: unpacked into .tools/deb and not installed, because Debian would start them all
+# (ports 80, 4222, 9090) and put syslog-ng in the place of this machine's own.
+UNPACKED='prometheus nats-server nginx syslog-ng-core syslog-ng-mod-http libivykis0 libnet1 libjson-c5 libpcre3 libwrap0'
 NODE_AT_LEAST=20.19.0
 RUST_AT_LEAST=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
@@ -52,6 +56,22 @@ install() {
     tail -n 15 "$STATE/apt.log" >&2
     fail "apt could not install: $*" "The whole log is in .cache/apt.log."
   }
+}
+
+unpacked_packages() {
+  [[ $SETS == *" test "* ]] || return 0
+  [ "$(cat "$TOOLS/deb/.list" 2>/dev/null || true)" != "$UNPACKED" ] || return 0
+  have apt-get || fail "This machine has no apt." "The tests of deploy/ need these of Debian's packages unpacked in .tools/deb: $UNPACKED"
+  say "  in .tools/deb, not installed: $UNPACKED"
+  as_root apt-get update -qq || fail "apt-get update failed." "Check the network and /etc/apt/sources.list."
+  rm -rf "$TOOLS/deb"
+  mkdir -p "$TOOLS/deb/packages"
+  # shellcheck disable=SC2086 # names, each a word
+  (cd "$TOOLS/deb/packages" && apt-get download -qq $UNPACKED 2>"$STATE/apt.log") || fail "apt could not fetch: $UNPACKED" "$(tail -n 3 "$STATE/apt.log")"
+  local package
+  for package in "$TOOLS"/deb/packages/*.deb; do dpkg-deb -x "$package" "$TOOLS/deb"; done
+  rm -rf "$TOOLS/deb/packages"
+  echo "$UNPACKED" >"$TOOLS/deb/.list"
 }
 
 rust() {
@@ -94,6 +114,7 @@ node_modules() {
 }
 
 apt_packages
+unpacked_packages
 rust
 node_js
 node_modules

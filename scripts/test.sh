@@ -59,6 +59,7 @@ stage contract contract
 stage docker docker_up
 stage build scripts/build.sh cli app
 stage "build scoreboard" cargo build --locked --quiet -p forge-scoreboard
+stage "classroom stack" scripts/deploy-check.sh
 stage images "$FORGE" images prepare
 stage "unit and engine tests" cargo test --locked --quiet --workspace
 stage "command line" tests/cli/run.sh

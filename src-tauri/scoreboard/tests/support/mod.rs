@@ -116,11 +116,16 @@ pub struct Server {
 
 impl Server {
     pub fn start(data: &Path, database: Option<&str>) -> Self {
+        Self::start_with(data, database, &[])
+    }
+
+    pub fn start_with(data: &Path, database: Option<&str>, more: &[&str]) -> Self {
         let mut c = Command::new(BIN);
         c.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data"])
             .arg(data)
             .arg("--labs")
             .arg(labs())
+            .args(more)
             .env("RUST_LOG", "error");
         if let Some(url) = database {
             c.args(["--database", url]);

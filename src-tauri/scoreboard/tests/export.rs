@@ -1,0 +1,162 @@
+//! Events on a real NATS server, with each database: in order, once each, whoever was away in the meantime.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(dead_code)]
+mod support;
+
+use async_nats::ConnectOptions;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::*;
+
+/// Debian's nats-server on a port of its own; ended by its id.
+struct Nats {
+    child: Child,
+    port: u16,
+}
+
+impl Nats {
+    fn start(store: &Path, port: u16) -> Self {
+        let program = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].into_iter().find(|p| Path::new(p).exists());
+        let child = Command::new(program.expect("nats-server is needed: scripts/setup.sh test"))
+            .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "--user", "board", "--pass", "secret", "-sd"])
+            .arg(store)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < end, "nats-server did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { child, port }
+    }
+
+    /// What the stream holds: the subject, the message id and the body of each.
+    async fn held(&self) -> Vec<(String, String, Value)> {
+        let options = ConnectOptions::with_user_and_password("board".into(), "secret".into());
+        let client = options.connect(format!("nats://127.0.0.1:{}", self.port)).await.unwrap();
+        let Ok(mut stream) = async_nats::jetstream::new(client).get_stream("FORGE_BOARD").await else {
+            return Vec::new();
+        };
+        let state = stream.info().await.unwrap().state.clone();
+        let mut held = Vec::new();
+        for sequence in state.first_sequence.max(1)..=state.last_sequence {
+            let m = stream.get_raw_message(sequence).await.unwrap();
+            let id = m.headers.get("Nats-Msg-Id").unwrap().to_string();
+            held.push((m.subject.to_string(), id, serde_json::from_slice(&m.payload).unwrap()));
+        }
+        held
+    }
+
+    /// Waits until this many are held, and a little longer: one too many would come then.
+    async fn holds(&self, count: usize) -> Vec<(String, String, Value)> {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let held = self.held().await;
+            if held.len() >= count {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                return self.held().await;
+            }
+            assert!(Instant::now() < end, "only {} of {count} events: {held:#?}", held.len());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite() {
+    nothing_is_lost_and_nothing_comes_twice(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres() {
+    let pg = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let (pg, url) = tokio::task::spawn_blocking(move || {
+        let url = pg.database("one");
+        (pg, url)
+    })
+    .await
+    .unwrap();
+    nothing_is_lost_and_nothing_comes_twice(Some(&url)).await;
+    drop(pg);
+}
+
+async fn nothing_is_lost_and_nothing_comes_twice(database: Option<&str>) {
+    let home = tempfile::tempdir().unwrap();
+    let (data, store) = (home.path().join("board"), home.path().join("nats"));
+    let secret = home.path().join("credentials");
+    std::fs::write(&secret, "board:secret\n").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("nats://127.0.0.1:{port}");
+    let events = ["--events", &url, "--events-credentials", secret.to_str().unwrap()];
+
+    let nats = Nats::start(&store, port);
+    let server = Server::start_with(&data, database, &events);
+    let mara = server.newcomer("Networks", "learner", "Mara Maier").await;
+    let first = mara.made("e1", SSH);
+    assert_eq!(server.submit(&first.envelope).await.0, 201);
+    let held = nats.holds(1).await;
+    let (subject, id, body) = &held[0];
+    assert_eq!((subject.as_str(), body["id"].as_str()), ("forge.board.verdict", Some(first.id.as_str())));
+    assert_eq!(*id, format!("{}-{}", first.id, body["established"].as_array().unwrap().len()));
+    assert_eq!(body["tier"], "self-attested");
+    assert!(!body.to_string().contains("Maier"), "a name left: {body}");
+
+    // The same again is no event; more established is one.
+    assert_eq!(server.submit(&first.envelope).await.0, 200);
+    assert_eq!(server.submit_bundle(&first).await.0, 200);
+    let held = nats.holds(2).await;
+    assert_eq!(held.len(), 2, "{held:#?}");
+    assert_eq!((held[1].0.as_str(), held[1].2["tier"].as_str()), ("forge.board.raised", Some("re-graded")));
+
+    // NATS goes away; verdicts come and rise; then the board is killed as well, and comes back before NATS does.
+    drop(nats);
+    let (second, third) = (mara.made("e2", SSH), mara.made("e3", BOTH));
+    for made in [&second, &third] {
+        let began = Instant::now();
+        assert_eq!(server.submit(&made.envelope).await.0, 201);
+        assert!(began.elapsed() < Duration::from_secs(5), "intake waited for NATS");
+    }
+    assert_eq!(server.submit_bundle(&second).await.0, 200);
+    server.kill9();
+    let server = Server::start_with(&data, database, &events);
+    let fourth = mara.made("e4", SSH);
+    assert_eq!(server.submit_bundle(&fourth).await.0, 201);
+    assert!(figure(&server, "forge_scoreboard_export_pending").await >= 3.0);
+    assert_eq!(figure(&server, "forge_scoreboard_export_connected").await, 0.0);
+
+    let nats = Nats::start(&store, port);
+    let held = nats.holds(5).await;
+    let ids: Vec<&str> = held.iter().map(|(_, _, body)| body["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&first.id, &first.id, &second.id, &third.id, &fourth.id], "in the order of acceptance, once each");
+    assert_eq!(held[2].2["tier"], "re-graded", "what rose before it was told is told as it is");
+    let end = Instant::now() + Duration::from_secs(20);
+    while figure(&server, "forge_scoreboard_export_pending").await > 0.0 {
+        assert!(Instant::now() < end, "something waits for ever");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(figure(&server, "forge_scoreboard_export_published_total").await, 3.0);
+    assert_eq!(figure(&server, "forge_scoreboard_export_connected").await, 1.0);
+
+    // A clean restart tells nothing again.
+    drop(server);
+    let server = Server::start_with(&data, database, &events);
+    assert_eq!(server.submit(&mara.made("e5", SSH).envelope).await.0, 201);
+    assert_eq!(nats.holds(6).await.len(), 6);
+}
+
+async fn figure(server: &Server, name: &str) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    let line = text.lines().find(|l| l.starts_with(&format!("{name} "))).unwrap_or_else(|| panic!("no {name}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}

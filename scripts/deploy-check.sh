@@ -38,9 +38,9 @@ check_proxy() {
 }
 check_logs() {
   # Its libraries and modules are where it is unpacked.
-  local at
-  at=$(dirname "$TOOLS"/deb/usr/lib/*/syslog-ng)
-  LD_LIBRARY_PATH=$at syslog-ng --module-path="$(echo "$at"/syslog-ng/*)" --syntax-only --no-caps -f "$1/logs/syslog-ng.conf"
+  local lib=$TOOLS/deb/usr/lib
+  LD_LIBRARY_PATH=$lib/syslog-ng:$(echo "$lib"/*-linux-gnu) syslog-ng --module-path="$(echo "$lib"/syslog-ng/[0-9]*)" \
+    --syntax-only --no-caps -f "$1/logs/syslog-ng.conf"
 }
 check_setup() {
   local file

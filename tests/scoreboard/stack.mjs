@@ -11,6 +11,10 @@ import { ROOT, freePort, start, until } from "../lib/forge.mjs";
 
 export const BIN = process.env.FORGE_SCOREBOARD_BIN ?? join(ROOT, "target/debug/forge-scoreboard");
 const IS_ROOT = process.getuid() === 0;
+/** Where scripts/setup.sh unpacks the stack's programs. */
+const DEB = join(ROOT, ".tools/deb/usr");
+const tool = (path) => join(DEB, path);
+const only = (folder, pattern) => join(folder, readdirSync(folder).find((name) => pattern.test(name)) ?? "missing");
 const READ = "import json,sys,yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)";
 
 /** `text` with each `from` replaced; one that is not there is an error. */
@@ -84,7 +88,7 @@ export async function nats(stack) {
     ["0.0.0.0:8222", `127.0.0.1:${stack.port.monitor}`],
     ['"/data"', `"${join(stack.home, "jetstream")}"`],
   ]);
-  const server = stack.start("nats-server", ["--config", file]);
+  const server = stack.start(tool("sbin/nats-server"), ["--config", file]);
   await until("NATS is healthy", async () => (await fetch(`http://127.0.0.1:${stack.port.monitor}/healthz`)).ok);
   return server;
 }
@@ -123,8 +127,10 @@ export async function loki(stack) {
     ["/var/lib/syslog-ng", join(stack.home, "shipped")],
   ]);
   const shipped = join(stack.home, "shipped");
-  const shipper = stack.start("/usr/sbin/syslog-ng", ["--foreground", "--no-caps", `--cfgfile=${file}`, `--persist-file=${shipped}/persist`, `--pidfile=${shipped}/pid`, `--control=${shipped}/ctl`]);
-  await until("the log shipper answers", () => run("/usr/sbin/syslog-ng-ctl", ["stats", `--control=${shipped}/ctl`]).includes("SourceName"));
+  const env = { LD_LIBRARY_PATH: [tool("lib/syslog-ng"), only(tool("lib"), /-linux-gnu$/)].join(":") };
+  const modules = `--module-path=${only(tool("lib/syslog-ng"), /^\d/)}`;
+  const shipper = stack.start(tool("sbin/syslog-ng"), [modules, "--foreground", "--no-caps", `--cfgfile=${file}`, `--persist-file=${shipped}/persist`, `--pidfile=${shipped}/pid`, `--control=${shipped}/ctl`], { env });
+  await until("the log shipper answers", () => run(tool("sbin/syslog-ng-ctl"), ["stats", `--control=${shipped}/ctl`], { env: { ...process.env, ...env } }).includes("SourceName"));
   return shipper;
 }
 
@@ -158,7 +164,7 @@ export async function proxy(stack) {
     ["/run/secrets/tls_key", stack.secret("tls_key.pem")],
     ["http://scoreboard:8440", `http://127.0.0.1:${stack.port.board}`],
   ]);
-  const server = stack.start("/usr/sbin/nginx", ["-c", file, "-g", "daemon off;"]);
+  const server = stack.start(tool("sbin/nginx"), ["-c", file, "-g", "daemon off;"]);
   await until("the proxy answers", async () => (await fetch(`http://127.0.0.1:${stack.port.http}/healthz`)).ok);
   return server;
 }
@@ -173,7 +179,7 @@ export async function prometheus(stack) {
     ["scrape_timeout: 10s", "scrape_timeout: 1s"],
     ["evaluation_interval: 15s", "evaluation_interval: 1s"],
   ]);
-  const server = stack.start("prometheus", [`--config.file=${file}`, `--storage.tsdb.path=${join(stack.home, "tsdb")}`, `--web.listen-address=127.0.0.1:${stack.port.prometheus}`]);
+  const server = stack.start(tool("bin/prometheus"), [`--config.file=${file}`, `--storage.tsdb.path=${join(stack.home, "tsdb")}`, `--web.listen-address=127.0.0.1:${stack.port.prometheus}`]);
   await until("Prometheus is ready", async () => (await fetch(`http://127.0.0.1:${stack.port.prometheus}/-/ready`)).ok);
   return server;
 }
@@ -199,4 +205,5 @@ export function speak(port, who, lines, enough) {
   });
 }
 
-export const needs = ["/usr/sbin/nginx", "/usr/sbin/syslog-ng"].filter((path) => !existsSync(path));
+export const promtool = tool("bin/promtool");
+export const needs = ["sbin/nginx", "sbin/syslog-ng", "sbin/nats-server", "bin/prometheus"].map(tool).filter((path) => !existsSync(path));

@@ -5,7 +5,7 @@ import { request } from "node:https";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { FORGE, until } from "../lib/forge.mjs";
-import { BIN, board, database, loki, nats, needs, prometheus, proxy, run, setUp, speak } from "./stack.mjs";
+import { BIN, board, database, loki, nats, needs, prometheus, promtool, proxy, run, setUp, speak } from "./stack.mjs";
 
 let stack, id, ca;
 
@@ -79,7 +79,7 @@ test("the proxy keeps the numbers inside, sends browsers to TLS, and holds no li
 });
 
 test("Prometheus sees the board, and its rules give numbers", async () => {
-  const query = (text) => run("promtool", ["query", "instant", `http://127.0.0.1:${stack.port.prometheus}`, text]);
+  const query = (text) => run(promtool, ["query", "instant", `http://127.0.0.1:${stack.port.prometheus}`, text]);
   await until("up is 1", () => /=> 1 @/.test(query('up{job="scoreboard"}')), { every: 500 });
   await until("a recording rule has a value", () => query("board:requests:rate5m").includes("=>"), { every: 500 });
   assert.match(query("forge_scoreboard_export_connected"), /=> 1 @/);

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::*;
 
-/// Debian's nats-server on a port of its own; ended by its id.
+/// Debian's nats-server (unpacked by scripts/setup.sh), on a port of its own; ended by its id.
 struct Nats {
     child: Child,
     port: u16,
@@ -18,14 +18,15 @@ struct Nats {
 
 impl Nats {
     fn start(store: &Path, port: u16) -> Self {
-        let program = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].into_iter().find(|p| Path::new(p).exists());
-        let child = Command::new(program.expect("nats-server is needed: scripts/setup.sh test"))
+        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/deb/usr/sbin/nats-server");
+        let program = if unpacked.exists() { unpacked } else { "nats-server".into() };
+        let child = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "--user", "board", "--pass", "secret", "-sd"])
             .arg(store)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
+            .expect("nats-server is needed: scripts/setup.sh test");
         let end = Instant::now() + Duration::from_secs(20);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < end, "nats-server did not start");

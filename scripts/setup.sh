@@ -70,6 +70,8 @@ unpacked_packages() {
   (cd "$TOOLS/deb/packages" && apt-get download -qq $UNPACKED 2>"$STATE/apt.log") || fail "apt could not fetch: $UNPACKED" "$(tail -n 3 "$STATE/apt.log")"
   local package
   for package in "$TOOLS"/deb/packages/*.deb; do dpkg-deb -x "$package" "$TOOLS/deb"; done
+  # Debian 12 still keeps some libraries in /lib, which is /usr/lib on a real system.
+  [ ! -d "$TOOLS/deb/lib" ] || cp -a "$TOOLS/deb/lib/." "$TOOLS/deb/usr/lib/"
   rm -rf "$TOOLS/deb/packages"
   echo "$UNPACKED" >"$TOOLS/deb/.list"
 }

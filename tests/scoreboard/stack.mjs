@@ -97,6 +97,7 @@ export async function nats(stack) {
 export async function loki(stack) {
   const lines = [];
   const server = createServer((request, response) => {
+    if (request.url === "/metrics") return void response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end("loki_build_info 1\n");
     let body = "";
     request.on("data", (data) => (body += data));
     request.on("end", () => {

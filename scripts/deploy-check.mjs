@@ -36,9 +36,11 @@ function compose(stack) {
     must(name === "proxy" || !s.ports, at("publishes a port"));
     must(name === "prepare" || `${Object.keys(s.networks ?? {}).length ? netNames(s.networks) : ""}` === (name === "proxy" ? "edge,inside" : "inside"), at("is on another network"));
     for (const volume of s.volumes ?? []) {
-      const { source, readOnly } = mount(volume);
-      if (!/^[./]/.test(source)) must(source in stack.volumes, at(`volume ${source} is not declared`));
-      else {
+      const { source, readOnly, noCopy } = mount(volume);
+      if (!/^[./]/.test(source)) {
+        must(source in stack.volumes, at(`volume ${source} is not declared`));
+        must(noCopy || name === "prepare", at(`volume ${source} would take the owner of a folder in the image: say nocopy`));
+      } else {
         must(normalize(resolve(source)).startsWith(`${resolve(dir)}/`), at(`mounts ${source}, which is not in deploy/`));
         must(readOnly, at(`can write to ${source}`));
         must(existsSync(source), at(`mounts ${source}, which does not exist`));
@@ -63,9 +65,9 @@ function compose(stack) {
 
 const netNames = (networks) => (Array.isArray(networks) ? networks : Object.keys(networks)).toSorted();
 function mount(volume) {
-  if (typeof volume !== "string") return { source: volume.source, readOnly: volume.read_only === true };
+  if (typeof volume !== "string") return { source: volume.source, readOnly: volume.read_only === true, noCopy: volume.volume?.nocopy === true };
   const [source, , mode = ""] = volume.split(":");
-  return { source, readOnly: mode.split(",").includes("ro") };
+  return { source, readOnly: mode.split(",").includes("ro"), noCopy: mode.split(",").includes("nocopy") };
 }
 
 function containerfile(name, build) {

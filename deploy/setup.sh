@@ -70,7 +70,7 @@ if [ $# = 3 ]; then
   cp "$3" "$NEW/tls_key.pem"
 else
   if [[ $HOST =~ ^[0-9.]+$ ]]; then NAME=IP:$HOST; else NAME=DNS:$HOST; fi
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 825 -sha256 -subj "/CN=${HOST:0:64}" \
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -sha256 -subj "/CN=${HOST:0:64}" \
     -addext "subjectAltName=$NAME" -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth \
     -keyout "$NEW/tls_key.pem" -out "$NEW/tls_certificate.pem" 2>"$NEW/log" || fail "The certificate could not be made: $(tail -n 1 "$NEW/log")"
   rm "$NEW/log"

@@ -224,8 +224,30 @@ pub fn open(data: &Path, target: Target) -> Result<Board> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use crate::store::Target;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_database_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("url");
+        std::fs::write(&file, "postgres://board:secret@host/board\n").unwrap();
+        let place = |database: Option<&str>, file| super::Place {
+            data: dir.path().into(),
+            database: database.map(Into::into),
+            database_file: file,
+        };
+        let url = Target::Postgres("postgres://board:secret@host/board".into());
+        assert_eq!(place(None, Some(file.clone())).target().unwrap(), url);
+        assert_eq!(place(Some(""), Some(file.clone())).target().unwrap(), url);
+        assert!(place(Some("postgres://x/y"), Some(file)).target().is_err());
+        assert!(place(None, Some(dir.path().join("none"))).target().is_err());
+        // An empty file must not quietly mean SQLite.
+        std::fs::write(dir.path().join("empty"), "\n").unwrap();
+        assert!(place(None, Some(dir.path().join("empty"))).target().is_err());
+    }
 
     #[test]
     fn the_grammar_holds_together() {

@@ -132,7 +132,7 @@ pub async fn run(board: Arc<Board>, to: Destination) {
 
 async fn tell(board: &Board, to: &Destination) -> Result<std::convert::Infallible> {
     // Before NATS is asked: rises are to be written down even while it is away.
-    board.store.write(|tx| queue::begin(tx)).await?;
+    board.store.write(queue::begin).await?;
     waiting(board).await?;
     let connecting = tokio::time::timeout(PATIENCE, to.connect()).await;
     let context = connecting.map_err(|_| failed("connecting", &"it takes too long"))??;

@@ -34,7 +34,7 @@ pub fn in_parts(rows: Vec<Vec<Value>>, mut run: impl FnMut(&str, &[Value]) -> Re
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]

@@ -20,3 +20,13 @@ stage probes "$FORGE" bench probes
 stage terminal "$FORGE" bench terminal
 stage telemetry "$FORGE" bench telemetry
 stage window node tests/desktop/bench.mjs
+stage "build scoreboard" cargo build --locked --release --quiet -p forge-scoreboard
+BOARD=$ROOT/target/release/forge-scoreboard
+stage "ingest, SQLite" "$BOARD" bench ingest
+stage "ingest, PostgreSQL" scripts/postgres.sh "$BOARD" bench ingest --database '{db}'
+for verdicts in 10000 1000000; do
+  stage "leaderboard of $verdicts, SQLite" "$BOARD" bench leaderboard --verdicts $verdicts
+  stage "leaderboard of $verdicts, PostgreSQL" scripts/postgres.sh "$BOARD" bench leaderboard --verdicts $verdicts --database '{db}'
+done
+stage "live board" "$BOARD" bench live
+stage "bundle of 200 MB" cargo test --locked --release --quiet -p forge-scoreboard --test limits -- --ignored --nocapture

@@ -1,6 +1,7 @@
 //! What every request works with: the open data folder.
 
 use crate::evidence::{Evidence, private_folder};
+use crate::intake::Together;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::ring::Ring;
@@ -22,6 +23,8 @@ pub const LISTENERS: usize = 4_096;
 pub struct Board {
     pub data: PathBuf,
     pub store: Store,
+    /// Submissions that wait for the store.
+    pub together: Together,
     pub ring: Ring,
     pub evidence: Evidence,
     pub live: Live,
@@ -57,6 +60,7 @@ impl Board {
             data: data.to_owned(),
             metrics: Metrics::new(store.target().kind()),
             store,
+            together: Together::default(),
             ring: Ring::open(data)?,
             evidence,
             live: Live::starting_at(u64::try_from(since).unwrap_or(1)),

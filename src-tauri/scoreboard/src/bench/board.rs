@@ -1,24 +1,21 @@
-//! The leaderboard with many stored verdicts, and many listeners on the live board.
+//! The leaderboard with many stored verdicts, and many listeners on the live board; the server is a process of its own.
 
-use super::quantile;
-use super::workshop::insert_many;
-use crate::board::Board;
+use super::ground::{Ground, verdicts_of};
+use super::{progress, quantile};
 use crate::clock;
-use crate::live::Topic;
 use crate::store::verdicts::COLUMNS;
-use crate::store::{Target, Value, migrate};
-use forge_core::error::{Error, Result};
-use std::sync::Arc;
+use crate::store::{Connection, Value, in_parts};
+use forge_core::error::{Code, Error, Result};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 /// Verdicts of one learner, in the made-up school.
 const EACH: u32 = 24;
+/// Between two events on the live board.
+const PACE: Duration = Duration::from_millis(20);
+/// Until all listen, and until all have heard everything.
+const LONGEST: Duration = Duration::from_secs(120);
 
-fn school(board_data: &std::path::Path, verdicts: u32) -> Result<()> {
-    let mut conn = Target::of(board_data, None)?.connect()?;
-    migrate(conn.as_mut())?;
+fn school(conn: &mut dyn Connection, verdicts: u32) -> Result<()> {
     let envelope = vec![b'x'; 3_000];
     let tracks = ["netplus", "ccna", "cissp"];
     for first in (0..verdicts).step_by(10_000) {
@@ -52,7 +49,9 @@ fn school(board_data: &std::path::Path, verdicts: u32) -> Result<()> {
             ]);
             rows.push(row);
         }
-        insert_many(conn.as_mut(), "verdicts", COLUMNS, &rows)?;
+        in_parts(rows, |places, values| {
+            conn.execute(&format!("INSERT INTO verdicts ({COLUMNS}) VALUES {places}"), values).map(drop)
+        })?;
         let standing: Vec<Vec<Value>> = (first / EACH..verdicts.min(first + 10_000) / EACH)
             .flat_map(|l| tracks.iter().map(move |t| (l, *t)))
             .map(|(l, t)| {
@@ -69,28 +68,29 @@ fn school(board_data: &std::path::Path, verdicts: u32) -> Result<()> {
                 ]
             })
             .collect();
-        let places = "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (learner, track, floor) DO NOTHING";
-        for row in &standing {
-            conn.execute(places, row)?;
-        }
+        in_parts(standing, |places, values| {
+            let sql = format!(
+                "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES {places}
+                 ON CONFLICT (learner, track, floor) DO NOTHING"
+            );
+            conn.execute(&sql, values).map(drop)
+        })?;
         conn.commit()?;
+        if first % 100_000 == 0 {
+            progress(format!("{first} of {verdicts} verdicts stored"));
+        }
     }
     Ok(())
 }
 
-pub fn leaderboard(verdicts: u32, asked: u32) -> Result<serde_json::Value> {
-    let home = tempfile::tempdir()?;
-    let data = home.path().join("board");
-    crate::evidence::private_folder(&data)?;
-    school(&data, verdicts)?;
-    let (board, _) = Board::open(&data, Target::of(&data, None)?, None)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+pub fn leaderboard(verdicts: u32, asked: u32, database: Option<&str>) -> Result<serde_json::Value> {
+    let ground = Ground::new(database)?;
+    school(ground.connect()?.as_mut(), verdicts)?;
+    progress(format!("asking {asked} times"));
+    let server = ground.serve()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut ms = runtime.block_on(async {
-        let (board, listener) = (Arc::new(board), TcpListener::bind("127.0.0.1:0").await?);
-        let address = listener.local_addr()?;
-        let serving = tokio::spawn(crate::http::serve(listener, board.clone()));
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let mut client = server.connect().await?;
         let mut ms = Vec::new();
         for i in 0..asked {
             let path = if i % 2 == 0 {
@@ -99,89 +99,82 @@ pub fn leaderboard(verdicts: u32, asked: u32) -> Result<serde_json::Value> {
                 format!("/v1/leaderboard/netplus?class=class-{}", i % 10)
             };
             let began = Instant::now();
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n").as_bytes()).await?;
-            let mut answer = Vec::new();
-            loop {
-                if stream.read_buf(&mut answer).await? == 0 {
-                    return Err(Error::internal("the server closed the bench's connection"));
-                }
-                let text = String::from_utf8_lossy(&answer);
-                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let length = head
-                    .lines()
-                    .find_map(|l| l.strip_prefix("content-length: "))
-                    .and_then(|n| n.parse().ok())
-                    .unwrap_or(0usize);
-                if body.len() >= length {
-                    break;
-                }
-            }
+            client.get(&path).await?;
             ms.push(began.elapsed().as_secs_f64() * 1000.0);
         }
-        board.closing.cancel();
-        serving.await.map_err(Error::internal)??;
         Ok::<_, Error>(ms)
     })?;
     ms.sort_by(f64::total_cmp);
-    Ok(
-        serde_json::json!({"verdicts": verdicts, "asked": asked, "p50_ms": quantile(&ms, 0.5), "p99_ms": quantile(&ms, 0.99)}),
-    )
+    Ok(serde_json::json!({
+        "database": ground.kind()?, "verdicts": verdicts, "asked": asked, "p50_ms": quantile(&ms, 0.5),
+        "p99_ms": quantile(&ms, 0.99), "worst_ms": ms.last(),
+    }))
 }
 
-pub fn live(clients: u32, events: u32) -> Result<serde_json::Value> {
-    let home = tempfile::tempdir()?;
-    let data = home.path().join("board");
-    let (board, _) = Board::open(&data, Target::of(&data, None)?, None)?;
+/// Milliseconds from the server's taking a verdict in to its being heard, by each client and each verdict; both processes
+/// have one clock.
+pub fn live(clients: u32, events: u32, database: Option<&str>) -> Result<serde_json::Value> {
+    let ground = Ground::new(database)?;
+    let made = verdicts_of(&ground.class()?, events)?;
     crate::cmd::more_files();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let server = ground.serve()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut behind = runtime.block_on(async {
-        let (board, listener) = (Arc::new(board), TcpListener::bind("127.0.0.1:0").await?);
-        let address = listener.local_addr()?;
-        let serving = tokio::spawn(crate::http::serve(listener, board.clone()));
-        let mut tasks = tokio::task::JoinSet::new();
+        progress(format!("opening {clients} live boards"));
+        let (ready, mut heard_first) = tokio::sync::mpsc::channel::<()>(clients.max(1) as usize);
+        let mut listeners = tokio::task::JoinSet::new();
         for _ in 0..clients {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(b"GET /v1/live HTTP/1.1\r\nhost: bench\r\n\r\n").await?;
-            tasks.spawn(async move {
-                let (mut text, mut behind) = (String::new(), Vec::new());
-                let mut buffer = vec![0u8; 16 << 10];
-                while behind.len() < events as usize {
-                    let n = stream.read(&mut buffer).await?;
-                    if n == 0 {
-                        return Err(Error::internal("the server closed a listener of the bench"));
+            let (client, ready) = (server.connect().await?, ready.clone());
+            listeners.spawn(async move {
+                let mut behind = Vec::new();
+                let each = |frame: &str| {
+                    match received_at(frame) {
+                        Some(at) => behind.push((clock::now() - at) as f64),
+                        // The first frame comes once the server counts this one among its listeners.
+                        None if frame.contains("retry:") => drop(ready.try_send(())),
+                        None => {}
                     }
-                    text.push_str(&String::from_utf8_lossy(buffer.get(..n).unwrap_or_default()));
-                    let now = clock::now();
-                    while let Some(end) = text.find("\"at\":") {
-                        let digits: String = text.chars().skip(end + 5).take_while(char::is_ascii_digit).collect();
-                        if digits.len() < 13 {
-                            break;
-                        }
-                        behind.push((now - digits.parse::<i64>().unwrap_or(0)) as f64);
-                        text = text.chars().skip(end + 18).collect();
-                    }
-                }
+                    behind.len() >= events as usize
+                };
+                client.listen("/v1/live", each).await?;
                 Ok::<_, Error>(behind)
             });
         }
-        while board.metrics.listeners.get() < i64::from(clients) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        for _ in 0..events {
-            let topic = Topic::Board { track: "ccna".into(), class: "A".into() };
-            board.live.tell(topic, "verdict", &serde_json::json!({"at": clock::now()}));
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let all_listen = async {
+            for _ in 0..clients {
+                heard_first.recv().await;
+            }
+        };
+        tokio::time::timeout(LONGEST, all_listen).await.map_err(|_| late("Not all clients were listening"))?;
+        progress(format!("telling {events} verdicts"));
+        let mut laptop = server.connect().await?;
+        for one in &made {
+            laptop.submit(&one.envelope).await?;
+            tokio::time::sleep(PACE).await;
         }
         let mut all = Vec::new();
-        while let Some(done) = tasks.join_next().await {
-            all.extend(done.map_err(Error::internal)??);
-        }
-        board.closing.cancel();
-        serving.await.map_err(Error::internal)??;
+        let heard = async {
+            while let Some(done) = listeners.join_next().await {
+                all.extend(done.map_err(Error::internal)??);
+            }
+            Ok::<_, Error>(())
+        };
+        tokio::time::timeout(LONGEST, heard).await.map_err(|_| late("Not all clients heard everything"))??;
         Ok::<_, Error>(all)
     })?;
     behind.sort_by(f64::total_cmp);
-    Ok(
-        serde_json::json!({"clients": clients, "events": events, "p50_ms": quantile(&behind, 0.5), "p99_ms": quantile(&behind, 0.99), "worst_ms": behind.last()}),
-    )
+    Ok(serde_json::json!({
+        "database": ground.kind()?, "clients": clients, "events": events, "heard": behind.len(),
+        "p50_ms": quantile(&behind, 0.5), "p99_ms": quantile(&behind, 0.99), "worst_ms": behind.last(),
+    }))
+}
+
+fn late(what: &str) -> Error {
+    Error::new(Code::Timeout, format!("{what} within {} seconds; nothing was measured.", LONGEST.as_secs()))
+        .hint("Is the machine busy? Measure when it is quiet, or with fewer clients.")
+}
+
+fn received_at(frame: &str) -> Option<i64> {
+    let (_, after) = frame.split_once("\"received_at\":")?;
+    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

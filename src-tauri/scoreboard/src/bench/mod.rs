@@ -1,22 +1,34 @@
 //! `bench`: this machine, measured; each figure beside the limit it is held against, in the same run.
 
 mod board;
+mod ground;
 mod ingest;
+mod server;
 pub mod workshop;
 
 use crate::cmd::say;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use forge_core::error::Result;
+
+/// Without it, SQLite in a temporary folder.
+#[derive(Clone, Debug, Args)]
+pub struct Empty {
+    /// An empty PostgreSQL database, which is filled: postgres://user:password@host/name
+    #[arg(long, value_name = "URL")]
+    pub database: Option<String>,
+}
 
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// Envelopes verified and stored per second over HTTP, beside bare Ed25519 and fsync
     Ingest {
-        #[arg(long, default_value_t = 20_000)]
+        #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
         verdicts: u32,
         /// Submissions that are open at the same time
-        #[arg(long, default_value_t = 256)]
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_000))]
         open: u32,
+        #[command(flatten)]
+        empty: Empty,
     },
     /// The leaderboard with this many stored verdicts
     Leaderboard {
@@ -24,6 +36,8 @@ pub enum What {
         verdicts: u32,
         #[arg(long, default_value_t = 2_000)]
         asked: u32,
+        #[command(flatten)]
+        empty: Empty,
     },
     /// Fill a new data folder with a few verdicts to look at
     Demo {
@@ -32,22 +46,31 @@ pub enum What {
     },
     /// Clients on the live board, and how far they are behind
     Live {
-        #[arg(long, default_value_t = 1_000)]
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=4_000))]
         clients: u32,
         #[arg(long, default_value_t = 200)]
         events: u32,
+        #[command(flatten)]
+        empty: Empty,
     },
 }
 
 pub fn run(what: &What, json: bool) -> Result<()> {
     let value = match what {
-        What::Ingest { verdicts, open } => ingest::run(*verdicts, *open)?,
-        What::Leaderboard { verdicts, asked } => board::leaderboard(*verdicts, *asked)?,
-        What::Live { clients, events } => board::live(*clients, *events)?,
+        What::Ingest { verdicts, open, empty } => ingest::run(*verdicts, *open, empty.database.as_deref())?,
+        What::Leaderboard { verdicts, asked, empty } => {
+            board::leaderboard(*verdicts, *asked, empty.database.as_deref())?
+        }
+        What::Live { clients, events, empty } => board::live(*clients, *events, empty.database.as_deref())?,
         What::Demo { data } => ingest::demo(data)?,
     };
     say(json, &value, || serde_json::to_string_pretty(&value).unwrap_or_default());
     Ok(())
+}
+
+/// What is being done, on stderr: a measurement takes minutes.
+fn progress(what: impl std::fmt::Display) {
+    eprintln!("{what} …");
 }
 
 /// The value below which this share of the (sorted) values lies.

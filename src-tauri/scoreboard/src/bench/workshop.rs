@@ -1,7 +1,7 @@
 //! Makes genuine verdicts by the thousand, for measurements and tests: with the formats' own functions, and keys of its own.
 
+use crate::store::Tx;
 use crate::store::people::{self, Invite, Person};
-use crate::store::{Tx, Value};
 use forge_core::api::TrustTier;
 use forge_core::board::Role;
 use forge_core::check::evidence::{Entry, OBSERVATIONS, Observations, SCENARIO};
@@ -15,6 +15,10 @@ use forge_core::verdict::statement::{Claims, Digest, Statement, seed_commitment}
 use forge_core::verdict::{bundle, canonical, dsse};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
+
+/// Its patterns take longer to compile than a verdict takes to make.
+static SCRUBBER: LazyLock<Scrubber> = LazyLock::new(Scrubber::default);
 
 /// A laptop: a key that is enrolled, or not yet.
 pub struct Laptop {
@@ -108,7 +112,7 @@ impl Laptop {
         ];
         let scenario_digest = canonical::sha256(entries.first().map(|e| e.bytes.as_slice()).unwrap_or_default());
         entries.extend(wish.extra.iter().cloned());
-        let packed = bundle::pack_within(&Scrubber::default().apply(entries), wish.tar_max)?;
+        let packed = bundle::pack_within(&SCRUBBER.apply(entries), wish.tar_max)?;
         let score_json = score.to_bytes()?;
         let digests = [Digest::of(&score_json), Digest::of(&packed.zst), Digest::of(&packed.tar)];
         let claims = self.claims(scenario, &score, scenario_digest, wish);
@@ -153,11 +157,4 @@ fn findings(scenario: &Scenario, answer: &str) -> Vec<Finding> {
         },
     })
     .collect()
-}
-
-/// Rows for a database that is to look as if a school had used it for years.
-pub fn insert_many(conn: &mut dyn Tx, table: &str, columns: &str, rows: &[Vec<Value>]) -> Result<()> {
-    let places: Vec<String> = (1..=columns.split(", ").count()).map(|i| format!("${i}")).collect();
-    let sql = format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "));
-    rows.iter().try_for_each(|row| conn.execute(&sql, row).map(drop))
 }

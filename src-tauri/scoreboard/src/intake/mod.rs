@@ -2,13 +2,16 @@
 //! signature, claims, bundle; then one transaction that decides what must be unique and stores it.
 //!
 //! [`envelope`] bytes to a signed statement · [`claims`] what it says, held against the clock and the catalogue ·
-//! [`bundle`] score and evidence · [`record`] the transaction · [`receipt`] the signed answer.
+//! [`bundle`] score and evidence · [`record`] the transaction, which [`together`] shares · [`receipt`] the signed answer.
 
 pub mod bundle;
 pub mod claims;
 pub mod envelope;
 pub mod receipt;
 pub mod record;
+mod together;
+
+pub use together::Together;
 
 use crate::board::Board;
 use crate::clock;
@@ -97,7 +100,7 @@ pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>)
     }
     let candidate = record::Candidate::new(&opened, &statement, &checked, established, envelope.to_vec(), now);
     let notes = candidate.notes.clone();
-    let recorded = board.store.write(move |tx| record::record(tx, &candidate)).await;
+    let recorded = board.together.record(&board.store, candidate).await;
     let recorded = match recorded.map_err(|e| trouble(&e))? {
         Ok(recorded) => recorded,
         Err(refusal) => {

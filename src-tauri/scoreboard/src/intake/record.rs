@@ -1,15 +1,18 @@
 //! The one transaction: what must be unique is decided and stored in it, so that two submissions at the same time cannot both
-//! win. Every refusal comes before the first write.
+//! win. No candidate that is refused has written anything.
 
 use super::bundle::Established;
 use super::claims::Checked;
 use super::envelope::Opened;
 use super::{no, tier};
+use crate::store::standing::{self, Counted};
 use crate::store::verdicts::{self, Verdict};
-use crate::store::{Tx, people, session, standing};
+use crate::store::{Tx, people, session};
+use forge_core::api::TrustTier;
 use forge_core::board::{CLOCK_SKEW, Fact, Refusal, RefusalCode};
 use forge_core::error::Result;
 use forge_core::verdict::statement::{Statement, seed_commitment};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Everything about a submission that is known before the database is asked.
 #[derive(Clone)]
@@ -85,7 +88,57 @@ impl Candidate {
     }
 }
 
-pub fn record(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Result<Recorded, Refusal>> {
+/// What became of a candidate.
+pub type Decided = Result<Recorded, Refusal>;
+
+/// Decides and stores many at once; what [`one`] would do with each in turn, with a few statements for all that are new and
+/// answer no challenge.
+pub fn record(tx: &mut dyn Tx, candidates: &[Candidate]) -> Result<Vec<Decided>> {
+    let wanted: Vec<&Verdict> = candidates.iter().map(|c| &c.verdict).collect();
+    let key_ids: BTreeSet<&str> = wanted.iter().map(|v| v.key_id.as_str()).collect();
+    let keys = people::keys(tx, &key_ids.into_iter().collect::<Vec<_>>())?;
+    let keys: HashMap<String, people::Key> = keys.into_iter().map(|k| (k.key_id.clone(), k)).collect();
+    let mut taken: HashSet<String> = verdicts::taken(tx, &wanted)?.into_iter().flatten().collect();
+    let mut decided: Vec<Option<Decided>> = Vec::new();
+    let (mut fresh, mut seq) = (Vec::new(), verdicts::next_seq(tx)?);
+    for v in wanted {
+        let key = keys.get(&v.key_id).filter(|k| k.revoked_at.is_none() && v.nonce.is_none());
+        let own = [&v.id, &v.run, &v.tar];
+        let Some(key) = key.filter(|_| own.iter().all(|o| !taken.contains(*o))) else {
+            decided.push(None);
+            continue;
+        };
+        taken.extend(own.map(String::clone));
+        let mut v = v.clone();
+        owned(&mut v, &key.owner);
+        v.seq = seq;
+        seq += 1;
+        fresh.push(v.clone());
+        let name = key.owner.name.clone();
+        decided.push(Some(Ok(Recorded { verdict: v, name, change: Change::New, notes: Vec::new() })));
+    }
+    verdicts::insert(tx, &fresh)?;
+    let new = decided.iter().flatten().flatten();
+    let ranked = new.filter(|r| r.verdict.facts.contains(&Fact::KnownLab));
+    let counted = ranked.map(|r| Counted { verdict: &r.verdict, name: &r.name, below: None });
+    standing::count(tx, &counted.collect::<Vec<_>>())?;
+    let mut tallies: BTreeMap<(&str, TrustTier), i64> = BTreeMap::new();
+    fresh.iter().for_each(|v| *tallies.entry((v.track.as_str(), v.tier)).or_default() += 1);
+    for ((track, tier), n) in tallies {
+        standing::tally(tx, track, tier, n)?;
+    }
+    let rest = decided.into_iter().zip(candidates);
+    rest.map(|(decided, candidate)| decided.map_or_else(|| one(tx, candidate), Ok)).collect()
+}
+
+fn owned(v: &mut Verdict, owner: &people::Person) {
+    v.learner.clone_from(&owner.id);
+    v.class.clone_from(&owner.class);
+    v.facts.sort_unstable();
+    v.tier = tier(&v.facts);
+}
+
+fn one(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Decided> {
     let mut v = candidate.verdict.clone();
     let Some(key) = people::key(tx, &v.key_id)? else {
         return Ok(Err(no(RefusalCode::UnknownKey, "The key that signed this is not enrolled here.")));
@@ -104,8 +157,7 @@ pub fn record(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Result<Recorded,
             no(RefusalCode::Rekeyed, "This run, or its evidence, was submitted under another key.")
         }));
     }
-    v.learner = key.owner.id;
-    v.class = key.owner.class;
+    owned(&mut v, &key.owner);
     let mut notes = Vec::new();
     match challenged(tx, &mut v)? {
         Ok(note) => notes.extend(note),
@@ -114,12 +166,12 @@ pub fn record(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Result<Recorded,
     v.facts.sort_unstable();
     v.tier = tier(&v.facts);
     v.seq = verdicts::next_seq(tx)?;
-    verdicts::insert(tx, &v)?;
+    verdicts::insert(tx, std::slice::from_ref(&v))?;
     if let Some(nonce) = &v.nonce {
         session::answer(tx, nonce, &v.id)?;
     }
     if v.facts.contains(&Fact::KnownLab) {
-        standing::count(tx, &v, &name, None)?;
+        standing::count(tx, &[Counted { verdict: &v, name: &name, below: None }])?;
     }
     standing::tally(tx, &v.track, v.tier, 1)?;
     Ok(Ok(Recorded { verdict: v, name, change: Change::New, notes }))
@@ -131,13 +183,7 @@ fn revoked() -> Refusal {
 }
 
 /// The verdict is there. Facts are only ever added.
-fn again(
-    tx: &mut dyn Tx,
-    known: Verdict,
-    new: Verdict,
-    name: String,
-    key_is_revoked: bool,
-) -> Result<Result<Recorded, Refusal>> {
+fn again(tx: &mut dyn Tx, known: Verdict, new: Verdict, name: String, key_is_revoked: bool) -> Result<Decided> {
     let mut v = known.clone();
     v.facts.extend(new.facts.iter().filter(|f| !known.facts.contains(f)));
     v.facts.sort_unstable();
@@ -157,14 +203,14 @@ fn again(
         standing::tally(tx, &known.track, known.tier, -1)?;
         v.track = new.track;
         verdicts::raise(tx, &v)?;
-        standing::count(tx, &v, &name, None)?;
+        standing::count(tx, &[Counted { verdict: &v, name: &name, below: None }])?;
         standing::tally(tx, &v.track, v.tier, 1)?;
         return Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }));
     }
     verdicts::raise(tx, &v)?;
     if v.tier > known.tier {
         if ranked(&v.facts) {
-            standing::count(tx, &v, &name, Some(known.tier))?;
+            standing::count(tx, &[Counted { verdict: &v, name: &name, below: Some(known.tier) }])?;
         }
         standing::tally(tx, &v.track, known.tier, -1)?;
         standing::tally(tx, &v.track, v.tier, 1)?;

@@ -1,12 +1,13 @@
 //! What must outlive a crash, in SQLite or PostgreSQL: one SQL text for both, one file of code per table.
 //!
 //! [`lanes`] runs jobs: one writer that commits many jobs at once (group commit), a few readers · [`sqlite`], [`pg`] the two
-//! databases, and the only files that name their crates · the others own a table each. The functions of the tables take a
+//! databases, and the only files that name their crates · [`many`] rows in one statement · the others own a table each. The functions of the tables take a
 //! [`Tx`] and are plain: what belongs into one transaction is the caller's decision. Times are handed in.
 
 pub mod dump;
 pub mod export;
 mod lanes;
+mod many;
 pub mod meta;
 pub mod people;
 mod pg;
@@ -17,6 +18,7 @@ pub mod standing;
 pub mod verdicts;
 
 pub use lanes::{Figures, Store};
+pub use many::in_parts;
 
 use forge_core::error::{Code, Error, Result};
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! Classes, who is in them, with which keys, and the one-time codes by which they came.
 
-use super::{Row, Tx};
+use super::many::in_parts;
+use super::{Row, Tx, Value};
 use crate::params;
 use forge_core::board::Role;
 use forge_core::error::{Error, Result};
@@ -110,13 +111,23 @@ pub fn add_key(tx: &mut dyn Tx, learner: &str, key_id: &str, pem: &str, now: i64
 }
 
 pub fn key(tx: &mut dyn Tx, key_id: &str) -> Result<Option<Key>> {
-    let row = tx.one(
-        "SELECT k.key_id, k.pem, k.revoked_at, l.id, l.class, l.name, l.role FROM keys k JOIN learners l ON l.id = k.learner
-         WHERE k.key_id = $1",
-        params![key_id],
-    )?;
-    row.map(|r| Ok(Key { key_id: r.text(0)?, pem: r.text(1)?, revoked_at: r.maybe_int(2)?, owner: person(&r, 3)? }))
-        .transpose()
+    Ok(keys(tx, &[key_id])?.pop())
+}
+
+/// Those of the keys that were ever enrolled, with their owners.
+pub fn keys(tx: &mut dyn Tx, key_ids: &[&str]) -> Result<Vec<Key>> {
+    let mut found = Vec::new();
+    in_parts(key_ids.iter().map(|id| vec![Value::from(*id)]).collect(), |places, values| {
+        let sql = format!(
+            "SELECT k.key_id, k.pem, k.revoked_at, l.id, l.class, l.name, l.role FROM keys k JOIN learners l ON l.id = k.learner
+             WHERE k.key_id IN (VALUES {places})"
+        );
+        for r in tx.query(&sql, values)? {
+            found.push(Key { key_id: r.text(0)?, pem: r.text(1)?, revoked_at: r.maybe_int(2)?, owner: person(&r, 3)? });
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 pub fn revoke(tx: &mut dyn Tx, key_id: &str, reason: &str, now: i64) -> Result<()> {

@@ -24,7 +24,10 @@ pub fn open(url: &str) -> Result<Box<dyn Connection>> {
     config.connect_timeout(Duration::from_secs(5)).application_name("forge-scoreboard").keepalives(true);
     let mut client = config.connect(postgres::NoTls).map_err(|e| failed(&e))?;
     client
-        .batch_execute("SET synchronous_commit = on; SET statement_timeout = '60s'; SET lock_timeout = '20s'")
+        .batch_execute(
+            // A statement that is prepared while a table is small must not walk through all of it once it is large.
+            "SET synchronous_commit = on; SET statement_timeout = '60s'; SET lock_timeout = '20s'; SET enable_seqscan = off; SET jit = off",
+        )
         .map_err(|e| failed(&e))?;
     Ok(Box::new(Pg { client, prepared: HashMap::new() }))
 }

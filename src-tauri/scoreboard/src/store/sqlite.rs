@@ -16,7 +16,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Connection>> {
         c.busy_timeout(Duration::from_secs(10))?;
         c.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000; PRAGMA trusted_schema = OFF;",
+             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 16000; PRAGMA trusted_schema = OFF;",
         )?;
         c.set_prepared_statement_cache_capacity(128);
         Ok(c)

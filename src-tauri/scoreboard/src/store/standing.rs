@@ -1,11 +1,13 @@
 //! The board, kept ready: the best of each learner and lab, and each learner's sum over a track, for every tier from which
 //! one may count. A leaderboard is then one short walk along an index, however many verdicts there are.
 
+use super::many::in_parts;
 use super::verdicts::{Verdict, tier_number};
-use super::{Row, Tx};
+use super::{Row, Tx, Value};
 use crate::params;
 use forge_core::api::TrustTier;
 use forge_core::error::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub const SQL: &str = "
 CREATE TABLE best (learner TEXT NOT NULL, lab TEXT NOT NULL, floor BIGINT NOT NULL, points BIGINT NOT NULL, max BIGINT NOT NULL,
@@ -28,49 +30,110 @@ pub struct Standing {
     pub at: i64,
 }
 
-/// Takes a verdict into account on every floor above `below` (`None`: it is new) up to its tier.
-pub fn count(tx: &mut dyn Tx, v: &Verdict, name: &str, below: Option<TrustTier>) -> Result<()> {
-    let from = below.map_or(0, |t| tier_number(t) + 1);
-    for floor in from..=tier_number(v.tier) {
-        on_floor(tx, v, name, floor)?;
-    }
-    Ok(())
+/// A verdict that is to be taken into account.
+pub struct Counted<'a> {
+    pub verdict: &'a Verdict,
+    /// Of its learner.
+    pub name: &'a str,
+    /// It counts already up to this tier; `None`: it is new.
+    pub below: Option<TrustTier>,
 }
 
-fn on_floor(tx: &mut dyn Tx, v: &Verdict, name: &str, floor: i64) -> Result<()> {
+type Place = (String, String, i64);
+
+struct Best {
+    points: i64,
+    max: i64,
+    /// `None`: as it is stored.
+    verdict: Option<String>,
+}
+
+#[derive(Default)]
+struct Gain {
+    class: String,
+    name: String,
+    points: i64,
+    max: i64,
+    labs: i64,
+    at: i64,
+}
+
+/// Takes verdicts into account, one after the other, on every floor above the one where each counts already up to its tier.
+pub fn count(tx: &mut dyn Tx, verdicts: &[Counted<'_>]) -> Result<()> {
     let number = |n: u64| i64::try_from(n).map_err(|_| Error::internal("too many points to be stored"));
-    let (points, max) = (number(v.score)?, number(v.max)?);
-    let who = params![v.learner.as_str(), v.lab.as_str(), floor];
-    let before = tx.one("SELECT points, max FROM best WHERE learner = $1 AND lab = $2 AND floor = $3", who)?;
-    let (old_points, old_max, labs) = match before {
-        Some(row) => (row.int(0)?, row.int(1)?, 0),
-        None => (0, 0, 1),
-    };
-    if labs == 0 && points <= old_points {
-        return Ok(());
+    let floors = |c: &Counted<'_>| c.below.map_or(0, |t| tier_number(t) + 1)..=tier_number(c.verdict.tier);
+    let place = |v: &Verdict, floor| (v.learner.clone(), v.lab.clone(), floor);
+    let wanted: BTreeSet<Place> =
+        verdicts.iter().flat_map(|c| floors(c).map(|floor| place(c.verdict, floor))).collect();
+    let mut best = stored_best(tx, wanted)?;
+    let mut gains: BTreeMap<Place, Gain> = BTreeMap::new();
+    for counted in verdicts {
+        let v = counted.verdict;
+        let (points, max) = (number(v.score)?, number(v.max)?);
+        for floor in floors(counted) {
+            let before = best.get(&place(v, floor));
+            if before.is_some_and(|b| points <= b.points) {
+                continue;
+            }
+            let (old_points, old_max, labs) = before.map_or((0, 0, 1), |b| (b.points, b.max, 0));
+            best.insert(place(v, floor), Best { points, max, verdict: Some(v.id.clone()) });
+            let gain = gains.entry((v.learner.clone(), v.track.clone(), floor)).or_default();
+            (gain.class, gain.name, gain.at) = (v.class.clone(), counted.name.to_owned(), v.received_at);
+            gain.points += points - old_points;
+            gain.max += max - old_max;
+            gain.labs += labs;
+        }
     }
-    tx.execute(
-        "INSERT INTO best (learner, lab, floor, points, max, verdict) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (learner, lab, floor) DO UPDATE SET points = excluded.points, max = excluded.max, verdict = excluded.verdict",
-        params![v.learner.as_str(), v.lab.as_str(), floor, points, max, v.id.as_str()],
-    )?;
-    tx.execute(
-        "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (learner, track, floor) DO UPDATE SET points = standing.points + excluded.points, max = standing.max + excluded.max,
-           labs = standing.labs + excluded.labs, at = excluded.at",
-        params![
-            v.learner.as_str(),
-            v.track.as_str(),
-            floor,
-            v.class.as_str(),
-            name,
-            points - old_points,
-            max - old_max,
-            labs,
-            v.received_at,
-        ],
-    )?;
-    Ok(())
+    store(tx, best, gains)
+}
+
+fn stored_best(tx: &mut dyn Tx, wanted: BTreeSet<Place>) -> Result<BTreeMap<Place, Best>> {
+    let mut best = BTreeMap::new();
+    let rows =
+        wanted.into_iter().map(|(learner, lab, floor)| vec![learner.into(), lab.into(), floor.to_string().into()]);
+    in_parts(rows.collect(), |places, values| {
+        // To PostgreSQL a parameter in such a list is text.
+        let sql = format!(
+            "WITH wanted (learner, lab, floor) AS (VALUES {places})
+             SELECT b.learner, b.lab, b.floor, b.points, b.max FROM wanted w CROSS JOIN best b
+             WHERE b.learner = w.learner AND b.lab = w.lab AND b.floor = CAST(w.floor AS BIGINT)"
+        );
+        for row in tx.query(&sql, values)? {
+            let at = (row.text(0)?, row.text(1)?, row.int(2)?);
+            best.insert(at, Best { points: row.int(3)?, max: row.int(4)?, verdict: None });
+        }
+        Ok(())
+    })?;
+    Ok(best)
+}
+
+fn store(tx: &mut dyn Tx, best: BTreeMap<Place, Best>, gains: BTreeMap<Place, Gain>) -> Result<()> {
+    let rows = best.into_iter().filter_map(|((learner, lab, floor), b)| {
+        let verdict = b.verdict?;
+        Some(vec![learner.into(), lab.into(), floor.into(), b.points.into(), b.max.into(), verdict.into()])
+    });
+    in_parts(rows.collect(), |places, values| {
+        let sql = format!(
+            "INSERT INTO best (learner, lab, floor, points, max, verdict) VALUES {places}
+             ON CONFLICT (learner, lab, floor) DO UPDATE SET points = excluded.points, max = excluded.max, verdict = excluded.verdict"
+        );
+        tx.execute(&sql, values).map(drop)
+    })?;
+    let rows = gains.into_iter().map(|((learner, track, floor), g)| {
+        let (who, sums) = ([learner, track], [g.points, g.max, g.labs, g.at]);
+        let mut row: Vec<Value> = who.map(Value::from).into();
+        row.extend([Value::from(floor), g.class.into(), g.name.into()]);
+        row.extend(sums.map(Value::from));
+        row
+    });
+    in_parts(rows.collect(), |places, values| {
+        let sql = format!(
+            "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES {places}
+             ON CONFLICT (learner, track, floor) DO UPDATE SET points = standing.points + excluded.points, max = standing.max + excluded.max,
+               labs = standing.labs + excluded.labs, at = excluded.at"
+        );
+        tx.execute(&sql, values).map(drop)
+    })
 }
 
 /// `by` verdicts more (or fewer) of this track and tier.

@@ -1,7 +1,8 @@
 //! Accepted verdicts, in the order of their acceptance. A row is written once; only what a bundle establishes later is
 //! added to it.
 
-use super::{Row, Tx};
+use super::many::in_parts;
+use super::{Row, Tx, Value};
 use crate::params;
 use forge_core::api::TrustTier;
 use forge_core::board::Fact;
@@ -111,40 +112,62 @@ pub fn next_seq(tx: &mut dyn Tx) -> Result<i64> {
     tx.one("SELECT COALESCE(MAX(seq), 0) + 1 FROM verdicts", &[])?.map_or(Ok(1), |r| r.int(0))
 }
 
-pub fn insert(tx: &mut dyn Tx, v: &Verdict) -> Result<()> {
-    tx.execute(
-        "INSERT INTO verdicts (seq, id, run, tar, key_id, learner, class, lab, version, track, score, max, started, finished,
-           duration_ms, received_at, tier, facts, session, nonce, seed, envelope, score_json, evidence_bytes, answers)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)",
-        params![
-            v.seq,
-            v.id.as_str(),
-            v.run.as_str(),
-            v.tar.as_str(),
-            v.key_id.as_str(),
-            v.learner.as_str(),
-            v.class.as_str(),
-            v.lab.as_str(),
-            v.version.as_str(),
-            v.track.as_str(),
-            stored(v.score)?,
-            stored(v.max)?,
-            v.started,
-            v.finished,
-            stored(v.duration_ms)?,
-            v.received_at,
-            tier_number(v.tier),
-            serde_json::to_string(&v.facts)?,
-            v.session.clone(),
-            v.nonce.clone(),
-            v.seed.as_str(),
-            v.envelope.clone(),
-            v.score_json.clone(),
-            v.evidence_bytes,
-            v.answers.clone(),
-        ],
-    )?;
-    Ok(())
+pub fn insert(tx: &mut dyn Tx, fresh: &[Verdict]) -> Result<()> {
+    let rows = fresh.iter().map(row_of).collect::<Result<_>>()?;
+    in_parts(rows, |places, values| {
+        tx.execute(&format!("INSERT INTO verdicts ({COLUMNS}) VALUES {places}"), values).map(drop)
+    })
+}
+
+/// In the order of [`COLUMNS`].
+fn row_of(v: &Verdict) -> Result<Vec<Value>> {
+    Ok(vec![
+        v.seq.into(),
+        v.id.as_str().into(),
+        v.run.as_str().into(),
+        v.tar.as_str().into(),
+        v.key_id.as_str().into(),
+        v.learner.as_str().into(),
+        v.class.as_str().into(),
+        v.lab.as_str().into(),
+        v.version.as_str().into(),
+        v.track.as_str().into(),
+        stored(v.score)?.into(),
+        stored(v.max)?.into(),
+        v.started.into(),
+        v.finished.into(),
+        stored(v.duration_ms)?.into(),
+        v.received_at.into(),
+        tier_number(v.tier).into(),
+        serde_json::to_string(&v.facts)?.into(),
+        v.session.clone().into(),
+        v.nonce.clone().into(),
+        v.seed.as_str().into(),
+        v.envelope.clone().into(),
+        v.score_json.clone().into(),
+        v.evidence_bytes.into(),
+        v.answers.clone().into(),
+    ])
+}
+
+/// Which of these ids, runs and tars are taken: all three of each verdict that has one of them.
+pub fn taken(tx: &mut dyn Tx, wanted: &[&Verdict]) -> Result<Vec<[String; 3]>> {
+    let rows = wanted.iter().map(|v| vec![v.id.as_str().into(), v.run.as_str().into(), v.tar.as_str().into()]);
+    let mut found = Vec::new();
+    // Written so that both databases look each one up in its index, whatever they believe about the table's size.
+    in_parts(rows.collect(), |places, values| {
+        let sql = format!(
+            "WITH wanted (id, run, tar) AS (VALUES {places})
+             SELECT v.id, v.run, v.tar FROM wanted w CROSS JOIN verdicts v WHERE v.id = w.id
+             UNION ALL SELECT v.id, v.run, v.tar FROM wanted w CROSS JOIN verdicts v WHERE v.run = w.run
+             UNION ALL SELECT v.id, v.run, v.tar FROM wanted w CROSS JOIN verdicts v WHERE v.tar = w.tar"
+        );
+        for row in tx.query(&sql, values)? {
+            found.push([row.text(0)?, row.text(1)?, row.text(2)?]);
+        }
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// What a bundle that arrived after its envelope has established.

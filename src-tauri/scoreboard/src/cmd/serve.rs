@@ -1,7 +1,7 @@
 //! `serve`: opens the folder, listens, says where it is, and serves until it is asked to end.
 
 use super::{Place, say};
-use crate::board::Board;
+use crate::board::{Board, remember_labs};
 use forge_core::error::{Code, Error, Result};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +18,8 @@ pub fn run(place: &Place, listen: SocketAddr, labs: Option<PathBuf>, public: Opt
     let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).with_env_filter(filter);
     log.try_init().map_err(Error::internal)?;
     more_files();
-    let (board, token) = Board::open(&place.data, place.target()?, labs)?;
+    let (board, token) = Board::open(&place.data, place.target()?, labs.clone())?;
+    remember_labs(&place.data, labs.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(Arc::new(board), token, listen, public, json))
 }

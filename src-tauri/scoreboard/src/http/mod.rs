@@ -12,6 +12,7 @@ mod listen;
 mod live;
 mod pages;
 pub mod people;
+mod reexecutions;
 pub mod routes;
 mod session_board;
 mod sessions;
@@ -85,6 +86,20 @@ pub fn table() -> Routes {
             upload::part,
         )
         .add::<(), (), _, _>(Get, "/v1/verdicts/{id}/{file}", Open, "A file of a verdict", verdicts::file)
+        .add::<wire::Signed<wire::Reexecution>, wire::Raised, _, _>(
+            Post,
+            "/v1/verdicts/{id}/reexecutions",
+            Open,
+            "Vouch for a verdict that was executed again",
+            reexecutions::add,
+        )
+        .add::<(), Vec<wire::Signed<wire::Reexecution>>, _, _>(
+            Get,
+            "/v1/verdicts/{id}/reexecutions",
+            Open,
+            "Who has executed it again, and what came of it",
+            reexecutions::list,
+        )
         .add::<(), VerdictView, _, _>(Get, "/v1/scores/{run}", Open, "The verdict of a run", verdicts::by_run)
         .add::<(), Leaderboard, _, _>(
             Get,

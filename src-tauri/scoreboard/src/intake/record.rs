@@ -161,15 +161,21 @@ fn again(
         standing::tally(tx, &v.track, v.tier, 1)?;
         return Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }));
     }
-    verdicts::raise(tx, &v)?;
+    lift(tx, &known, &v, &name)?;
+    Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }))
+}
+
+/// Writes what more is known of a verdict, and moves it up on the boards.
+pub fn lift(tx: &mut dyn Tx, known: &Verdict, v: &Verdict, name: &str) -> Result<()> {
+    verdicts::raise(tx, v)?;
     if v.tier > known.tier {
-        if ranked(&v.facts) {
-            standing::count(tx, &v, &name, Some(known.tier))?;
+        if v.facts.contains(&Fact::KnownLab) {
+            standing::count(tx, v, name, Some(known.tier))?;
         }
         standing::tally(tx, &v.track, known.tier, -1)?;
         standing::tally(tx, &v.track, v.tier, 1)?;
     }
-    Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }))
+    Ok(())
 }
 
 /// A run that answers a challenge: issued here, to this learner, for this lab and seed, not answered before. What is merely

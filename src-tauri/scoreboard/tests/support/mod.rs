@@ -116,8 +116,12 @@ pub struct Server {
 
 impl Server {
     pub fn start(data: &Path, database: Option<&str>) -> Self {
+        Self::start_at("127.0.0.1:0", data, database)
+    }
+
+    pub fn start_at(listen: &str, data: &Path, database: Option<&str>) -> Self {
         let mut c = Command::new(BIN);
-        c.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data"])
+        c.args(["serve", "--listen", listen, "--json", "--data"])
             .arg(data)
             .arg("--labs")
             .arg(labs())

@@ -200,4 +200,18 @@ mod tests {
         r.pair(&json!(["10.1.0.0/24", "10.2.0.0/24"]), &json!(["10.2.0.0/24", "10.1.0.0/24"]));
         assert_eq!(r.apply("10.1.0.5 10.2.0.5"), "10.2.0.5 10.1.0.5");
     }
+
+    proptest::proptest! {
+        /// Whatever a stranger submitted, and however addresses stand in it.
+        #[test]
+        fn any_text_survives(parts in proptest::collection::vec((".{0,12}", 0u8..=255), 0..20)) {
+            let r = renumbering();
+            let line = |net: &str| -> String { parts.iter().map(|(text, n)| format!("{text} {net}{n} ")).collect() };
+            let plain = parts.iter().map(|(text, _)| text.as_str()).collect::<String>().replace("10.", "11.");
+            proptest::prop_assert_eq!(r.apply(&plain), plain.clone());
+            if parts.iter().all(|(text, n)| !text.contains("10.") && *n != 9) {
+                proptest::prop_assert_eq!(r.apply(&line("10.1.2.")), line("10.77.0."));
+            }
+        }
+    }
 }

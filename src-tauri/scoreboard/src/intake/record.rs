@@ -7,6 +7,7 @@ use super::envelope::Opened;
 use super::{no, tier};
 use crate::store::verdicts::{self, Verdict};
 use crate::store::{Tx, people, session, standing};
+use forge_core::api::TrustTier;
 use forge_core::board::{CLOCK_SKEW, Fact, Refusal, RefusalCode};
 use forge_core::error::Result;
 use forge_core::verdict::statement::{Statement, seed_commitment};
@@ -161,18 +162,18 @@ fn again(
         standing::tally(tx, &v.track, v.tier, 1)?;
         return Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }));
     }
-    lift(tx, &known, &v, &name)?;
+    lift(tx, known.tier, &v, &name)?;
     Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }))
 }
 
 /// Writes what more is known of a verdict, and moves it up on the boards.
-pub fn lift(tx: &mut dyn Tx, known: &Verdict, v: &Verdict, name: &str) -> Result<()> {
+pub fn lift(tx: &mut dyn Tx, from: TrustTier, v: &Verdict, name: &str) -> Result<()> {
     verdicts::raise(tx, v)?;
-    if v.tier > known.tier {
+    if v.tier > from {
         if v.facts.contains(&Fact::KnownLab) {
-            standing::count(tx, v, name, Some(known.tier))?;
+            standing::count(tx, v, name, Some(from))?;
         }
-        standing::tally(tx, &v.track, known.tier, -1)?;
+        standing::tally(tx, &v.track, from, -1)?;
         standing::tally(tx, &v.track, v.tier, 1)?;
     }
     Ok(())

@@ -69,7 +69,7 @@ pub fn record(tx: &mut dyn Tx, signed: &Signed<Reexecution>, labs: &Catalogue, n
     higher.facts.push(Fact::ReExecuted);
     higher.facts.sort_unstable();
     higher.tier = tier(&higher.facts);
-    lift(tx, &v, &higher, &learner.name)?;
+    lift(tx, v.tier, &higher, &learner.name)?;
     Ok(Ok(Decided { raised: answer(&higher, false), change: Some((higher, learner.name)) }))
 }
 

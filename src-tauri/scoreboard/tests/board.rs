@@ -70,10 +70,15 @@ async fn enrolment(server: &Server) {
     assert_eq!(code(&answer), "code_used");
     // The answer was lost on its way: the same key gets a token for the same code, and stays one person.
     let (status, later) = server.enrol(&laptop, invite, "Typist").await;
-    assert_eq!((status, &later["learner"], &later["class"]), (201, &answer_of["learner"], &answer_of["class"]), "{later}");
+    assert_eq!(
+        (status, &later["learner"], &later["class"]),
+        (201, &answer_of["learner"], &answer_of["class"]),
+        "{later}"
+    );
     assert_ne!(later["token"], answer_of["token"], "the server keeps no token that it could tell again");
     for token in [&later["token"], &answer_of["token"]] {
-        let (_, said) = server.call("POST", "/v1/sessions/join", token.as_str().unwrap(), json!({"code": "NONE-SUCH"})).await;
+        let (_, said) =
+            server.call("POST", "/v1/sessions/join", token.as_str().unwrap(), json!({"code": "NONE-SUCH"})).await;
         assert_eq!(code(&said), "code_unknown", "the token works: {said}");
     }
     // Somebody else's key cannot be enrolled: its owner did not sign.

@@ -59,7 +59,8 @@ impl Document {
         let mut whole = schema.clone();
         whole.as_object_mut().unwrap().insert("components".into(), self.0["components"].clone());
         let validator = jsonschema::validator_for(&whole).unwrap_or_else(|e| panic!("{what}: the schema is none: {e}"));
-        let wrong: Vec<String> = validator.iter_errors(instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        let wrong: Vec<String> =
+            validator.iter_errors(instance).map(|e| format!("{}: {e}", e.instance_path())).collect();
         assert!(wrong.is_empty(), "{what}: {wrong:?} in {instance}");
     }
 
@@ -98,7 +99,8 @@ async fn what_is_routed_is_described_and_what_is_described_answers() {
     assert!(described.len() > 40, "{}", described.len());
     let client = reqwest::Client::new();
     for (verb, path) in &described {
-        let address = path.replace("{track}", "netplus").replace("{name}", "board.css").replace("{file}", "verdict.pae");
+        let address =
+            path.replace("{track}", "netplus").replace("{name}", "board.css").replace("{file}", "verdict.pae");
         let address = address.replace("{run}", "none").replace("{id}", &"0".repeat(64));
         let request = client.request(verb.to_uppercase().parse().unwrap(), format!("{}{address}", server.url));
         let answer = request.bearer_auth(&server.admin).body("{").send().await.unwrap();
@@ -209,7 +211,8 @@ async fn real_questions_and_answers_are_as_described() {
     assert_eq!(keys["rotations"].as_array().map(Vec::len), Some(1), "a rotation is among what was looked at");
     ask("get", "/v1/keys/current", "/v1/keys/current".into(), "", none()).await;
 
-    let wanted = json!({"title": "Monday", "labs": [LAB], "seeds": "shared", "deadline": now() + 3_600_000, "hints": false});
+    let wanted =
+        json!({"title": "Monday", "labs": [LAB], "seeds": "shared", "deadline": now() + 3_600_000, "hints": false});
     let session = ask("post", "/v1/sessions", "/v1/sessions".into(), &ada.token, wanted).await;
     let id = session["id"].as_str().unwrap();
     let of = |rest: &str| format!("/v1/sessions/{id}{rest}");

@@ -536,7 +536,10 @@ fn forge(home: &std::path::Path) -> std::process::Command {
     let bin = std::path::Path::new(BIN).with_file_name("forge");
     assert!(bin.exists(), "build it first: cargo build -p forge-cli");
     let mut c = std::process::Command::new(bin);
-    c.args(["--json", "sync"]).env("FORGE_HOME", home).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    c.args(["--json", "sync"])
+        .env("FORGE_HOME", home)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     c
 }
 

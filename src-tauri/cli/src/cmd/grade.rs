@@ -91,8 +91,7 @@ pub async fn verify(cx: &Cx, dir: &Path, regrade: bool) -> Result<ExitCode> {
 /// Fails when a criterion came out otherwise than submitted.
 pub async fn reexecute(cx: &Cx, verdict: String, report: bool) -> Result<ExitCode> {
     let folder = Path::new(&verdict);
-    let verdict =
-        if folder.is_dir() { std::path::absolute(folder)?.to_string_lossy().into_owned() } else { verdict };
+    let verdict = if folder.is_dir() { std::path::absolute(folder)?.to_string_lossy().into_owned() } else { verdict };
     let done = cx.engine.reexecute(&cx.caller, Reexecute { verdict, report }).await?;
     cx.out.answer(&done, |out, r: &Reexecuted| {
         let word = |o| super::start::word(&o);

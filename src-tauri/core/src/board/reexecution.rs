@@ -40,7 +40,8 @@ pub struct Twice {
 impl Reexecution {
     /// Whether every criterion came out as submitted; one that could not be checked agrees with nothing.
     pub fn agrees(&self) -> bool {
-        let same = |t: &Twice| t.submitted == t.reexecuted && matches!(t.reexecuted, OutcomeKind::Pass | OutcomeKind::Fail);
+        let same =
+            |t: &Twice| t.submitted == t.reexecuted && matches!(t.reexecuted, OutcomeKind::Pass | OutcomeKind::Fail);
         !self.criteria.is_empty() && self.criteria.iter().all(same)
     }
 }
@@ -63,8 +64,8 @@ pub struct Raised {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::keys::{Domain, KeyName, Keys};
     use crate::board::Signed;
+    use crate::keys::{Domain, KeyName, Keys};
     use rand::SeedableRng;
 
     fn body() -> Reexecution {

@@ -200,8 +200,7 @@ async fn carried(vantage: &dyn Vantage, file: &Carried) -> Result<Vec<u8>, Strin
             let script = "test -n \"$NODE_PID\" || exit 126\n\
                 exec vtysh --vty_socket \"/proc/$NODE_PID/root/run/frr\" -c 'show running-config no-header'";
             let from = From::Node(file.node.clone());
-            let output =
-                vantage.look(&from, script, &[], Duration::from_secs(10)).await.map_err(|e| e.message)?;
+            let output = vantage.look(&from, script, &[], Duration::from_secs(10)).await.map_err(|e| e.message)?;
             if output.exit != 0 || output.truncated {
                 return Err(format!("FRR's running configuration could not be read (exit {})", output.exit));
             }

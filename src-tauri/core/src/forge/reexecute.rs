@@ -46,7 +46,8 @@ impl Forge {
         let report = self.again(caller, &scenario.lab, &seed, &placed).await?;
         let statement = compared(&submission, &report, &seed, now());
         let agrees = statement.agrees();
-        let data = serde_json::json!({"verdict": statement.verdict, "seed": seed, "agrees": agrees, "score": statement.score});
+        let data =
+            serde_json::json!({"verdict": statement.verdict, "seed": seed, "agrees": agrees, "score": statement.score});
         self.audited("reexecution.ended", data).await?;
         let signed = Signed::seal(statement, &self.keys, KeyName::Learner, Domain::ReExecution)?;
         let mut tier = if agrees { TrustTier::ReExecuted } else { TrustTier::ReGraded };
@@ -94,8 +95,9 @@ impl Forge {
         }
         let board = self.store.read(rows::board).await?;
         let missing = || {
-            Error::new(Code::NotFound, format!("There is no verdict “{wanted}” here."))
-                .hint("Give a results folder, a run, a verdict’s id, or its address at the scoreboard you are enrolled at.")
+            Error::new(Code::NotFound, format!("There is no verdict “{wanted}” here.")).hint(
+                "Give a results folder, a run, a verdict’s id, or its address at the scoreboard you are enrolled at.",
+            )
         };
         let board = board.ok_or_else(missing)?;
         let id = sync::reexecution::id_of(&board, wanted).ok_or_else(missing)?;

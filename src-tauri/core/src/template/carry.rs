@@ -26,7 +26,11 @@ pub(super) fn reexecution(
             return Ok(Some(Reexecution::Bound { why: why.value.trim().to_owned() }));
         }
         (Some(why), _) => {
-            return Err(vec![Problem::new(file, why.at, "a lab is either bound to its seed or carries files to another")]);
+            return Err(vec![Problem::new(
+                file,
+                why.at,
+                "a lab is either bound to its seed or carries files to another",
+            )]);
         }
         (None, None) => {
             let at = spec.renumber.first().map(|r| r.at).unwrap_or_default();
@@ -38,12 +42,18 @@ pub(super) fn reexecution(
     for c in &spec.carry {
         match nodes.iter().find(|n| n.name == c.node.value) {
             None => problems.push(Problem::new(file, c.node.at, format!("there is no node “{}”", c.node.value))),
-            Some(n) if !n.enter => problems.push(
-                Problem::new(file, c.node.at, format!("no learner can enter “{}”, so nothing in it is theirs", n.name)),
-            ),
+            Some(n) if !n.enter => problems.push(Problem::new(
+                file,
+                c.node.at,
+                format!("no learner can enter “{}”, so nothing in it is theirs", n.name),
+            )),
             Some(n) if !writable(n, &c.path.value) => problems.push(
-                Problem::new(file, c.path.at, format!("{} is no file in a writable directory of “{}”", c.path.value, n.name))
-                    .hint("What is not in one is gone after a restart."),
+                Problem::new(
+                    file,
+                    c.path.at,
+                    format!("{} is no file in a writable directory of “{}”", c.path.value, n.name),
+                )
+                .hint("What is not in one is gone after a restart."),
             ),
             Some(_) => {}
         }
@@ -185,7 +195,10 @@ mod tests {
             ("ip 10.1.3.254, 10.1.2.1-10.1.2.3.", "ip 10.78.0.254, 10.77.0.1-10.77.0.3."),
             ("10.1.2.9", "10.99.0.1"),
             ("10.1.4.1 0.0.0.255 255.255.255.0 area 0.0.0.0", "10.1.4.1 0.0.0.255 255.255.255.0 area 0.0.0.0"),
-            ("v10.1.2.1 10.1.2.1.5 10.1.2.1a x_10.1.2.1 10.1.2.300", "v10.1.2.1 10.1.2.1.5 10.1.2.1a x_10.1.2.1 10.1.2.300"),
+            (
+                "v10.1.2.1 10.1.2.1.5 10.1.2.1a x_10.1.2.1 10.1.2.300",
+                "v10.1.2.1 10.1.2.1.5 10.1.2.1a x_10.1.2.1 10.1.2.300",
+            ),
             ("ä10.1.2.1ö 7 10.1.2.1\u{0}", "ä10.1.2.1ö 7 10.77.0.1\u{0}"),
             ("", ""),
             ("....10.1.2.1", "....10.1.2.1"),

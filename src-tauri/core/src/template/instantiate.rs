@@ -81,7 +81,8 @@ impl Template {
                 "a lab needs at least one node and one success criterion",
             )]));
         }
-        let reexecution = carry::reexecution(LAB_FILE, lab.spec.reexecution.as_ref(), &nodes, &values).map_err(report)?;
+        let reexecution =
+            carry::reexecution(LAB_FILE, lab.spec.reexecution.as_ref(), &nodes, &values).map_err(report)?;
         let guide = match folder.get("guide.md") {
             Some(bytes) => scope.fill_text("guide.md", &String::from_utf8_lossy(bytes))?,
             None => String::new(),

@@ -108,7 +108,8 @@ fn vouched(conn: &mut dyn Connection, v: &Verdict) -> Result<bool, String> {
         let signed: Signed<Reexecution> = serde_json::from_str(&kept.statement).map_err(|e| e.to_string())?;
         let Some(key) = people::key(&mut tx, &signed.key_id).map_err(|e| e.message)? else { continue };
         let key = PublicKey::from_pem(&key.pem).map_err(|e| e.message)?;
-        let holds = signed.body.verdict == v.id && signed.body.agrees() && signed.holds(&key, Domain::ReExecution).is_ok();
+        let holds =
+            signed.body.verdict == v.id && signed.body.agrees() && signed.holds(&key, Domain::ReExecution).is_ok();
         if holds {
             return Ok(true);
         }

@@ -185,8 +185,20 @@ pub fn table() -> Routes {
             sessions::freeze,
         )
         .add::<(), SessionBoard, _, _>(Get, "/v1/sessions/{id}/board", Token, "Who is where", session_board::board)
-        .add::<(), routes::Csv, _, _>(Get, "/v1/sessions/{id}/export.csv", Token, "The session as CSV", session_board::csv)
-        .add::<(), routes::Events, _, _>(Get, "/v1/sessions/{id}/live", Token, "Server-sent events of a session", sessions::live)
+        .add::<(), routes::Csv, _, _>(
+            Get,
+            "/v1/sessions/{id}/export.csv",
+            Token,
+            "The session as CSV",
+            session_board::csv,
+        )
+        .add::<(), routes::Events, _, _>(
+            Get,
+            "/v1/sessions/{id}/live",
+            Token,
+            "Server-sent events of a session",
+            sessions::live,
+        )
         .add::<(), Healthy, _, _>(Get, "/healthz", Open, "This process works", health::healthz)
         .add::<(), Readiness, _, _>(Get, "/readyz", Open, "Whether a submission could be accepted now", health::readyz)
         .add::<(), routes::Metrics, _, _>(Get, "/metrics", Open, "Numbers for Prometheus", health::metrics)

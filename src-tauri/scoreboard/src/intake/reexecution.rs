@@ -33,7 +33,12 @@ pub fn genuine(signed: &Signed<Reexecution>, key: &PublicKey) -> Result<(), Refu
 }
 
 /// One transaction; every refusal comes before the first write.
-pub fn record(tx: &mut dyn Tx, signed: &Signed<Reexecution>, labs: &Catalogue, now: i64) -> Result<Result<Decided, Refusal>> {
+pub fn record(
+    tx: &mut dyn Tx,
+    signed: &Signed<Reexecution>,
+    labs: &Catalogue,
+    now: i64,
+) -> Result<Result<Decided, Refusal>> {
     let said = &signed.body;
     let Some(v) = verdicts::by_id(tx, &said.verdict)? else {
         return Ok(Err(no(RefusalCode::NotFound, "There is no such verdict here.")));
@@ -81,8 +86,11 @@ fn may(key: &people::Key, v: &Verdict) -> Result<(), Refusal> {
         return Err(no(RefusalCode::OtherTenant, "The verdict belongs to another class."));
     }
     if key.owner.role != Role::Instructor || key.owner.id == v.learner {
-        return Err(no(RefusalCode::Forbidden, "Only an instructor of the class can vouch for a verdict, and not for their own.")
-            .hint("Ask your instructor to run: forge reexecute VERDICT --report"));
+        return Err(no(
+            RefusalCode::Forbidden,
+            "Only an instructor of the class can vouch for a verdict, and not for their own.",
+        )
+        .hint("Ask your instructor to run: forge reexecute VERDICT --report"));
     }
     Ok(())
 }
@@ -90,8 +98,11 @@ fn may(key: &people::Key, v: &Verdict) -> Result<(), Refusal> {
 /// Whether it is about what was signed and established here, and possible at all.
 fn about(said: &Reexecution, v: &Verdict, labs: &Catalogue, now: i64) -> Result<(), Refusal> {
     if ![Fact::Digests, Fact::SameLab, Fact::ReGraded].iter().all(|f| v.facts.contains(f)) {
-        return Err(no(RefusalCode::NotReGraded, "The verdict was not re-graded here, so there is nothing to vouch for.")
-            .hint("Its learner's laptop must send the evidence as well."));
+        return Err(no(
+            RefusalCode::NotReGraded,
+            "The verdict was not re-graded here, so there is nothing to vouch for.",
+        )
+        .hint("Its learner's laptop must send the evidence as well."));
     }
     let wrong = |why: &str| no(RefusalCode::ReExecutionInvalid, why);
     if said.at > now + CLOCK_SKEW {

@@ -205,8 +205,7 @@ pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
     let found = meta::number(&mut *conn, "schema")?;
     match found {
         None => {
-            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL, reexecution::SQL]
-            {
+            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL, reexecution::SQL] {
                 conn.batch(sql)?;
             }
             meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;

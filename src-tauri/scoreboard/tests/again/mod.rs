@@ -112,7 +112,10 @@ async fn what_it_may_not_say(server: &Server, teacher: &Person, made: &Made) {
     assert_eq!(code(&say(server, &teacher.laptop, early).await.1), "re_execution_invalid");
     let mut forged = Signed::seal(about(made), &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
     let path = format!("/v1/verdicts/{}/reexecutions", made.id);
-    assert_eq!(code(&server.call("POST", &format!("/v1/verdicts/{}/reexecutions", "0".repeat(64)), "", json!(forged)).await.1), "re_execution_invalid");
+    assert_eq!(
+        code(&server.call("POST", &format!("/v1/verdicts/{}/reexecutions", "0".repeat(64)), "", json!(forged)).await.1),
+        "re_execution_invalid"
+    );
     forged.body.seed = "yet-another".into();
     assert_eq!(code(&server.call("POST", &path, "", json!(forged)).await.1), "bad_signature");
     let elsewhere = Signed::seal(about(made), &teacher.laptop.keys, KeyName::Learner, Domain::Enrolment).unwrap();

@@ -408,7 +408,8 @@ impl Vantage for Files {
 async fn a_submitted_file_is_whole_or_not_there() {
     use crate::check::evidence::{Limits, NOTES, SUBMITTED_MAX, collect};
     let mut scenario = super::example_scenario();
-    let file = |node: &str, path: String, running: serde_json::Value| json!({"node": node, "path": path, "running": running});
+    let file =
+        |node: &str, path: String, running: serde_json::Value| json!({"node": node, "path": path, "running": running});
     let (fits, over) = (SUBMITTED_MAX, SUBMITTED_MAX + 1);
     scenario.reexecution = serde_json::from_value(json!({"kind": "carry", "renumber": [], "files": [
         file("pc", "/etc/5".into(), json!(null)), file("pc", format!("/etc/{fits}"), json!(null)), file("pc", format!("/etc/{over}"), json!(null)),
@@ -422,10 +423,13 @@ async fn a_submitted_file_is_whole_or_not_there() {
     let kept: Vec<(&str, usize)> =
         entries.iter().filter(|e| e.kind == "submitted").map(|e| (e.path.as_str(), e.bytes.len())).collect();
     let longest = format!("nodes/pc/submitted/etc/{fits}");
-    let wanted = [(longest.as_str(), fits), ("nodes/pc/submitted/etc/5", 5), ("nodes/pc/submitted/etc/frr/frr.conf", 12)];
+    let wanted =
+        [(longest.as_str(), fits), ("nodes/pc/submitted/etc/5", 5), ("nodes/pc/submitted/etc/frr/frr.conf", 12)];
     assert_eq!(kept, wanted);
     let notes = String::from_utf8(entries.iter().find(|e| e.path == NOTES).unwrap().bytes.clone()).unwrap();
-    for left in [format!("/etc/{over}"), "/etc/0".into(), "/etc/none".into(), "nodes/long/submitted/etc/frr/frr.conf".into()] {
+    for left in
+        [format!("/etc/{over}"), "/etc/0".into(), "/etc/none".into(), "nodes/long/submitted/etc/frr/frr.conf".into()]
+    {
         assert!(notes.contains(&left), "{left} is not among {notes}");
     }
 }

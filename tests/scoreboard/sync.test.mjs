@@ -1,7 +1,7 @@
 // A learner's laptop as a process of its own: enrol, a real lab, submit, sync, re-graded by the server, on the board, verified in a browser.
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { request } from "node:http";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import { FORGE, ROOT, dataFolder, start, until } from "../lib/forge.mjs";
 
 const BIN = process.env.FORGE_SCOREBOARD_BIN ?? join(ROOT, "target/debug/forge-scoreboard");
 const CLUSTER = process.env.FORGE_BOARD_DATABASE;
+// The same journey against the other database is short: what follows it does not depend on the database.
+const rest = process.env.FORGE_BOARD_JOURNEY_ONLY === "1" ? () => {} : test;
 let data, laptop, server, url, board;
 
 function forge(args, { home = laptop.home, status = 0 } = {}) {
@@ -75,6 +77,7 @@ test("enrol, lab, submit, sync, re-grade, board, verify in a browser", async () 
   assert.deepEqual(forge(["sync"]), { accepted: 1, pending: 0, refused: 0, error: null });
   assert.deepEqual(forge(["sync"]), { accepted: 0, pending: 0, refused: 0, error: null });
   const [row] = forge(["sync", "--status"]).results;
+  assert.equal(existsSync(join(board, "scoreboard.db")), !CLUSTER, "it is in the database that was asked for");
   assert.deepEqual([row.state, row.tier, row.url], ["accepted", "re-graded", `${url}/v1/verdicts/${id}`]);
   assert.equal(JSON.parse(row.receipt).body.verdict, id);
   assert.equal(forge(["audit", "verify"]).ok, true);
@@ -101,7 +104,39 @@ test("enrol, lab, submit, sync, re-grade, board, verify in a browser", async () 
   }
 });
 
-test("a run that is bound to a session counts for it", async () => {
+rest("an instructor executes it again, and the board says so", async () => {
+  const teacher = dataFolder();
+  try {
+    forge(["enrol", url, scoreboard("invite", "--class", "Networks 1", "--role", "instructor").code, "--name", "Mr. Turing"], { home: teacher.home });
+    const { verdicts } = await get("/v1/verdicts");
+    const { id, seq } = verdicts[0];
+    const page = `${url}/v1/verdicts/${id}`;
+    // The learner may look whether it does it again; vouching for it is not theirs.
+    assert.equal(forge(["reexecute", "ab".repeat(32)], { status: 1 }).error.details.code, "not_found");
+    const live = await fetch(`${url}/v1/live`);
+    // Not blocking: the stream is read meanwhile, as a browser does.
+    const work = start(FORGE, ["--json", "reexecute", page, "--report"], { env: { FORGE_HOME: teacher.home } });
+    const status = await Promise.race([work.ended, new Promise((done) => setTimeout(done, 400_000, "too late").unref())]);
+    assert.equal(status, 0, work.said());
+    const again = JSON.parse(work.said().trim().split("\n").at(-1));
+    assert.deepEqual([again.verdict, again.agrees, again.reported, again.tier], [id, true, true, "re-executed"]);
+    assert.equal(again.score, again.max);
+    assert.ok(again.criteria.length > 1 && again.criteria.every((c) => c.submitted === "pass" && c.reexecuted === "pass"));
+    const seen = await get(`/v1/verdicts/${id}`);
+    assert.deepEqual([seen.tier, seen.seq], ["re-executed", seq]);
+    assert.ok(seen.established.includes("re-executed"));
+    const [statement] = await get(`/v1/verdicts/${id}/reexecutions`);
+    assert.deepEqual(statement, JSON.parse(again.statement));
+    let heard = "";
+    for await (const chunk of live.body) if ((heard += Buffer.from(chunk).toString()).includes(`"tier":"re-executed"`)) break;
+    assert.ok(heard.includes(id));
+    assert.equal(scoreboard("verify-all").ok, true);
+  } finally {
+    teacher.remove();
+  }
+});
+
+rest("a run that is bound to a session counts for it", async () => {
   const teacher = dataFolder();
   try {
     const invited = scoreboard("invite", "--class", "Networks 1", "--role", "instructor").code;
@@ -136,7 +171,7 @@ test("a run that is bound to a session counts for it", async () => {
   }
 });
 
-test("https is believed under the given certificate only", async () => {
+rest("https is believed under the given certificate only", async () => {
   const file = (name) => join(data.home, name);
   const openssl = (...args) => execFileSync("openssl", args, { stdio: "pipe" });
   openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=Test CA", "-addext", "keyUsage=critical,keyCertSign", "-keyout", file("ca.key"), "-out", file("ca.pem"));

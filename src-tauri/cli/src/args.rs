@@ -141,6 +141,14 @@ pub enum Command {
         #[arg(long)]
         clear_text: bool,
     },
+    /// Try a submission again: the same lab under a fresh seed, with what was submitted
+    Reexecute {
+        /// A results folder, a run, a verdict's id, or its address at your scoreboard
+        verdict: String,
+        /// Tell the scoreboard, which may raise the verdict's trust
+        #[arg(long)]
+        report: bool,
+    },
     /// Forget the scoreboard; nothing is sent any more, receipts stay
     Unenrol,
     /// Send what waits to the scoreboard

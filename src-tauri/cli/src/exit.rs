@@ -16,7 +16,8 @@ Exit codes:
   6  the template, verdict or evidence is not valid
   7  cancelled, or a wait came to its end
   8  this machine lacks something: memory, disk, an image, a kernel feature
-  9  not now: the run is not in a state that allows it, or the request id was used before";
+  9  not now: the run is not in a state that allows it, or the request id was used before
+  10  the lab's answers belong to one seed: it cannot be executed again";
 
 /// What a caller of the process may branch on, from what a caller of the engine may branch on.
 pub fn of(code: Code) -> u8 {
@@ -29,6 +30,7 @@ pub fn of(code: Code) -> u8 {
         Code::Cancelled | Code::Timeout => 7,
         Code::ImageMissing | Code::ImageBuildFailed | Code::MachineLacks | Code::NoMemory | Code::DiskFull => 8,
         Code::WrongState | Code::RequestReused => 9,
+        Code::SeedBound => 10,
         Code::DockerFailed
         | Code::PortUnavailable
         | Code::KeyUnavailable

@@ -49,6 +49,8 @@ pub enum Code {
     PortUnavailable,
     VerdictInvalid,
     EvidenceInvalid,
+    /// The lab's answers belong to one seed, so a submission cannot be executed again under another.
+    SeedBound,
     KeyUnavailable,
     StoreFailed,
     Io,

@@ -22,6 +22,7 @@ mod life;
 mod plan;
 mod presence;
 mod quota;
+mod reexecute;
 mod repair;
 mod results;
 mod session;

@@ -354,9 +354,9 @@ fn built_in() -> Catalogue {
 #[test]
 fn the_built_in_labs_stay_as_they_are() {
     let want = [
-        ("ccna-ospf-single-area", "1.0.1", "ddc213b8a2d8492f"),
-        ("cissp-ssh-hardening", "1.0.0", "009dda3ff0dab83f"),
-        ("netplus-dns-zone-reverse", "1.0.1", "54749422b3df5e83"),
+        ("ccna-ospf-single-area", "1.1.0", "8067374e92f86132"),
+        ("cissp-ssh-hardening", "1.0.1", "ea1cb3cdb2f5bac5"),
+        ("netplus-dns-zone-reverse", "1.0.2", "aa25445a3ddffa44"),
     ];
     let have: Vec<_> = built_in()
         .list()

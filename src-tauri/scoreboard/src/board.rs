@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::ring::Ring;
 use crate::store::{Store, Target};
 use crate::{clock, codes};
-use forge_core::error::{Error, Result};
+use forge_core::error::{Code, Error, Result};
 use forge_core::template::{Catalogue, Sources};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +74,38 @@ impl Board {
         };
         Ok((board, token))
     }
+}
+
+/// Names the folder of labs that the data is served with, when they are not the built-in ones.
+const LABS: &str = "labs.path";
+
+/// So that whoever looks at the data later holds verdicts against the same labs. `None`: the built-in ones.
+pub fn remember_labs(data: &Path, labs: Option<&Path>) -> Result<()> {
+    let path = data.join(LABS);
+    match labs {
+        Some(labs) => Ok(std::fs::write(path, std::path::absolute(labs)?.to_string_lossy().as_bytes())?),
+        None => match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// The folder of labs: the one that is given, else the one the data was last served with. `NotFound` when that is gone.
+pub fn labs_of(data: &Path, given: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    let labs = match given {
+        Some(labs) => labs,
+        None => match std::fs::read_to_string(data.join(LABS)) {
+            Ok(text) => PathBuf::from(text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        },
+    };
+    if labs.is_dir() {
+        return Ok(Some(labs));
+    }
+    Err(Error::new(Code::NotFound, format!("The labs in {} are not there.", labs.display()))
+        .hint("Say where they are now: --labs DIR"))
 }
 
 /// Made on first use, readable by the owner only; the same for ever, until the file is removed.

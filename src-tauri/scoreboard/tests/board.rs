@@ -1,5 +1,6 @@
 //! The server as a process, over HTTP, with each database: from a code to a verified backup, and kill -9 in between.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod again;
 #[allow(dead_code)]
 mod support;
 
@@ -47,6 +48,7 @@ async fn suite(database: Option<&str>, other: Option<&str>) {
     resumed(&server, &mara, &joe).await;
     refusals(&server, &mara, &joe).await;
     sessions(&server, &mara, &teacher, &stranger, &boss).await;
+    again::executed_again(&server, &mara, &joe, &teacher, &boss).await;
     keys(&server, &joe, &teacher, &boss).await;
     let server = killed(server, &mara).await;
     let count = server.get("/v1/stats").await.1["verdicts"].as_i64().unwrap();
@@ -62,9 +64,23 @@ async fn enrolment(server: &Server) {
     let invite = invited["code"].as_str().unwrap();
     let (status, answer) = server.enrol(&laptop, &invite.to_lowercase(), "Typist").await;
     assert_eq!(status, 201, "{answer}");
+    let answer_of = answer;
     let second = tempfile::tempdir().unwrap();
     let (_, answer) = server.enrol(&Laptop::new(second.path()).unwrap(), invite, "Thief").await;
     assert_eq!(code(&answer), "code_used");
+    // The answer was lost on its way: the same key gets a token for the same code, and stays one person.
+    let (status, later) = server.enrol(&laptop, invite, "Typist").await;
+    assert_eq!(
+        (status, &later["learner"], &later["class"]),
+        (201, &answer_of["learner"], &answer_of["class"]),
+        "{later}"
+    );
+    assert_ne!(later["token"], answer_of["token"], "the server keeps no token that it could tell again");
+    for token in [&later["token"], &answer_of["token"]] {
+        let (_, said) =
+            server.call("POST", "/v1/sessions/join", token.as_str().unwrap(), json!({"code": "NONE-SUCH"})).await;
+        assert_eq!(code(&said), "code_unknown", "the token works: {said}");
+    }
     // Somebody else's key cannot be enrolled: its owner did not sign.
     let invited = server.cli(&["invite", "--class", "Networks"]).1;
     let c = server.get("/v1/enrol").await.1;
@@ -416,12 +432,20 @@ async fn killed(server: Server, mara: &Person) -> Server {
 fn backed_up(server: &Server, other: Option<&str>, home: &std::path::Path, count: i64) {
     let (ok, verified) = server.cli(&["verify-all"]);
     assert!(ok && verified["verdicts"] == count, "{verified}");
+    // The labs are those that were served, so that everything was held against its template.
+    assert!(verified["bundles"].as_i64().unwrap() >= 3 && verified["held"] == verified["bundles"], "{verified}");
+    let nowhere = home.join("no-labs");
+    std::fs::create_dir(&nowhere).unwrap();
+    let (ok, bare) = server.cli(&["verify-all", "--labs", nowhere.to_str().unwrap()]);
+    assert!(ok && bare["held"] == 0, "without the labs nothing can be held against them: {bare}");
+    let (ok, gone) = server.cli(&["verify-all", "--labs", home.join("gone").to_str().unwrap()]);
+    assert!(!ok && gone["error"]["code"] == "not_found", "{gone}");
     let folder = home.join("backup");
     let (ok, said) = server.cli(&["backup", "--to", folder.to_str().unwrap()]);
     assert!(ok, "{said}");
     let new = home.join("restored");
     let (ok, restored) = cli(&["restore", "--from", folder.to_str().unwrap()], &new, other);
-    assert!(ok && restored["verdicts"] == count && restored["bundles"].as_i64().unwrap() >= 3, "{restored}");
+    assert!(ok && restored["verdicts"] == count && restored["held"] == verified["held"], "{restored}");
     let again = home.join("backup-of-restored");
     assert!(cli(&["backup", "--to", again.to_str().unwrap()], &new, other).0);
     let rows = |f: &std::path::Path| zstd::decode_all(std::fs::File::open(f.join("rows.jsonl.zst")).unwrap()).unwrap();

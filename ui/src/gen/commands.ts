@@ -26,6 +26,7 @@ export interface Commands {
   reveal_hint: { request: api.RevealHint; response: api.HintInfo };
   submit_run: { request: api.RunRequest; response: api.SubmitReport };
   solve_run: { request: api.RunRequest; response: api.Empty };
+  reexecute: { request: api.Reexecute; response: api.Reexecuted };
   list_results: { request: api.Empty; response: api.ResultSummary[] };
   get_result: { request: api.ResultRequest; response: api.ResultDetail };
   verify_result: { request: api.VerifyRequest; response: api.VerifyReport };

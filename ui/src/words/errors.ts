@@ -39,6 +39,7 @@ export const ERRORS: Record<HostError["code"], ErrorWords> = {
   port_unavailable: words("warn", "The port is taken"),
   verdict_invalid: words("fail", "The verdict does not verify"),
   evidence_invalid: words("fail", "The evidence does not verify"),
+  seed_bound: words("quiet", "This lab cannot be tried under another seed"),
   key_unavailable: words("fail", "The signing key cannot be used", "doctor"),
   store_failed: words("fail", "The local data could not be read or written", "doctor"),
   io: words("fail", "A file could not be read or written", "retry"),

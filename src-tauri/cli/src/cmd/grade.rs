@@ -3,7 +3,9 @@
 use crate::Cx;
 use crate::exit;
 use crate::out::{Cell, Ink, Out, cell, points, span};
-use forge_core::api::{CheckReport, CheckRun, Empty, OutcomeKind, RunRequest, VerifyReport, VerifyRequest};
+use forge_core::api::{
+    CheckReport, CheckRun, Empty, OutcomeKind, Reexecute, Reexecuted, RunRequest, VerifyReport, VerifyRequest,
+};
 use forge_core::error::{Code, Result};
 use std::path::Path;
 use std::process::ExitCode;
@@ -84,6 +86,29 @@ pub async fn verify(cx: &Cx, dir: &Path, regrade: bool) -> Result<ExitCode> {
     let report = cx.engine.verify_result(&cx.caller, VerifyRequest { dir, regrade }).await?;
     cx.out.answer(&report, verify_words)?;
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::from(exit::of(Code::VerdictInvalid)) })
+}
+
+/// Fails when a criterion came out otherwise than submitted.
+pub async fn reexecute(cx: &Cx, verdict: String, report: bool) -> Result<ExitCode> {
+    let folder = Path::new(&verdict);
+    let verdict = if folder.is_dir() { std::path::absolute(folder)?.to_string_lossy().into_owned() } else { verdict };
+    let done = cx.engine.reexecute(&cx.caller, Reexecute { verdict, report }).await?;
+    cx.out.answer(&done, |out, r: &Reexecuted| {
+        let word = |o| super::start::word(&o);
+        let rows: Vec<Vec<Cell>> = r
+            .criteria
+            .iter()
+            .map(|c| {
+                let ink = if c.submitted == c.reexecuted { Ink::Good } else { Ink::Bad };
+                vec![cell(&c.id), cell(word(c.submitted)), (word(c.reexecuted), ink), cell(&c.seen)]
+            })
+            .collect();
+        out.table(&["CRITERION", "SUBMITTED", "AGAIN", "SEEN"], &rows)?;
+        let tier = super::start::word(&r.tier);
+        let told = if r.reported { " The scoreboard was told." } else { "" };
+        out.line(format!("\n{} of {} under seed {}: {tier}.{told}", points(r.score), points(r.max), r.seed))
+    })?;
+    Ok(if done.agrees { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
 }
 
 pub fn verify_words(out: &Out, report: &VerifyReport) -> Result<()> {

@@ -57,6 +57,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Submit { run } => grade::submit(cx, run).await?,
         Command::Results => grade::results(cx).await?,
         Command::Verify { dir, regrade } => return grade::verify(cx, &dir, regrade).await,
+        Command::Reexecute { verdict, report } => return grade::reexecute(cx, verdict, report).await,
         Command::Enrol { url, code, name, ca, clear_text } => {
             sync::enrol(cx, url, code, name, ca.as_deref(), clear_text).await?;
         }

@@ -118,7 +118,9 @@ pub fn status(code: Code) -> StatusCode {
             StatusCode::CONFLICT
         }
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::TemplateInvalid | Code::VerdictInvalid | Code::EvidenceInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::TemplateInvalid | Code::VerdictInvalid | Code::EvidenceInvalid | Code::SeedBound => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         Code::DockerUnavailable | Code::ImageMissing | Code::MachineLacks | Code::NoMemory => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -41,6 +41,42 @@ contract! {
         pub criteria: Vec<CriterionOutcome>,
     }
 
+    #[serde(deny_unknown_fields)]
+    pub struct Reexecute {
+        /// A results folder (absolute), a run or verdict of this installation, or a verdict of the scoreboard by id or address.
+        pub verdict: String,
+        /// Tell the scoreboard, which may raise the verdict's tier.
+        #[serde(default)]
+        pub report: bool,
+    }
+
+    pub struct Reexecuted {
+        pub verdict: String,
+        pub lab: String,
+        /// The fresh one.
+        pub seed: String,
+        /// Of the execution, with the submission's hints taken off.
+        pub score: u64,
+        pub max: u64,
+        pub criteria: Vec<CriterionTwice>,
+        /// Whether every criterion came out as submitted.
+        pub agrees: bool,
+        /// What this establishes; the scoreboard's word where it was told.
+        pub tier: TrustTier,
+        pub reported: bool,
+        /// Signed by this installation's key, as JSON.
+        pub statement: String,
+        pub ms: u64,
+    }
+
+    pub struct CriterionTwice {
+        pub id: String,
+        pub submitted: OutcomeKind,
+        pub reexecuted: OutcomeKind,
+        /// What the execution saw.
+        pub seen: String,
+    }
+
     pub struct SubmitReport {
         pub id: String,
         pub dir: String,

@@ -144,6 +144,8 @@ commands! {
     Learner reveal_hint(RevealHint) -> HintInfo;
     Learner submit_run(RunRequest) -> SubmitReport;
     Instructor solve_run(RunRequest) -> Empty;
+    /// Starts the lab under a fresh seed, applies what was submitted and checks it; takes a minute or two.
+    Learner reexecute(Reexecute) -> Reexecuted;
 
     Learner list_results(Empty) -> Vec<ResultSummary>;
     Learner get_result(ResultRequest) -> ResultDetail;

@@ -2,10 +2,12 @@
 //! these types, so neither writes the format a second time. Never here: HTTP, SQL, how a verdict is judged.
 //! docs/scoreboard.md describes the endpoints that carry them.
 
+mod reexecution;
 mod refusal;
 mod session;
 mod signed;
 
+pub use reexecution::{REEXECUTION_MAX, Raised, Reexecution, Twice};
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{
     Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, ProgressState, SeedPolicy,

@@ -72,6 +72,10 @@ codes! {
     OtherLab = "other_lab", 422, false;
     /// The outcomes do not follow from the evidence.
     RegradeDiffers = "regrade_differs", 422, false;
+    /// It says something else about the verdict than what was signed and established.
+    ReExecutionInvalid = "re_execution_invalid", 422, false;
+    /// Nothing to stand on: its outcomes were not recomputed here.
+    NotReGraded = "not_re_graded", 409, false;
     /// The part does not continue where the upload stands; `details.offset` says where that is.
     WrongOffset = "wrong_offset", 409, true;
     // ---- people

@@ -5,7 +5,7 @@ use super::grade::Finding;
 use super::vantage::Vantage;
 use crate::error::{Code, Error, Result};
 use crate::scrub::{Scrub, Scrubber};
-use crate::template::scenario::{From, Node, Scenario};
+use crate::template::scenario::{Carried, From, Node, Reexecution, Running, Scenario};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -17,6 +17,14 @@ pub const OBSERVATIONS: &str = "observations.json";
 pub const SCENARIO: &str = "scenario.json";
 /// Path of what was left out or cut, and why.
 pub const NOTES: &str = "notes.json";
+
+/// Bytes of one submitted file; a longer one is left out, never cut, so that half a configuration is never tried.
+pub const SUBMITTED_MAX: usize = 256 * 1024;
+
+/// Where a file that a re-execution carries stands in the evidence.
+pub fn submitted(file: &Carried) -> String {
+    format!("nodes/{}/submitted/{}", file.node, file.path.trim_start_matches('/'))
+}
 
 /// One file of the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +117,15 @@ pub async fn collect(
     parcel.essential(Entry::json(SCENARIO, "scenario", scenario)?)?;
     let observations = Observations { version: 1, findings: findings.to_vec() };
     parcel.essential(Entry::json(OBSERVATIONS, "observations", &observations)?)?;
+    if let Some(Reexecution::Carry { files, .. }) = &scenario.reexecution {
+        // First: whatever else fills the evidence, what could be tried again is in it.
+        for (file, found) in files.iter().zip(join_all(files.iter().map(|f| carried(vantage, f))).await) {
+            match found {
+                Ok(bytes) => parcel.add(Entry::new(submitted(file), "submitted", bytes)),
+                Err(why) => parcel.notes.push(format!("{}: left out, {why}", submitted(file))),
+            }
+        }
+    }
     let per_node = join_all(scenario.nodes.iter().map(|n| node(vantage, n, limits))).await;
     for (entries, notes) in per_node {
         parcel.notes.extend(notes);
@@ -168,6 +185,32 @@ impl Parcel {
         self.entries.push(Entry::json(NOTES, "notes", &self.notes)?);
         self.entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(self.entries)
+    }
+}
+
+async fn carried(vantage: &dyn Vantage, file: &Carried) -> Result<Vec<u8>, String> {
+    let bytes = match file.running {
+        None => vantage
+            .read_file(&file.node, &file.path, SUBMITTED_MAX)
+            .await
+            .map_err(|e| e.message)?
+            .ok_or("the node has no such file")?,
+        Some(Running::Frr) => {
+            // With the fabric's vtysh, never the node's.
+            let script = "test -n \"$NODE_PID\" || exit 126\n\
+                exec vtysh --vty_socket \"/proc/$NODE_PID/root/run/frr\" -c 'show running-config no-header'";
+            let from = From::Node(file.node.clone());
+            let output = vantage.look(&from, script, &[], Duration::from_secs(10)).await.map_err(|e| e.message)?;
+            if output.exit != 0 || output.truncated {
+                return Err(format!("FRR's running configuration could not be read (exit {})", output.exit));
+            }
+            output.stdout.into_bytes()
+        }
+    };
+    match bytes.len() {
+        0 => Err("it is empty".into()),
+        n if n > SUBMITTED_MAX => Err(format!("it is longer than {SUBMITTED_MAX} bytes")),
+        _ => Ok(bytes),
     }
 }
 

@@ -99,6 +99,9 @@ impl Commands for Forge {
         self.history_view(request.dark).await
     }
 
+    async fn reexecute(&self, caller: &Caller, request: Reexecute) -> Result<Reexecuted> {
+        self.executed_again(caller, request).await
+    }
     async fn list_gates(&self, _: &Caller, _: Empty) -> Result<Gates> {
         self.gates()
     }

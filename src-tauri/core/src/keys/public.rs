@@ -26,6 +26,8 @@ pub enum Domain {
     Enrolment,
     /// A scoreboard has accepted a verdict.
     Acceptance,
+    /// What a submission did under another seed.
+    ReExecution,
 }
 
 /// DSSE v1 pre-authentication encoding begins so (github.com/secure-systems-lab/dsse, protocol.md).
@@ -45,6 +47,7 @@ impl Domain {
             Self::EgressProfile => "egress-profile",
             Self::Enrolment => "enrolment",
             Self::Acceptance => "acceptance",
+            Self::ReExecution => "re-execution",
         };
         let mut message = format!("frostgate-forge:{name}:v1\0").into_bytes();
         message.extend_from_slice(bytes);

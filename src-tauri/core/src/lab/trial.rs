@@ -138,5 +138,6 @@ fn scenario() -> Result<Scenario> {
         criteria: Vec::new(),
         hints: Vec::new(),
         guide: String::new(),
+        reexecution: None,
     })
 }

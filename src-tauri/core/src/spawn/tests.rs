@@ -74,6 +74,7 @@ fn request(n: u64) -> Request {
             criteria: Vec::new(),
             hints: Vec::new(),
             guide: String::new(),
+            reexecution: None,
         },
         pin: "ab".repeat(32),
         nodes: vec![NodeRights {

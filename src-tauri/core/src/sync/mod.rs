@@ -2,7 +2,7 @@
 //! it. Nothing is sent before somebody enrols, and nothing but results folders whose bytes are the signed, scrubbed ones.
 //!
 //! [`enrol`](mod@enrol) · [`parcel`] reads what is sent · [`send`] one verdict over the wire · [`judge`] what an answer means, and
-//! [`pace`] when to try again: both pure · [`round`] the outbox · [`preview`] · [`session`]. What it refuses to do: believe a receipt that is
+//! [`pace`] when to try again: both pure · [`round`] the outbox · [`preview`] · [`session`] · [`reexecution`]. What it refuses to do: believe a receipt that is
 //! not signed by the pinned key, take a verdict out of the outbox for any other reason than a receipt or a refusal, read a clock.
 
 pub mod enrol;
@@ -10,6 +10,7 @@ pub mod judge;
 pub mod pace;
 pub mod parcel;
 pub mod preview;
+pub mod reexecution;
 pub mod round;
 mod send;
 pub mod session;

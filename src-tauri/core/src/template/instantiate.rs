@@ -1,6 +1,7 @@
 //! A lab's folder and a seed become a [`Scenario`]: draw the parameters, plan the network, fill in the rest, read
 //! and check everything. The same folder and seed always give the same scenario.
 
+use super::carry;
 use super::criteria;
 use super::folder::Folder;
 use super::model::{API_VERSION, EgressSpec, KIND, LabFile, LimitsSpec, Metadata, NetworkSpec, NodeSpec, RequiresSpec};
@@ -80,6 +81,8 @@ impl Template {
                 "a lab needs at least one node and one success criterion",
             )]));
         }
+        let reexecution =
+            carry::reexecution(LAB_FILE, lab.spec.reexecution.as_ref(), &nodes, &values).map_err(report)?;
         let guide = match folder.get("guide.md") {
             Some(bytes) => scope.fill_text("guide.md", &String::from_utf8_lossy(bytes))?,
             None => String::new(),
@@ -108,6 +111,7 @@ impl Template {
             criteria,
             hints,
             guide,
+            reexecution,
         };
         Ok(Instance { scenario, metadata: lab.metadata, requires: lab.spec.requires, scope })
     }

@@ -3,7 +3,8 @@
 //! [`tree`] YAML with places · [`scope`] `{{…}}` · [`typed`] types with places · [`model`], [`probes`] the language ·
 //! [`guide`] Markdown to safe HTML · [`schema`] JSON Schema · [`params`] drawing from the seed · [`network`], [`nodes`], [`criteria`] from written to concrete ·
 //! [`instantiate`] the order of it · [`catalogue`] all labs · [`lock`], [`pins`] which files a version stands for ·
-//! [`egress`] where a lab may reach.
+//! [`egress`] where a lab may reach · [`carry`] a submission under another seed.
+pub mod carry;
 pub mod catalogue;
 mod criteria;
 pub mod egress;

@@ -5,7 +5,7 @@ use super::probes::ProbeSpec;
 use super::typed::At;
 use super::words::{Span, either};
 use crate::api::Role;
-use crate::template::scenario::{Impairment, Proto};
+use crate::template::scenario::{Impairment, Proto, Running};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -76,6 +76,9 @@ pub struct Spec {
     pub hints: Vec<HintSpec>,
     #[serde(default)]
     pub requires: RequiresSpec,
+    /// Whether what a learner made can be tried under another seed (`forge reexecute`); a lab that does not say is bound to its own.
+    #[serde(default)]
+    pub reexecution: Option<ReexecutionSpec>,
 }
 
 /// Read one by one from the tree (`params`), because a later parameter may use an earlier one.
@@ -436,4 +439,31 @@ pub struct RequiresSpec {
     /// `amd64`, `arm64`; any when empty.
     #[serde(default)]
     pub arch: Vec<At<String>>,
+}
+
+/// Either `bound`, or `carry`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReexecutionSpec {
+    /// What in an answer belongs to one seed alone, so that it cannot be tried under another; shown to people.
+    #[serde(default)]
+    pub bound: Option<At<String>>,
+    /// The files that a learner's work consists of.
+    #[serde(default)]
+    pub carry: Vec<CarrySpec>,
+    /// Parameters whose IPv4 addresses and networks in those files become the other seed's.
+    #[serde(default)]
+    pub renumber: Vec<At<String>>,
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CarrySpec {
+    /// A node that the learner can enter.
+    pub node: At<String>,
+    /// A file in one of its writable directories; it is read at submission, and put there before the node starts again.
+    pub path: At<String>,
+    /// Take what is in force instead of what is in the file: `frr`, the running configuration of FRR.
+    #[serde(default)]
+    pub running: Option<Running>,
 }

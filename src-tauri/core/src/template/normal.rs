@@ -6,7 +6,8 @@ use super::problem::{Pos, Problem};
 use super::scenario::GATEWAY;
 use super::tree::{Key, Kind, Tree};
 
-const FLAT_BLOCKS: &[&str] = &["parameters", "limits", "network", "assets", "successCriteria", "hints", "requires"];
+const FLAT_BLOCKS: &[&str] =
+    &["parameters", "limits", "network", "assets", "successCriteria", "hints", "requires", "reexecution"];
 
 pub fn normal(file: &str, tree: Tree) -> Result<Tree, Problem> {
     if !matches!(tree.kind, Kind::Map(_)) {

@@ -26,6 +26,40 @@ pub struct Scenario {
     pub hints: Vec<Hint>,
     /// Markdown, values filled in.
     pub guide: String,
+    /// None: the lab does not say, and is held to be bound to its seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reexecution: Option<Reexecution>,
+}
+
+/// Whether a submission can be tried under another seed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Reexecution {
+    /// Its answers belong to one seed alone.
+    Bound { why: String },
+    Carry {
+        files: Vec<Carried>,
+        /// Parameters whose IPv4 addresses and networks in those files become the other seed's.
+        renumber: Vec<String>,
+    },
+}
+
+/// One file of what a learner made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    pub node: String,
+    /// Absolute, in a writable directory of the node.
+    pub path: String,
+    /// What is in force, instead of what is in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Running {
+    Frr,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

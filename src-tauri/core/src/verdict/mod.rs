@@ -2,7 +2,7 @@
 //!
 //! [`score`] canonical score.json · [`bundle`] deterministic evidence.tar.zst · [`statement`] in-toto ·
 //! [`dsse`] envelope · [`seal`](mod@seal) writes the results folder · [`verify`] reads one and believes nothing ·
-//! [`regrade`] judges again from the evidence alone. Never here: Docker, HTTP, the meaning of a probe.
+//! [`regrade`] judges again from the evidence alone · [`Submission`] what can be tried again. Never here: Docker, HTTP, the meaning of a probe.
 pub mod bundle;
 pub mod canonical;
 mod checkpoint;
@@ -11,11 +11,13 @@ pub mod regrade;
 pub mod score;
 pub mod seal;
 pub mod statement;
+mod submission;
 #[cfg(test)]
 mod tests;
 pub mod verify;
 
 pub use checkpoint::checkpoint_in;
 pub use seal::{Sealed, Sealing, Signer, remove_half_sealed, seal};
-pub use statement::{Checkpoint, Claims};
+pub use statement::{Checkpoint, Claims, Statement};
+pub use submission::Submission;
 pub use verify::verify_dir;

@@ -219,7 +219,7 @@ fn show(text: &str) -> String {
 type Files = BTreeMap<&'static str, Vec<u8>>;
 
 /// The six files, each a regular file of bounded size, and nothing else. The inner error is about the verdict.
-fn read_folder(dir: &Path) -> Result<Result<Files, String>> {
+pub(super) fn read_folder(dir: &Path) -> Result<Result<Files, String>> {
     let cannot = |e: std::io::Error| {
         let code = if e.kind() == std::io::ErrorKind::NotFound { Code::NotFound } else { Code::Io };
         Error::new(code, format!("{} cannot be read: {e}", dir.display()))

@@ -73,6 +73,7 @@ pub fn ring(count: usize) -> Scenario {
         criteria: vec![],
         hints: vec![],
         guide: String::new(),
+        reexecution: None,
     }
 }
 

@@ -76,7 +76,8 @@ impl Laptop {
     pub fn enrol(&self, tx: &mut dyn Tx, class: &str, name: &str, now: i64) -> Result<Person> {
         let id = uuid::Uuid::now_v7().to_string();
         let person = Person { id: id.clone(), class: class.to_owned(), name: name.to_owned(), role: Role::Learner };
-        let invite = Invite { class: class.to_owned(), role: Role::Learner, expires_at: now, used_at: None };
+        let invite =
+            Invite { class: class.to_owned(), role: Role::Learner, expires_at: now, used_at: None, used_by: None };
         people::invite(tx, &format!("bench-{id}"), &invite, now)?;
         people::add(tx, &person, &format!("bench-{id}"), now)?;
         people::add_key(tx, &id, &self.key_id, &self.pem()?, now)?;

@@ -1,18 +1,20 @@
 //! `backup` and `restore`: the database as lines that both databases read, the keys, and the evidence.
 
 use super::{Place, say, verify, verify_all};
+use crate::board::labs_of;
 use crate::evidence::private_folder;
 use crate::store::{dump, migrate};
 use forge_core::error::{Code, Error, Result};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const ROWS: &str = "rows.jsonl.zst";
 /// Parts of the data folder that are copied as they are.
 const FOLDERS: [&str; 2] = ["keys", "evidence"];
-const TOKEN: &str = "admin.token";
+/// The admin's token, and where the labs are.
+const FILES: [&str; 2] = ["admin.token", "labs.path"];
 
 pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     place.must_exist()?;
@@ -37,9 +39,7 @@ pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     for folder in FOLDERS {
         files += copy(&place.data.join(folder), &to.join(folder))?;
     }
-    if place.data.join(TOKEN).exists() {
-        std::fs::copy(place.data.join(TOKEN), to.join(TOKEN))?;
-    }
+    alongside(&place.data, to)?;
     File::open(to)?.sync_all()?;
     let value = serde_json::json!({"rows": rows, "files": files, "to": to});
     say(json, &value, || {
@@ -51,13 +51,15 @@ pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     Ok(())
 }
 
-pub fn restore(place: &Place, from: &Path, json: bool) -> Result<ExitCode> {
+pub fn restore(place: &Place, from: &Path, labs: Option<PathBuf>, json: bool) -> Result<ExitCode> {
     if place.data.join("keys").exists() {
         return Err(Error::new(Code::WrongState, format!("{} holds a scoreboard already.", place.data.display()))
             .hint("Restore into a new folder, then serve from there."));
     }
     let rows = File::open(from.join(ROWS))
         .map_err(|e| Error::new(Code::NotFound, format!("{} is no backup: {e}", from.display())))?;
+    // Before anything is filled: without the labs it would end half-way.
+    let labs = labs_of(from, labs)?;
     private_folder(&place.data)?;
     let mut conn = place.target()?.connect()?;
     migrate(conn.as_mut())?;
@@ -67,11 +69,16 @@ pub fn restore(place: &Place, from: &Path, json: bool) -> Result<ExitCode> {
     for folder in FOLDERS {
         copy(&from.join(folder), &place.data.join(folder))?;
     }
-    if from.join(TOKEN).exists() {
-        std::fs::copy(from.join(TOKEN), place.data.join(TOKEN))?;
-    }
+    alongside(from, &place.data)?;
     File::open(&place.data)?.sync_all()?;
-    verify::report(&verify_all(&place.data, place.target()?)?, json)
+    verify::report(&verify_all(&place.data, place.target()?, labs)?, json)
+}
+
+fn alongside(from: &Path, to: &Path) -> Result<()> {
+    for name in FILES.into_iter().filter(|name| from.join(name).exists()) {
+        std::fs::copy(from.join(name), to.join(name))?;
+    }
+    Ok(())
 }
 
 /// Regular files of a folder and its folders, each synced; two levels is all there are.

@@ -20,7 +20,7 @@ pub fn run(place: &Place, class: String, role: Role, count: u32, days: u32, json
     let invited: Vec<String> = (0..count).map(|_| codes::invite()).collect();
     conn.begin(true)?;
     for code in &invited {
-        let invite = Invite { class: class.clone(), role, expires_at, used_at: None };
+        let invite = Invite { class: class.clone(), role, expires_at, used_at: None, used_by: None };
         people::invite(conn.as_mut(), &codes::digest(&codes::normal(code)), &invite, now)?;
     }
     conn.commit()?;

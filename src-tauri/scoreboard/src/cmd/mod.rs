@@ -141,11 +141,17 @@ pub enum Command {
         place: Place,
         #[arg(long, value_name = "FOLDER")]
         from: PathBuf,
+        /// The labs that verdicts are held against; else those that were served
+        #[arg(long, value_name = "DIR")]
+        labs: Option<PathBuf>,
     },
     /// Verify every stored verdict again
     VerifyAll {
         #[command(flatten)]
         place: Place,
+        /// The labs that verdicts are held against; else those that were served
+        #[arg(long, value_name = "DIR")]
+        labs: Option<PathBuf>,
     },
     /// Measure this machine
     Bench {
@@ -185,10 +191,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Keys { what } => keys::run(&what, cli.json)?,
         Command::Stats { place } => stats(&place, cli.json)?,
         Command::Backup { place, to } => backup::backup(&place, &to, cli.json)?,
-        Command::Restore { place, from } => return backup::restore(&place, &from, cli.json),
-        Command::VerifyAll { place } => {
+        Command::Restore { place, from, labs } => return backup::restore(&place, &from, labs, cli.json),
+        Command::VerifyAll { place, labs } => {
             place.must_exist()?;
-            return verify::report(&verify_all(&place.data, place.target()?)?, cli.json);
+            return verify::report(&verify_all(&place.data, place.target()?, labs)?, cli.json);
         }
         Command::Bench { what } => crate::bench::run(&what, cli.json)?,
     }

@@ -1,7 +1,7 @@
 //! `serve`: opens the folder, listens, says where it is, and serves until it is asked to end.
 
 use super::{Beside, Place, say};
-use crate::board::Board;
+use crate::board::{Board, remember_labs};
 use crate::export::{self, Destination};
 use forge_core::error::{Code, Error, Result};
 use std::net::SocketAddr;
@@ -31,7 +31,8 @@ pub fn run(
     more_files();
     let events =
         beside.events.clone().map(|url| Destination::new(url, beside.events_credentials.as_deref())).transpose()?;
-    let (board, token) = Board::open(&place.data, place.target()?, labs)?;
+    let (board, token) = Board::open(&place.data, place.target()?, labs.clone())?;
+    remember_labs(&place.data, labs.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(Arc::new(board), token, listen, public, events, json))
 }

@@ -1,34 +1,37 @@
 //! `verify-all`: everything that is stored, as if it arrived now: signature, digests, score, and the standing that follows.
 
 use super::say;
+use crate::board::labs_of;
 use crate::evidence::Evidence;
 use crate::intake::{self, bundle, claims, envelope};
 use crate::store::verdicts::{self, Verdict, tier_number};
-use crate::store::{Connection, Target, migrate, people, standing};
-use forge_core::board::Fact;
+use crate::store::{Connection, Target, migrate, people, reexecution, standing};
+use forge_core::board::{Fact, Reexecution, Signed};
 use forge_core::error::Result;
-use forge_core::keys::PublicKey;
+use forge_core::keys::{Domain, PublicKey};
 use forge_core::template::{Catalogue, Sources};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Default)]
 pub struct Verified {
     pub verdicts: u64,
     pub bundles: u64,
+    /// Of the bundles, those whose lab was held against its template; the others' edition is not known here.
+    pub held: u64,
     pub problems: Vec<String>,
 }
 
 const PAGE: i64 = 500;
 const PROBLEMS: usize = 1_000;
 
-/// Blocking. Opens no data folder: it only looks.
-pub fn verify_all(data: &Path, target: Target) -> Result<Verified> {
+/// Blocking. Opens no data folder: it only looks. `labs` as for serving; see [`crate::board::labs_of`].
+pub fn verify_all(data: &Path, target: Target, labs: Option<PathBuf>) -> Result<Verified> {
     let mut conn = target.connect()?;
     migrate(conn.as_mut())?;
     let evidence = Evidence::open(data)?;
-    let labs = Catalogue::load(&Sources::default());
+    let labs = Catalogue::load(&Sources { instead: labs_of(data, labs)?, user: None });
     let mut verified = Verified::default();
     let mut best: BTreeMap<(String, String, i64), BTreeMap<String, i64>> = BTreeMap::new();
     let mut seq = 0;
@@ -37,10 +40,12 @@ pub fn verify_all(data: &Path, target: Target) -> Result<Verified> {
         for v in &page {
             verified.verdicts += 1;
             verified.bundles += u64::from(v.evidence_bytes.is_some());
-            if let Err(why) = one(conn.as_mut(), v, &evidence, &labs)
-                && verified.problems.len() < PROBLEMS
-            {
-                verified.problems.push(format!("{} (no. {}): {why}", v.id, v.seq));
+            match one(conn.as_mut(), v, &evidence, &labs) {
+                Ok(held) => verified.held += u64::from(held),
+                Err(why) if verified.problems.len() < PROBLEMS => {
+                    verified.problems.push(format!("{} (no. {}): {why}", v.id, v.seq));
+                }
+                Err(_) => {}
             }
             if v.facts.contains(&Fact::KnownLab) {
                 for floor in 0..=tier_number(v.tier) {
@@ -66,7 +71,8 @@ pub fn verify_all(data: &Path, target: Target) -> Result<Verified> {
     Ok(verified)
 }
 
-fn one(conn: &mut dyn Connection, v: &Verdict, evidence: &Evidence, labs: &Catalogue) -> Result<(), String> {
+/// Whether it was held against its template.
+fn one(conn: &mut dyn Connection, v: &Verdict, evidence: &Evidence, labs: &Catalogue) -> Result<bool, String> {
     let told = |r: forge_core::board::Refusal| format!("{}: {}", r.code.as_str(), r.message);
     let opened = envelope::open(&v.envelope).map_err(told)?;
     if opened.id != v.id {
@@ -83,13 +89,32 @@ fn one(conn: &mut dyn Connection, v: &Verdict, evidence: &Evidence, labs: &Catal
     if intake::tier(&v.facts) != v.tier {
         return Err("its tier does not follow from what was established".into());
     }
+    if v.facts.contains(&Fact::ReExecuted) && !vouched(conn, v)? {
+        return Err("nobody whose signature holds has executed it again".into());
+    }
     let checked = claims::check(&statement, &v.key_id, v.received_at, labs).map_err(told)?;
     if v.evidence_bytes.is_some() {
         let score = v.score_json.as_deref().ok_or("its score.json is missing")?;
         // A lab that this program no longer knows in that edition cannot be held against its template again.
         bundle::check(&statement, &key, score, &evidence.path(&v.id), checked.lab.as_deref()).map_err(told)?;
     }
-    Ok(())
+    Ok(v.evidence_bytes.is_some() && checked.lab.is_some())
+}
+
+/// Whether somebody's genuine statement says that it came out as submitted.
+fn vouched(conn: &mut dyn Connection, v: &Verdict) -> Result<bool, String> {
+    let mut tx = Look(conn);
+    for kept in reexecution::of_verdict(&mut tx, &v.id).map_err(|e| e.message)? {
+        let signed: Signed<Reexecution> = serde_json::from_str(&kept.statement).map_err(|e| e.to_string())?;
+        let Some(key) = people::key(&mut tx, &signed.key_id).map_err(|e| e.message)? else { continue };
+        let key = PublicKey::from_pem(&key.pem).map_err(|e| e.message)?;
+        let holds =
+            signed.body.verdict == v.id && signed.body.agrees() && signed.holds(&key, Domain::ReExecution).is_ok();
+        if holds {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 struct Look<'a>(&'a mut dyn Connection);
@@ -105,12 +130,13 @@ impl crate::store::Tx for Look<'_> {
 
 pub fn report(verified: &Verified, json: bool) -> Result<ExitCode> {
     let ok = verified.problems.is_empty();
-    let value = serde_json::json!({"ok": ok, "verdicts": verified.verdicts, "bundles": verified.bundles, "problems": verified.problems});
+    let value = serde_json::json!({"ok": ok, "verdicts": verified.verdicts, "bundles": verified.bundles, "held": verified.held, "problems": verified.problems});
     say(json, &value, || {
         let head = format!(
-            "{} verdicts, {} with evidence: {}",
+            "{} verdicts, {} with evidence, {} of these held against their lab’s template: {}",
             verified.verdicts,
             verified.bundles,
+            verified.held,
             if ok { "all hold" } else { "NOT all hold" }
         );
         std::iter::once(head).chain(verified.problems.iter().cloned()).collect::<Vec<_>>().join("\n")

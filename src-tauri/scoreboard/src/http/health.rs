@@ -1,21 +1,21 @@
 //! Whether this process works, whether a submission could be accepted now, and what it has done.
 
 use super::App;
+use super::views::{Healthy, Readiness, ReadyPart};
 use crate::store::meta;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forge_core::keys::{Domain, KeyName};
-use serde_json::{Value, json};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Room for one bundle and the database's next pages.
 const DISK: u64 = 512 << 20;
 
-pub async fn healthz() -> Json<Value> {
-    Json(json!({"healthy": true}))
+pub async fn healthz() -> Json<Healthy> {
+    Json(Healthy { healthy: true })
 }
 
 pub async fn readyz(State(app): State<App>) -> Response {
@@ -49,12 +49,14 @@ pub async fn readyz(State(app): State<App>) -> Response {
     };
     let parts = [("database", database), ("folder", folder), ("disk", disk), ("keys", keys), ("labs", labs)];
     let ready = parts.iter().all(|(_, r)| r.is_ok());
-    let parts: Vec<Value> = parts
-        .iter()
-        .map(|(part, r)| json!({"part": part, "ready": r.is_ok(), "detail": r.as_ref().unwrap_or_else(|e| e)}))
-        .collect();
+    let told = |(part, r): (&str, Result<String, String>)| ReadyPart {
+        part: part.to_owned(),
+        ready: r.is_ok(),
+        detail: r.unwrap_or_else(|why| why),
+    };
+    let parts = parts.into_iter().map(told).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"ready": ready, "parts": parts}))).into_response()
+    (status, Json(Readiness { ready, parts })).into_response()
 }
 
 pub async fn metrics(State(app): State<App>) -> Response {

@@ -12,6 +12,7 @@ mod listen;
 mod live;
 mod pages;
 pub mod people;
+mod reexecutions;
 pub mod routes;
 mod session_board;
 mod sessions;
@@ -40,7 +41,7 @@ pub type App = Arc<Board>;
 /// Everything that is routed and described.
 pub fn table() -> Routes {
     Routes::default()
-        .add::<(), (), _, _>(
+        .add::<routes::Submission, wire::Accepted, _, _>(
             Post,
             "/v1/verdicts",
             Open,
@@ -55,15 +56,15 @@ pub fn table() -> Routes {
             "A verdict, or its page for a browser",
             verdicts::get,
         )
-        .add::<(), (), _, _>(
+        .add::<routes::ScoreJson, (), _, _>(
             Put,
             "/v1/verdicts/{id}/score.json",
             Token,
             "Send score.json before evidence in parts",
             upload::score,
         )
-        .add::<(), (), _, _>(Get, "/v1/verdicts/{id}/score.json", Open, "The score", verdicts::score)
-        .add::<(), (), _, _>(
+        .add::<(), routes::ScoreJson, _, _>(Get, "/v1/verdicts/{id}/score.json", Open, "The score", verdicts::score)
+        .add::<(), routes::Evidence, _, _>(
             Get,
             "/v1/verdicts/{id}/evidence.tar.zst",
             Token,
@@ -77,14 +78,28 @@ pub fn table() -> Routes {
             "How much of the evidence has arrived",
             upload::offset,
         )
-        .add::<(), (), _, _>(
+        .add::<routes::Bytes, wire::Accepted, _, _>(
             Patch,
             "/v1/verdicts/{id}/evidence.tar.zst",
             Token,
             "Send a part of the evidence; the last is answered with Accepted",
             upload::part,
         )
-        .add::<(), (), _, _>(Get, "/v1/verdicts/{id}/{file}", Open, "A file of a verdict", verdicts::file)
+        .add::<(), routes::File, _, _>(Get, "/v1/verdicts/{id}/{file}", Open, "A file of a verdict", verdicts::file)
+        .add::<wire::Signed<wire::Reexecution>, wire::Raised, _, _>(
+            Post,
+            "/v1/verdicts/{id}/reexecutions",
+            Open,
+            "Vouch for a verdict that was executed again",
+            reexecutions::add,
+        )
+        .add::<(), Vec<wire::Signed<wire::Reexecution>>, _, _>(
+            Get,
+            "/v1/verdicts/{id}/reexecutions",
+            Open,
+            "Who has executed it again, and what came of it",
+            reexecutions::list,
+        )
         .add::<(), VerdictView, _, _>(Get, "/v1/scores/{run}", Open, "The verdict of a run", verdicts::by_run)
         .add::<(), Leaderboard, _, _>(
             Get,
@@ -95,7 +110,7 @@ pub fn table() -> Routes {
         )
         .add::<(), Vec<String>, _, _>(Get, "/v1/tracks", Open, "Tracks with verdicts", standings::tracks)
         .add::<(), Stats, _, _>(Get, "/v1/stats", Open, "What is stored", standings::stats)
-        .add::<(), (), _, _>(Get, "/v1/live", Open, "Server-sent events of the board", live::board)
+        .add::<(), routes::Events, _, _>(Get, "/v1/live", Open, "Server-sent events of the board", live::board)
         .add::<(), wire::EnrolChallenge, _, _>(Get, "/v1/enrol", Open, "A challenge to sign", people::challenge)
         .add::<wire::Signed<wire::Possession>, wire::Enrolled, _, _>(
             Post,
@@ -106,7 +121,7 @@ pub fn table() -> Routes {
         )
         .add::<InviteRequest, Invited, _, _>(Post, "/v1/invites", Token, "Make a one-time code", people::invite)
         .add::<(), Vec<LearnerView>, _, _>(Get, "/v1/learners", Token, "The people of a class", people::list)
-        .add::<(), (), _, _>(
+        .add::<RotationView, (), _, _>(
             Post,
             "/v1/keys/rotations",
             Open,
@@ -170,20 +185,32 @@ pub fn table() -> Routes {
             sessions::freeze,
         )
         .add::<(), SessionBoard, _, _>(Get, "/v1/sessions/{id}/board", Token, "Who is where", session_board::board)
-        .add::<(), (), _, _>(Get, "/v1/sessions/{id}/export.csv", Token, "The session as CSV", session_board::csv)
-        .add::<(), (), _, _>(Get, "/v1/sessions/{id}/live", Token, "Server-sent events of a session", sessions::live)
-        .add::<(), (), _, _>(Get, "/healthz", Open, "This process works", health::healthz)
-        .add::<(), (), _, _>(Get, "/readyz", Open, "Whether a submission could be accepted now", health::readyz)
-        .add::<(), (), _, _>(Get, "/metrics", Open, "Numbers for Prometheus", health::metrics)
-        .add::<(), (), _, _>(Get, "/", Open, "The board's page", pages::index)
-        .add::<(), (), _, _>(Get, "/assets/{name}", Open, "Files of the pages", pages::file)
+        .add::<(), routes::Csv, _, _>(
+            Get,
+            "/v1/sessions/{id}/export.csv",
+            Token,
+            "The session as CSV",
+            session_board::csv,
+        )
+        .add::<(), routes::Events, _, _>(
+            Get,
+            "/v1/sessions/{id}/live",
+            Token,
+            "Server-sent events of a session",
+            sessions::live,
+        )
+        .add::<(), Healthy, _, _>(Get, "/healthz", Open, "This process works", health::healthz)
+        .add::<(), Readiness, _, _>(Get, "/readyz", Open, "Whether a submission could be accepted now", health::readyz)
+        .add::<(), routes::Metrics, _, _>(Get, "/metrics", Open, "Numbers for Prometheus", health::metrics)
+        .add::<(), routes::Page, _, _>(Get, "/", Open, "The board's page", pages::index)
+        .add::<(), routes::File, _, _>(Get, "/assets/{name}", Open, "Files of the pages", pages::file)
 }
 
 pub fn router(board: App) -> Router {
     let (router, document, _) = table().finish();
     let document = Arc::new(document);
     router
-        .route("/v1/openapi.json", axum::routing::get(move || async move { Json(document.as_ref().clone()) }))
+        .route(routes::DOCUMENT, axum::routing::get(move || async move { Json(document.as_ref().clone()) }))
         .fallback(|| async { no(RefusalCode::NotFound, "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async {
             no(RefusalCode::MethodNotAllowed, "This address takes other methods.")

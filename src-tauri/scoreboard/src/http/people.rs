@@ -69,6 +69,16 @@ pub async fn enrol(State(app): State<App>, body: Body) -> Answer<(StatusCode, Js
             let Some(invite) = people::invite_of(tx, &hash)? else {
                 return Ok(Err(no(RefusalCode::CodeUnknown, "This code is not known here.")));
             };
+            // Whoever asks again with the same code and key did not get the answer: the token is a new one, the person the same.
+            if invite.used_at.is_some()
+                && invite.expires_at >= now
+                && let Some(key) = people::key(tx, &key_id)?
+                && key.revoked_at.is_none()
+                && invite.used_by.as_deref() == Some(key.owner.id.as_str())
+            {
+                people::new_token(tx, &key.owner.id, &token_hash, now)?;
+                return Ok(Ok(key.owner));
+            }
             if invite.used_at.is_some() {
                 return Ok(Err(no(RefusalCode::CodeUsed, "This code was used already. Each works once.")));
             }
@@ -116,7 +126,7 @@ pub async fn invite(State(app): State<App>, who: Who, body: Body) -> Answer<(Sta
     let expires_at = now + i64::from(wanted.days.unwrap_or(7).clamp(1, 365)) * DAY;
     let code = codes::invite();
     let hash = codes::digest(&codes::normal(&code));
-    let kept = Invite { class: class.clone(), role, expires_at, used_at: None };
+    let kept = Invite { class: class.clone(), role, expires_at, used_at: None, used_by: None };
     app.store.write(move |tx| people::invite(tx, &hash, &kept, now)).await?;
     Ok((StatusCode::CREATED, Json(Invited { code, class, role, expires_at })))
 }

@@ -45,6 +45,9 @@ pub enum Door {
     Token,
 }
 
+/// Where the document itself is.
+pub const DOCUMENT: &str = "/v1/openapi.json";
+
 pub struct Routes {
     router: Router<App>,
     generator: SchemaGenerator,
@@ -53,9 +56,56 @@ pub struct Routes {
     pub listed: Vec<(&'static str, &'static str)>,
 }
 
-/// `()` where there is no JSON in that direction.
-fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Option<Value> {
-    (T::schema_name() != "null").then(|| generator.subschema_for::<T>().to_value())
+/// Bodies that are no JSON of ours, as types, so that the table can name them: each has a media type.
+macro_rules! raw {
+    ($($(#[$doc:meta])* $name:ident = $media:literal;)*) => { $(
+        $(#[$doc])*
+        pub struct $name;
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                concat!("raw:", $media).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "format": "binary"})
+            }
+        }
+    )* };
+}
+
+raw! {
+    /// Part of an upload.
+    Bytes = "application/octet-stream";
+    Csv = "text/csv";
+    Evidence = "application/zstd";
+    /// A stream that does not end by itself.
+    Events = "text/event-stream";
+    /// One of several kinds, told by its name.
+    File = "*/*";
+    Metrics = "application/openmetrics-text";
+    Page = "text/html";
+    ScoreJson = "application/json";
+    /// An envelope, or a form with the parts envelope, score and evidence.
+    Submission = "submission";
+}
+
+/// What travels, by media type; `()` where nothing does.
+fn content<T: JsonSchema>(generator: &mut SchemaGenerator) -> Option<Value> {
+    let binary = json!({"type": "string", "format": "binary"});
+    match T::schema_name().strip_prefix("raw:") {
+        Some("submission") => {
+            let parts = ["envelope", "score", "evidence"].map(|part| (part.to_owned(), binary.clone()));
+            let form = json!({"type": "object", "required": ["envelope", "score", "evidence"], "properties": Map::from_iter(parts)});
+            let envelope = json!({"type": "object", "required": ["payload", "payloadType", "signatures"], "properties": {
+                "payload": {"type": "string"}, "payloadType": {"type": "string"},
+                "signatures": {"type": "array", "minItems": 1, "maxItems": 1, "items": {"type": "object", "required": ["keyid", "sig"],
+                    "properties": {"keyid": {"type": "string"}, "sig": {"type": "string"}}}}}});
+            Some(json!({"application/json": {"schema": envelope}, "multipart/form-data": {"schema": form}}))
+        }
+        Some("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
+        Some(media) => Some(json!({media: {"schema": binary}})),
+        None if T::schema_name() == "null" => None,
+        None => Some(json!({"application/json": {"schema": generator.subschema_for::<T>().to_value()}})),
+    }
 }
 
 impl Default for Routes {
@@ -67,7 +117,7 @@ impl Default for Routes {
 }
 
 impl Routes {
-    /// Routes and describes. `In` and `Out` are what travels as JSON.
+    /// Routes and describes. `In` and `Out` are what travels.
     pub fn add<In: JsonSchema, Out: JsonSchema, H, T>(
         mut self,
         verb: Verb,
@@ -88,9 +138,9 @@ impl Routes {
             .filter_map(|rest| rest.split('}').next())
             .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
             .collect();
-        let done = match schema::<Out>(&mut self.generator) {
-            Some(schema) => json!({"description": "Done", "content": {"application/json": {"schema": schema}}}),
-            None => json!({"description": "Done"}),
+        let done = match content::<Out>(&mut self.generator) {
+            Some(content) => json!({"description": "Done", "content": content}),
+            None => json!({"description": "Done, without a body"}),
         };
         let mut operation = Map::new();
         operation.insert("summary".into(), summary.into());
@@ -102,9 +152,8 @@ impl Routes {
         if door == Door::Token {
             operation.insert("security".into(), json!([{"token": []}]));
         }
-        if let Some(schema) = schema::<In>(&mut self.generator) {
-            let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
-            operation.insert("requestBody".into(), body);
+        if let Some(content) = content::<In>(&mut self.generator) {
+            operation.insert("requestBody".into(), json!({"required": true, "content": content}));
         }
         let at = self.paths.entry(path).or_insert_with(|| json!({}));
         if let Some(verbs) = at.as_object_mut() {
@@ -115,7 +164,11 @@ impl Routes {
 
     /// The router, openapi.json, and what was routed.
     pub fn finish(mut self) -> (Router<App>, Value, Vec<(&'static str, &'static str)>) {
-        let refusal = schema::<forge_core::board::Refusal>(&mut self.generator).unwrap_or_default();
+        let refusal = self.generator.subschema_for::<forge_core::board::Refusal>().to_value();
+        let own = json!({"get": {"summary": "This document", "responses": {"2XX": {"description": "Done",
+            "content": {"application/json": {"schema": {"type": "object"}}}}, "default": {"$ref": "#/components/responses/Refusal"}}}});
+        self.paths.insert(DOCUMENT.into(), own);
+        self.listed.push(("get", DOCUMENT));
         let document = json!({
             "openapi": "3.0.3",
             "info": {"title": "FrostGate Forge scoreboard", "version": env!("CARGO_PKG_VERSION"),

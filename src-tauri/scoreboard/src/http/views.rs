@@ -153,7 +153,8 @@ pub struct KeyView {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct KeyList {
     pub keys: Vec<BoardKey>,
-    /// As forge_core::keys::Rotation, oldest first.
+    /// Oldest first.
+    #[schemars(with = "Vec<RotationView>")]
     pub rotations: serde_json::Value,
 }
 
@@ -206,4 +207,36 @@ pub struct Red {
     pub lab: String,
     pub criterion: String,
     pub learners: i64,
+}
+
+/// The shape of `forge_core::keys::Rotation`, for the description.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotationView {
+    /// `learner` or `board`.
+    pub name: String,
+    pub at: i64,
+    pub old: String,
+    pub new: String,
+    pub old_pem: String,
+    pub new_pem: String,
+    pub signature: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Healthy {
+    pub healthy: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    pub parts: Vec<ReadyPart>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReadyPart {
+    pub part: String,
+    pub ready: bool,
+    pub detail: String,
 }

@@ -2,13 +2,15 @@
 //! signature, claims, bundle; then one transaction that decides what must be unique and stores it.
 //!
 //! [`envelope`] bytes to a signed statement · [`claims`] what it says, held against the clock and the catalogue ·
-//! [`bundle`] score and evidence · [`record`] the transaction, which [`together`] shares · [`receipt`] the signed answer.
+//! [`bundle`] score and evidence · [`record`] the transaction, which [`together`] shares · [`receipt`] the signed answer ·
+//! [`reexecution`] who vouches for a verdict later.
 
 pub mod bundle;
 pub mod claims;
 pub mod envelope;
 pub mod receipt;
 pub mod record;
+pub mod reexecution;
 mod together;
 
 pub use together::Together;
@@ -58,7 +60,10 @@ pub fn trouble(e: &Error) -> Refusal {
 /// The tier that follows from what was established.
 pub fn tier(facts: &[Fact]) -> TrustTier {
     let all = |needed: &[Fact]| needed.iter().all(|f| facts.contains(f));
-    if all(&[Fact::Digests, Fact::SameLab, Fact::ReGraded]) {
+    let graded = [Fact::Digests, Fact::SameLab, Fact::ReGraded];
+    if all(&graded) && facts.contains(&Fact::ReExecuted) {
+        TrustTier::ReExecuted
+    } else if all(&graded) {
         TrustTier::ReGraded
     } else if all(&[Fact::IssuedSeed]) {
         TrustTier::InstructorSeeded
@@ -145,6 +150,11 @@ fn told(board: &Board, v: &Verdict, name: &str, change: record::Change) {
         board.metrics.evidence_bytes.inc_by(u64::try_from(bytes).unwrap_or(0));
     }
     tracing::info!(verdict = %v.id, seq = v.seq, lab = %v.lab, class = %v.class, tier = tier_word(v.tier), "verdict accepted");
+    tell(board, v, name);
+}
+
+/// A verdict that is new or stands higher now, to everybody who looks at a board that it is on.
+pub fn tell(board: &Board, v: &Verdict, name: &str) {
     let data = serde_json::json!({
         "id": v.id, "seq": v.seq, "track": v.track, "lab": v.lab, "class": v.class, "name": name, "learner": v.learner,
         "score": v.score, "max": v.max, "tier": tier_word(v.tier), "received_at": v.received_at,

@@ -207,15 +207,21 @@ fn again(tx: &mut dyn Tx, known: Verdict, new: Verdict, name: String, key_is_rev
         standing::tally(tx, &v.track, v.tier, 1)?;
         return Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }));
     }
-    verdicts::raise(tx, &v)?;
-    if v.tier > known.tier {
-        if ranked(&v.facts) {
-            standing::count(tx, &[Counted { verdict: &v, name: &name, below: Some(known.tier) }])?;
+    lift(tx, known.tier, &v, &name)?;
+    Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }))
+}
+
+/// Writes what more is known of a verdict, and moves it up on the boards.
+pub fn lift(tx: &mut dyn Tx, from: TrustTier, v: &Verdict, name: &str) -> Result<()> {
+    verdicts::raise(tx, v)?;
+    if v.tier > from {
+        if v.facts.contains(&Fact::KnownLab) {
+            standing::count(tx, &[Counted { verdict: v, name, below: Some(from) }])?;
         }
-        standing::tally(tx, &v.track, known.tier, -1)?;
+        standing::tally(tx, &v.track, from, -1)?;
         standing::tally(tx, &v.track, v.tier, 1)?;
     }
-    Ok(Ok(Recorded { verdict: v, name, change: Change::Raised, notes: Vec::new() }))
+    Ok(())
 }
 
 /// A run that answers a challenge: issued here, to this learner, for this lab and seed, not answered before. What is merely

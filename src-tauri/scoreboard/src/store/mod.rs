@@ -11,6 +11,7 @@ mod many;
 pub mod meta;
 pub mod people;
 mod pg;
+pub mod reexecution;
 pub mod session;
 pub mod session_log;
 mod sqlite;
@@ -190,6 +191,7 @@ pub const TABLES: &[Table] = &[
     ("best", "learner, lab, floor", "learner, lab, floor, points, max, verdict"),
     ("standing", "learner, track, floor", "learner, track, floor, class, name, points, max, labs, at"),
     ("counters", "track, tier", "track, tier, verdicts"),
+    ("reexecutions", "id", reexecution::COLUMNS),
     ("sessions", "id", "id, class, join_code, secret, body, created_at"),
     ("joined", "session, learner", "session, learner, at"),
     ("challenges", "nonce", "nonce, session, learner, key_id, lab, seed, attempt, issued_at, verdict"),
@@ -197,7 +199,7 @@ pub const TABLES: &[Table] = &[
     ("messages", "session, seq", "session, seq, at, body, learner"),
 ];
 
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// Makes what is missing. `StoreFailed` for a database of a newer version.
 pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
@@ -206,12 +208,16 @@ pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
     let found = meta::number(&mut *conn, "schema")?;
     match found {
         None => {
-            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL] {
+            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL, reexecution::SQL] {
                 conn.batch(sql)?;
             }
             meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
         }
         Some(SCHEMA_VERSION) => {}
+        Some(1) => {
+            conn.batch(reexecution::SQL)?;
+            meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
+        }
         Some(other) => {
             conn.rollback()?;
             return Err(Error::new(

@@ -43,6 +43,8 @@ pub struct Invite {
     pub role: Role,
     pub expires_at: i64,
     pub used_at: Option<i64>,
+    /// The person who came by it.
+    pub used_by: Option<String>,
 }
 
 pub fn role_word(role: Role) -> &'static str {
@@ -78,9 +80,15 @@ pub fn invite(tx: &mut dyn Tx, hash: &str, invite: &Invite, now: i64) -> Result<
 }
 
 pub fn invite_of(tx: &mut dyn Tx, hash: &str) -> Result<Option<Invite>> {
-    let row = tx.one("SELECT class, role, expires_at, used_at FROM invites WHERE hash = $1", params![hash])?;
+    let row = tx.one("SELECT class, role, expires_at, used_at, used_by FROM invites WHERE hash = $1", params![hash])?;
     row.map(|r| {
-        Ok(Invite { class: r.text(0)?, role: role(&r.text(1)?)?, expires_at: r.int(2)?, used_at: r.maybe_int(3)? })
+        Ok(Invite {
+            class: r.text(0)?,
+            role: role(&r.text(1)?)?,
+            expires_at: r.int(2)?,
+            used_at: r.maybe_int(3)?,
+            used_by: r.maybe_text(4)?,
+        })
     })
     .transpose()
 }
@@ -98,6 +106,20 @@ pub fn add(tx: &mut dyn Tx, person: &Person, token_hash: &str, now: i64) -> Resu
     tx.execute(
         "INSERT INTO tokens (hash, learner, created_at) VALUES ($1, $2, $3)",
         params![token_hash, person.id.as_str(), now],
+    )?;
+    Ok(())
+}
+
+/// One more, for who never got theirs. The seven newest of a person work: two laptops may share a key.
+pub fn new_token(tx: &mut dyn Tx, learner: &str, token_hash: &str, now: i64) -> Result<()> {
+    tx.execute(
+        "DELETE FROM tokens WHERE learner = $1 AND hash NOT IN
+           (SELECT hash FROM tokens WHERE learner = $1 ORDER BY created_at DESC, hash LIMIT 6)",
+        params![learner],
+    )?;
+    tx.execute(
+        "INSERT INTO tokens (hash, learner, created_at) VALUES ($1, $2, $3)",
+        params![token_hash, learner, now],
     )?;
     Ok(())
 }

@@ -120,8 +120,12 @@ impl Server {
     }
 
     pub fn start_with(data: &Path, database: Option<&str>, more: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", data, database, more)
+    }
+
+    pub fn start_at(listen: &str, data: &Path, database: Option<&str>, more: &[&str]) -> Self {
         let mut c = Command::new(BIN);
-        c.args(["serve", "--listen", "127.0.0.1:0", "--json", "--data"])
+        c.args(["serve", "--listen", listen, "--json", "--data"])
             .arg(data)
             .arg("--labs")
             .arg(labs())

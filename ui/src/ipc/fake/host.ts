@@ -346,6 +346,11 @@ export class FakeHost implements Host {
       return { id: result.id, dir: result.dir, score: result.score, max: result.max, key_id: result.key_id, result };
     },
     solve_run: () => Promise.reject(new HostError("denied", "“solve_run” is for instructors.")),
+    reexecute: ({ verdict, report }) => {
+      const result = this.#results.find((r) => r.id === verdict || r.run === verdict || r.dir === verdict);
+      if (!result) return Promise.reject(new HostError("not_found", `There is no verdict “${verdict}” here.`));
+      return { verdict: result.id, lab: result.lab, seed: "5eed".repeat(8), score: result.score, max: result.max, criteria: [], agrees: true, tier: "re-executed", reported: report, statement: "{}", ms: 48_000 };
+    },
     list_results: () => this.#results,
     get_result: ({ id, dark }) => {
       const summary = this.#result(id);

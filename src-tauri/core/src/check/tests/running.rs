@@ -365,3 +365,71 @@ async fn unseen_hosts_with_one_address_take_turns() {
     }
     assert_eq!(busy.most(), 2, "too many logins at once, or none beside another");
 }
+
+/// A node whose files are as long as their names say.
+struct Files(FakeVantage);
+
+#[async_trait]
+impl Vantage for Files {
+    async fn look(&self, from: &From, script: &str, stdin: &[u8], limit: Duration) -> Result<Output> {
+        assert!(script.contains("vtysh --vty_socket \"/proc/$NODE_PID/root/run/frr\""), "{script}");
+        let truncated = matches!(from, From::Node(n) if n == "long");
+        let found = self.0.look(from, script, stdin, limit).await?;
+        Ok(Output { stdout: "router ospf\n".into(), truncated, ..found })
+    }
+    async fn look_many(&self, from: &From, scripts: &[String], limit: Duration) -> Result<Vec<Output>> {
+        self.0.look_many(from, scripts, limit).await
+    }
+    async fn inside(&self, _: &str, _: &[String], _: Duration) -> Result<Output> {
+        panic!("nothing of the learner's is run")
+    }
+    async fn read_file(&self, _: &str, path: &str, _: usize) -> Result<Option<Vec<u8>>> {
+        let long: Option<usize> = path.rsplit('/').next().unwrap().parse().ok();
+        Ok(long.map(|n| vec![b'x'; n]))
+    }
+    async fn read_tree(&self, _: &str, _: &str, _: usize) -> Result<Vec<(String, Vec<u8>)>> {
+        Ok(vec![("/etc/x".into(), vec![b'y'; 4000])])
+    }
+    async fn capture(&self, _: &str, _: &str, _: Duration) -> Result<Output> {
+        unreachable!()
+    }
+    fn nodes(&self) -> Vec<String> {
+        Vec::new()
+    }
+    async fn disturb(&self, _: &Disturbance) -> Result<()> {
+        unreachable!()
+    }
+    async fn undo(&self, _: &Disturbance) -> Result<()> {
+        unreachable!()
+    }
+}
+
+#[tokio::test]
+async fn a_submitted_file_is_whole_or_not_there() {
+    use crate::check::evidence::{Limits, NOTES, SUBMITTED_MAX, collect};
+    let mut scenario = super::example_scenario();
+    let file =
+        |node: &str, path: String, running: serde_json::Value| json!({"node": node, "path": path, "running": running});
+    let (fits, over) = (SUBMITTED_MAX, SUBMITTED_MAX + 1);
+    scenario.reexecution = serde_json::from_value(json!({"kind": "carry", "renumber": [], "files": [
+        file("pc", "/etc/5".into(), json!(null)), file("pc", format!("/etc/{fits}"), json!(null)), file("pc", format!("/etc/{over}"), json!(null)),
+        file("pc", "/etc/0".into(), json!(null)), file("pc", "/etc/none".into(), json!(null)),
+        file("pc", "/etc/frr/frr.conf".into(), json!("frr")), file("long", "/etc/frr/frr.conf".into(), json!("frr")),
+    ]}))
+    .unwrap();
+    // Room for what was submitted and a little more: the rest of the node is what is cut.
+    let limits = Limits { entry: 512 << 10, tree: 4 << 20, total: SUBMITTED_MAX + 4096 };
+    let entries = collect(&Files(FakeVantage::default()), &scenario, &[], Vec::new(), limits).await.unwrap();
+    let kept: Vec<(&str, usize)> =
+        entries.iter().filter(|e| e.kind == "submitted").map(|e| (e.path.as_str(), e.bytes.len())).collect();
+    let longest = format!("nodes/pc/submitted/etc/{fits}");
+    let wanted =
+        [(longest.as_str(), fits), ("nodes/pc/submitted/etc/5", 5), ("nodes/pc/submitted/etc/frr/frr.conf", 12)];
+    assert_eq!(kept, wanted);
+    let notes = String::from_utf8(entries.iter().find(|e| e.path == NOTES).unwrap().bytes.clone()).unwrap();
+    for left in
+        [format!("/etc/{over}"), "/etc/0".into(), "/etc/none".into(), "nodes/long/submitted/etc/frr/frr.conf".into()]
+    {
+        assert!(notes.contains(&left), "{left} is not among {notes}");
+    }
+}

@@ -7,20 +7,20 @@ use crate::template::scenario::{Limits, Node};
 use rand::SeedableRng;
 use std::collections::BTreeMap;
 
-const NOW: i64 = 1_795_000_000_000;
+pub(super) const NOW: i64 = 1_795_000_000_000;
 
 fn rng(n: u64) -> rand::rngs::StdRng {
     rand::rngs::StdRng::seed_from_u64(n)
 }
 
-struct Bench {
+pub(super) struct Bench {
     home: tempfile::TempDir,
-    store: Store,
-    policy: Policy,
-    keys: Keys,
+    pub store: Store,
+    pub policy: Policy,
+    pub keys: Keys,
 }
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let home = tempfile::tempdir().unwrap();
     let keys = Keys::open(home.path(), &mut rng(1)).unwrap();
     let store = Store::open(&home.path().join("forge.db")).unwrap();
@@ -28,7 +28,7 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn admit(&self, request: Request) -> Result<Admission> {
+    pub async fn admit(&self, request: Request) -> Result<Admission> {
         admit(&self.store, &self.policy, &self.keys, request).await
     }
 
@@ -38,7 +38,7 @@ impl Bench {
     }
 }
 
-fn request(n: u64) -> Request {
+pub(super) fn request(n: u64) -> Request {
     let node = Node {
         name: "pc".into(),
         role: Role::Client,
@@ -85,6 +85,7 @@ fn request(n: u64) -> Request {
         footprint: Footprint { memory_mb: 512, pids: 256, disk_mb: 256 },
         subject: "learner".into(),
         tenant: "local".into(),
+        access: Access { tenant: "local".into(), ..Access::default() },
         entitlement: Entitlement::Practice,
         settlement: Settlement::stub(),
         approved_profiles: Vec::new(),
@@ -99,12 +100,12 @@ fn request(n: u64) -> Request {
 }
 
 /// The audit log, newest first.
-fn newest(c: &Conn) -> Result<Vec<audit::Body>> {
+pub(super) fn newest(c: &Conn) -> Result<Vec<audit::Body>> {
     let rows = crate::store::audit::search(c, &crate::store::audit::Search::default(), 100)?;
     rows.iter().map(|r| Ok(serde_json::from_str(&r.entry)?)).collect()
 }
 
-fn new(admission: Admission) -> (Run, SpentToken) {
+pub(super) fn new(admission: Admission) -> (Run, SpentToken) {
     match admission {
         Admission::New(run, token) => (run, token),
         Admission::Existing(run) => panic!("existed: {run:?}"),
@@ -130,7 +131,7 @@ async fn an_admitted_run_has_token_intent_and_audit() {
     assert_eq!((open.len(), open[0].kind.as_str()), (1, "launch"));
     assert_eq!(spent.as_deref(), Some(run.run.as_str()));
     let kinds: Vec<_> = entries.iter().rev().map(|e| e.kind.as_str()).collect();
-    assert_eq!(kinds, ["gate.spawn", "gate.training", "gate.quota", "gate.capabilities", "token.spent"]);
+    assert_eq!(kinds, ["gate.access", "gate.spawn", "gate.training", "gate.quota", "gate.capabilities", "token.spent"]);
     assert!(entries.iter().all(|e| e.run.as_deref() == Some(run.run.as_str())));
     assert!(audit::verify(&b.store, &b.keys, &[]).await.unwrap().ok);
     let stored = b.store.read(move |c| runs::scenario(c, &run.run)).await.unwrap();

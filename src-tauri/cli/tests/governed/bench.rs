@@ -13,16 +13,31 @@ pub struct Bench {
     env: Vec<(String, String)>,
 }
 
-/// Two nodes and a wire between them; `limits` as a template writes them.
-fn lab(limits: &str) -> String {
-    format!(
-        "apiVersion: frostgate.forge/v1\nkind: ScenarioTemplate\nmetadata:\n  name: {LAB}\n  title: Bounds\n  version: 1.0.0\n  \
-         labels: [class:netplus, tier:foundation, topic:testing]\n  minutes: 5\nspec:\n  limits: {limits}\n  network:\n    \
-         egress: deny\n    links:\n      - {{id: wire, between: [pc:eth0, peer:eth0], subnet: 10.9.9.0/24}}\n  assets:\n    nodes:\n      \
-         - {{name: pc, role: client, writable: [/srv]}}\n      - {{name: peer, role: client}}\n  successCriteria:\n    - id: reaches\n      \
-         title: It reaches its peer\n      evidence: [{{probe: ping, from: pc, to: peer}}]\n      failed: Look at the link.\n"
-    )
-}
+/// Two nodes and a wire between them.
+const TEMPLATE: &str = r#"apiVersion: frostgate.forge/v1
+kind: ScenarioTemplate
+metadata:
+  name: netplus-bounds
+  title: Bounds
+  version: 1.0.0
+  labels: [class:netplus, tier:foundation, topic:testing]
+  minutes: 5
+spec:
+  limits: LIMITS
+  network:
+    egress: deny
+    links:
+      - {id: wire, between: [pc:eth0, peer:eth0], subnet: 10.9.9.0/24}
+  assets:
+    nodes:
+      - {name: pc, role: client, writable: [/srv]}
+      - {name: peer, role: client}
+  successCriteria:
+    - id: reaches
+      title: It reaches its peer
+      evidence: [{probe: ping, from: pc, to: "{{peer.eth0}}"}]
+      failed: Look at the link.
+"#;
 
 impl Bench {
     pub fn new(env: &[(&str, &str)]) -> Self {
@@ -34,7 +49,7 @@ impl Bench {
         let labs = home.path().join("given");
         let folder = labs.join("netplus/bounds");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("lab.yaml"), lab(limits)).unwrap();
+        std::fs::write(folder.join("lab.yaml"), TEMPLATE.replace("LIMITS", limits)).unwrap();
         std::fs::write(folder.join("guide.md"), "# Bounds\n\nNothing to do.\n").unwrap();
         std::fs::create_dir_all(folder.join("solution")).unwrap();
         std::fs::write(folder.join("solution/pc.sh"), "touch /srv/solved\n").unwrap();

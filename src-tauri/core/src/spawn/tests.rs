@@ -184,7 +184,7 @@ async fn a_denial_says_why_is_audited_and_leaves_nothing_else() {
     assert!(reasons.iter().any(|r| r.as_str().unwrap().contains("SYS_MODULE")), "{reasons:?}");
     assert_eq!((b.count("runs").await, b.count("intents").await, b.count("spent_tokens").await), (0, 0, 0));
     let entries = b.store.read(newest).await.unwrap();
-    assert_eq!(entries.len(), 4);
+    assert_eq!(entries.len(), 5);
     assert!(entries.iter().all(|e| e.run.is_none() && e.data["request_id"] == "request-1"));
     // The same request may try again once the reason is gone.
     assert!(matches!(b.admit(request(1)).await, Ok(Admission::New(..))));
@@ -569,5 +569,5 @@ async fn a_decision_can_be_looked_up_from_its_denial() {
     // Decided on the name, kept without it.
     assert_eq!(kept.answer.input["subject"], "[user]");
     let others = b.store.read(move |c| decisions::others(c, &kept)).await.unwrap();
-    assert_eq!(others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(), ["training", "quota", "capabilities"]);
+    assert_eq!(others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(), ["access", "training", "quota", "capabilities"]);
 }

@@ -137,7 +137,10 @@ async fn a_start_is_charged_once_and_its_receipt_is_in_the_audit_log() {
     assert_eq!((s.charged(), s.till.asked.lock().unwrap().as_slice()), (1, &["first".to_owned()][..]));
     let [entry] = s.b.audit("billing.charged").try_into().unwrap();
     let receipt = &entry["data"]["receipt"];
-    assert_eq!((&receipt["amount"], &receipt["currency"], &receipt["subject"]), (&json!(250), &json!("EUR"), &json!("ada")));
+    assert_eq!(
+        (&receipt["amount"], &receipt["currency"], &receipt["subject"]),
+        (&json!(250), &json!("EUR"), &json!("ada"))
+    );
     assert_eq!(entry["data"]["key_id"], s.till.keys.id(KeyName::Spawn).unwrap());
     assert_eq!(s.b.audit("billing.ordered").len(), 1);
     // The token that started the run names the order that paid for it.

@@ -26,10 +26,12 @@ fn works(b: &Bench, run: &str, node: &str) {
 fn a_node_that_takes_all_memory_is_ended_by_its_own_limit_and_the_run_says_so() {
     let b = Bench::new(&[]);
     let run = b.start();
-    // Without a line's end, `tail` keeps all of it: 300 MiB where the node has 64.
-    let (code, told) = b.shell(&run, "pc", "head -c 300m /dev/zero | tail -n 1 >/dev/null; echo ended with $?");
-    assert!(code != 0 || told.contains("ended with 137"), "{code}: {told}");
+    // Until the keeper watches, which is a second after the start, nobody hears Docker tell of it.
     eventually("the run says who ran out of memory", SOON, || {
+        // Without a line's end, `tail` keeps all of it: 300 MiB where the node has 64.
+        let (code, told) = b.shell(&run, "pc", "head -c 300m /dev/zero | tail -n 1 >/dev/null; echo ended with $?");
+        assert!(code != 0 || told.contains("ended with 137"), "{code}: {told}");
+        std::thread::sleep(Duration::from_millis(300));
         events(&b, &run).iter().find(|e| e["text"].as_str().unwrap().contains("pc ran out of the memory")).map(drop)
     });
     works(&b, &run, "peer");
@@ -80,7 +82,8 @@ fn a_node_that_fills_the_disk_is_stopped_by_the_kernel_and_by_the_watch() {
     let b = Bench::new(&[]);
     let run = b.start();
     // One file ends at a node's whole share.
-    let (code, told) = b.shell(&run, "pc", "head -c 300m /dev/zero > /srv/one; s=$?; wc -c < /srv/one; rm /srv/one; exit $s");
+    let (code, told) =
+        b.shell(&run, "pc", "head -c 300m /dev/zero > /srv/one; s=$?; wc -c < /srv/one; rm /srv/one; exit $s");
     assert!(code != 0 && told.contains("268435456"), "{code}: {told}");
     // Many files do not, so they are watched.
     let (code, told) = b.shell(&run, "pc", "for i in 1 2 3 4 5 6; do head -c 50m /dev/zero > /srv/f$i || exit 1; done");

@@ -28,7 +28,9 @@ fn what_is_done_in_a_node_is_classified_counted_and_recorded() {
     assert!(decided(&b, "action", &run).is_empty(), "a start does nothing in anybody's name");
     b.ask(&["check", &run]);
     assert!(decided(&b, "action", &run).is_empty(), "checks are the engine's own");
-    for argv in [&["cat", "/etc/hostname"][..], &["touch", "/srv/x"], &["sh", "-c", "true"], &["ping", "-c", "1", "peer"]] {
+    for argv in
+        [&["cat", "/etc/hostname"][..], &["touch", "/srv/x"], &["sh", "-c", "true"], &["ping", "-c", "1", "peer"]]
+    {
         let out = b.forge(&[&["exec", &run, "pc", "--"], argv].concat());
         assert!(out.status.success(), "{argv:?}: {}", said(&out));
     }
@@ -103,7 +105,11 @@ fn nobody_acts_without_a_name() {
 
 #[test]
 fn access_is_for_a_track_a_time_and_an_organisation() {
-    let mut b = Bench::new(&[("FORGE_TENANT", "school"), ("FORGE_TRACKS", "netplus,ccna"), ("FORGE_ACCESS_UNTIL", "2099-01-01T00:00:00Z")]);
+    let mut b = Bench::new(&[
+        ("FORGE_TENANT", "school"),
+        ("FORGE_TRACKS", "netplus,ccna"),
+        ("FORGE_ACCESS_UNTIL", "2099-01-01T00:00:00Z"),
+    ]);
     let run = b.start();
     let shut = |b: &Bench, word: &str| {
         for args in [

@@ -99,7 +99,8 @@ impl Forge {
             request_id: None,
             correlation: correlation.to_owned(),
         };
-        let (scene, attacks) = (self.scene_of(correlation, run, scenario, None).await?, super::acting::startups(scenario));
+        let (scene, attacks) =
+            (self.scene_of(correlation, run, scenario, None).await?, super::acting::startups(scenario));
         let policy = self.policy.clone();
         let decided = self.store.write(move |tx| {
             let id = spawn::record(tx, &occasion, input, &decision, &scene.scrubber)?;

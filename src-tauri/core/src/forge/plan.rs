@@ -35,8 +35,11 @@ impl Standing {
         spawn::check_subject(&subject)?;
         spawn::check_subject(&tenant)?;
         if spawn::names_a_tenant(&subject) {
-            return Err(Error::new(Code::InvalidInput, format!("FORGE_SUBJECT is “{subject}”, which names an organisation."))
-                .hint("Organisations go into FORGE_TENANT."));
+            return Err(Error::new(
+                Code::InvalidInput,
+                format!("FORGE_SUBJECT is “{subject}”, which names an organisation."),
+            )
+            .hint("Organisations go into FORGE_TENANT."));
         }
         let access = Access::read(&tenant, env("FORGE_TRACKS").as_deref(), env("FORGE_ACCESS_UNTIL").as_deref())?;
         let (url, url_from) = pick("FORGE_BILLING_URL", &set.billing_url);

@@ -57,9 +57,8 @@ impl Forge {
             kind: "answer.applied".into(),
             data: serde_json::json!({"answer": name, "correlation": caller.correlation}),
         };
-        let deeds = scripts
-            .iter()
-            .map(|(node, script)| Deed::new("answer", Class::Execute).on(node).running(script.clone()));
+        let deeds =
+            scripts.iter().map(|(node, script)| Deed::new("answer", Class::Execute).on(node).running(script.clone()));
         let acts = self.by_all(caller, deeds).await?;
         self.may_act(caller, run, acts, Some(fact)).await?;
         let live = self.live(run).await?;

@@ -186,10 +186,7 @@ fn each_way_out_is_shown_with_its_control() {
     rows[2] = way(3, false, true);
     let all = page(&bad);
     let count = |words: &str| all.matches(words).count();
-    assert_eq!(
-        (count("✗ escaped"), count("– not proven"), count("✗ did not work"), count("✓ blocked")),
-        (2, 1, 2, 38)
-    );
+    assert_eq!((count("✗ escaped"), count("– not proven"), count("✗ did not work"), count("✓ blocked")), (2, 1, 2, 38));
     bad.isolation = Isolation::unknown("not proven");
     assert!(!page(&bad).contains("<table"));
 }

@@ -43,7 +43,8 @@ impl Access {
     /// # Errors
     /// `InvalidInput` for words that are none: half a restriction must not turn into none.
     pub fn read(tenant: &str, tracks: Option<&str>, until: Option<&str>) -> Result<Self> {
-        let word = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let word =
+            |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let tracks = tracks.map(|list| list.split(',').map(|t| t.trim().to_owned()).collect::<Vec<_>>());
         if tracks.iter().flatten().any(|t| !word(t)) {
             return Err(Error::new(Code::InvalidInput, "FORGE_TRACKS is not a list of tracks.")
@@ -60,10 +61,8 @@ impl Access {
 
     /// What the access gate is asked about opening a lab, run or result of this track.
     pub(super) fn question(&self, conn: &Conn, wanted: Capability, track: &str, now: i64) -> Result<Value> {
-        let blocked: Vec<String> = blocks::list(conn)?
-            .into_iter()
-            .filter_map(|b| b.subject.strip_prefix(TENANT).map(str::to_owned))
-            .collect();
+        let blocked: Vec<String> =
+            blocks::list(conn)?.into_iter().filter_map(|b| b.subject.strip_prefix(TENANT).map(str::to_owned)).collect();
         Ok(json!({
             "token": {
                 "capability": wanted.word(),

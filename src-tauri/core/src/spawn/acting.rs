@@ -222,14 +222,28 @@ impl Scene {
 /// isolation.
 pub fn class_of(argv: &[String]) -> Class {
     const LOOKS: [&str; 17] = [
-        "cat", "ls", "head", "tail", "grep", "stat", "id", "ps", "ss", "hostname", "uname", "date", "true", "echo", "wc",
-        "test", "pwd",
+        "cat", "ls", "head", "tail", "grep", "stat", "id", "ps", "ss", "hostname", "uname", "date", "true", "echo",
+        "wc", "test", "pwd",
     ];
-    const WRITES: [&str; 11] =
-        ["tee", "cp", "mv", "rm", "mkdir", "rmdir", "touch", "chmod", "chown", "ln", "truncate"];
+    const WRITES: [&str; 11] = ["tee", "cp", "mv", "rm", "mkdir", "rmdir", "touch", "chmod", "chown", "ln", "truncate"];
     const TALKS: [&str; 17] = [
-        "ping", "traceroute", "curl", "wget", "dig", "nslookup", "host", "nc", "nmap", "ssh", "scp", "tcpdump", "iperf3",
-        "hping3", "arping", "socat", "snmpget",
+        "ping",
+        "traceroute",
+        "curl",
+        "wget",
+        "dig",
+        "nslookup",
+        "host",
+        "nc",
+        "nmap",
+        "ssh",
+        "scp",
+        "tcpdump",
+        "iperf3",
+        "hping3",
+        "arping",
+        "socat",
+        "snmpget",
     ];
     let program = argv.first().map(String::as_str).unwrap_or_default();
     let name = program.rsplit('/').next().unwrap_or_default();

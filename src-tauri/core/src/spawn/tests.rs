@@ -569,5 +569,8 @@ async fn a_decision_can_be_looked_up_from_its_denial() {
     // Decided on the name, kept without it.
     assert_eq!(kept.answer.input["subject"], "[user]");
     let others = b.store.read(move |c| decisions::others(c, &kept)).await.unwrap();
-    assert_eq!(others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(), ["access", "training", "quota", "capabilities"]);
+    assert_eq!(
+        others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(),
+        ["access", "training", "quota", "capabilities"]
+    );
 }

@@ -84,13 +84,8 @@ async fn what_is_done_was_decided_counted_and_written_down() {
 
 #[tokio::test]
 async fn each_class_costs_what_the_policy_says() {
-    let costs = [
-        (Class::ReadOnly, 1),
-        (Class::Write, 5),
-        (Class::Execute, 10),
-        (Class::Network, 15),
-        (Class::Privileged, 50),
-    ];
+    let costs =
+        [(Class::ReadOnly, 1), (Class::Write, 5), (Class::Execute, 10), (Class::Network, 15), (Class::Privileged, 50)];
     for (class, cost) in costs {
         let lab = lab().await;
         lab.act(NOW, vec![Act { class, ..exec(Part::System, "") }]).await.unwrap();

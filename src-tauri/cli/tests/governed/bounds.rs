@@ -66,14 +66,17 @@ fn processors_are_held() {
                   waits() { awk '/^nr_throttled/{print $2}' /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null; }; \
                   a=$(used); w=$(waits); for i in 1 2; do timeout 4 sh -c 'while :; do :; done' & done; wait; \
                   echo cpu $(($(used) - a)) waits $(($(waits) - w))";
-    let began = Instant::now();
-    let (_, told) = b.shell(&run, "pc", script);
-    let took = began.elapsed().as_nanos() as f64;
-    let words: Vec<&str> = told.split_whitespace().skip_while(|w| *w != "cpu").collect();
-    let number = |i: usize| words.get(i).and_then(|w| w.parse::<f64>().ok()).unwrap_or_else(|| panic!("{told}"));
-    let (share, waits) = (number(1) / took, number(3));
-    assert!(share < 0.6, "two loops took {share} of a processor, of which half is theirs: {told}");
-    assert!(waits > 5.0, "nothing held them: {told}");
+    // Each time they must not get more than theirs. That they wanted more shows only where the machine had it to give.
+    eventually("something held them", Duration::from_secs(60), || {
+        let began = Instant::now();
+        let (_, told) = b.shell(&run, "pc", script);
+        let took = began.elapsed().as_nanos() as f64;
+        let words: Vec<&str> = told.split_whitespace().skip_while(|w| *w != "cpu").collect();
+        let number = |i: usize| words.get(i).and_then(|w| w.parse::<f64>().ok()).unwrap_or_else(|| panic!("{told}"));
+        let (share, waits) = (number(1) / took, number(3));
+        assert!(share < 0.6, "two loops took {share} of a processor, of which half is theirs: {told}");
+        (waits > 5.0).then_some(())
+    });
     b.end();
 }
 

@@ -1,5 +1,5 @@
 # May this actor do this in a run?
-# input: actor {subject, role}, action {name, class, command}, spent (points used in this run so far)
+# input: actor {subject, role}, action {name, class, command}, spent (points that this role has used in this run so far)
 package frostgate.forge.action
 
 import rego.v1

@@ -46,6 +46,7 @@ pub enum Command {
     Plan,
     /// Keep a subject from starting labs, and stop those it has (instructors)
     Block {
+        /// A person, or an organisation as tenant:NAME
         subject: String,
         /// Read by the subject when a start is refused
         #[arg(long)]

@@ -4,6 +4,7 @@
 //! Several processes may have one data folder open. What they share is SQLite and Docker's labels; what lives here
 //! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
 
+mod acting;
 mod bounds;
 mod clock;
 mod commands;

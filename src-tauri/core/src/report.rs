@@ -4,9 +4,9 @@
 //! that came out of a lab is written by the learner or by programs they control, so every string is escaped, length is
 //! bounded, and characters that reorder text are made visible.
 
-use crate::api::{
-    CriterionOutcome, Isolation, IsolationState, OutcomeKind, ResultDetail, Telemetry, TrustTier, VerifyReport,
-};
+mod isolation;
+
+use crate::api::{CriterionOutcome, OutcomeKind, ResultDetail, Telemetry, TrustTier, VerifyReport};
 use crate::error::Result;
 use crate::observe::charts::{self, Palette, duration, percent, points};
 use base64::Engine as _;
@@ -48,7 +48,7 @@ pub fn html(report: &Report<'_>) -> Result<String> {
     page.push_str(&criteria(&detail.criteria)?);
     page.push_str(&trust(summary.tier));
     page.push_str(&verification(detail));
-    page.push_str(&isolation(&detail.isolation));
+    page.push_str(&isolation::section(&detail.isolation));
     if !report.telemetry.is_empty() {
         let both = figure(|palette| charts::telemetry(report.telemetry, palette))?;
         page.push_str(&format!("<section>\n<h2>Load and traffic</h2>\n{both}</section>\n"));
@@ -187,16 +187,6 @@ fn verification(detail: &ResultDetail) -> String {
         escape(verdict_id),
         escape(key_id)
     )
-}
-
-fn isolation(isolation: &Isolation) -> String {
-    let state = match isolation.state {
-        IsolationState::Isolated => word("pass", "✓ isolated"),
-        IsolationState::Leaking => word("fail", "✗ leaking"),
-        IsolationState::Unknown => word("muted", "– not proven"),
-    };
-    let at = isolation.at.map(|at| format!(" <span class=\"muted\">Probed {}.</span>", time(at))).unwrap_or_default();
-    format!("<section>\n<h2>Isolation</h2>\n<p>{state} {}{at}</p>\n</section>\n", shown(&isolation.detail))
 }
 
 /// The chart for both themes; the style sheet shows one.

@@ -36,7 +36,7 @@ export const GOVERNANCE = {
   loading: "Reading decisions",
   older: "Older",
   none: "No gate has been asked yet",
-  noneText: "Starting a lab asks four gates: who starts it, what it may do, whether there is room, which rights its nodes get. Each answer is kept here.",
+  noneText: "Starting a lab asks five gates: whether it is open to you, who starts it, what it may do, whether there is room, which rights its nodes get. Each answer is kept here.",
   noneSuch: "No decision matches",
   noneSuchText: "Choose another gate or answer.",
   toLibrary: "Go to the library",

@@ -1,4 +1,4 @@
-//! `forge bench policy`: the gates that a lab passes to be started, and each gate by itself, decided on the base inputs of
+//! `forge bench policy`: the gates that a lab passes to be started, those of an action in a run, and each gate by itself, decided on the base inputs of
 //! their own test data.
 
 use super::{ms, quantile};
@@ -16,6 +16,7 @@ pub fn run(rounds: u32, out: &Out) -> Result<()> {
         gates.iter().map(|g| base(g).ok_or_else(|| Error::internal("a gate without test data"))).collect()
     };
     let spawn = measured(&policy, rounds, &asked(&Gate::OF_A_SPAWN)?);
+    let act = measured(&policy, rounds, &asked(&Gate::OF_AN_ACT)?);
     let mut each = Vec::new();
     for gate in Gate::ALL {
         each.push((gate.name(), measured(&policy, rounds, &asked(&[gate])?)));
@@ -25,11 +26,15 @@ pub fn run(rounds: u32, out: &Out) -> Result<()> {
     let document = json!({
         "rounds": rounds,
         "spawn": {"gates": Gate::OF_A_SPAWN.map(Gate::name), "p50_ms": spawn.0, "p99_ms": spawn.1},
+        "act": {"gates": Gate::OF_AN_ACT.map(Gate::name), "p50_ms": act.0, "p99_ms": act.1},
         "gates": gates,
     });
     out.answer(&document, |out, _| {
         let told = |v: Option<f64>| cell(format!("{:.3} ms", v.unwrap_or_default()));
-        let mut rows = vec![vec![cell("all of a spawn"), told(spawn.0), told(spawn.1)]];
+        let mut rows = vec![
+            vec![cell("all of a spawn"), told(spawn.0), told(spawn.1)],
+            vec![cell("all of an action"), told(act.0), told(act.1)],
+        ];
         rows.extend(each.iter().map(|(gate, (p50, p99))| vec![cell(*gate), told(*p50), told(*p99)]));
         out.table(&["GATES", "P50", "P99"], &rows)
     })

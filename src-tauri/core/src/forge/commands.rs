@@ -86,8 +86,8 @@ impl Commands for Forge {
     async fn list_results(&self, _: &Caller, _: Empty) -> Result<Vec<ResultSummary>> {
         self.results().await
     }
-    async fn get_result(&self, _: &Caller, request: ResultRequest) -> Result<ResultDetail> {
-        self.result(&request.id, request.dark).await
+    async fn get_result(&self, caller: &Caller, request: ResultRequest) -> Result<ResultDetail> {
+        self.result(caller, &request.id, request.dark).await
     }
     async fn verify_result(&self, _: &Caller, request: VerifyRequest) -> Result<VerifyReport> {
         self.verify(request).await

@@ -7,7 +7,7 @@ use crate::audit::decisions::{self, Filter, Kept, Occasion};
 use crate::audit::{self, Damage, Known, witness};
 use crate::error::{Code, Error, Result};
 use crate::policy::{Gate, cases};
-use crate::spawn;
+use crate::spawn::{self, acting};
 use crate::store::audit as rows;
 use crate::template::scenario::Scenario;
 use std::collections::BTreeSet;
@@ -87,7 +87,8 @@ impl Forge {
         })
     }
 
-    /// Asks the training gate about what is really about to be launched; the answer is in the log of its run.
+    /// Asks the training gate about what is really about to be launched, and the action gate about what its attackers and
+    /// defenders will do by themselves; the answers are in the log of its run.
     pub(super) async fn ask_again(&self, correlation: &str, run: &str, scenario: &Scenario) -> Result<()> {
         let input = spawn::training(scenario, &self.approved_profiles(scenario)?);
         let decision = self.policy.decide(Gate::Training, &input);
@@ -98,9 +99,20 @@ impl Forge {
             request_id: None,
             correlation: correlation.to_owned(),
         };
-        let (scrubber, answer) = (super::submit::this_laptop(scenario), decision.clone());
-        let id = self.store.write(move |tx| spawn::record(tx, &occasion, input, &answer, &scrubber)).await?;
-        if decision.allow { Ok(()) } else { Err(spawn::denied("This lab may not be launched", &[(id, decision)])) }
+        let (scene, attacks) =
+            (self.scene_of(correlation, run, scenario, None).await?, super::acting::startups(scenario));
+        let policy = self.policy.clone();
+        let decided = self.store.write(move |tx| {
+            let id = spawn::record(tx, &occasion, input, &decision, &scene.scrubber)?;
+            let mut decided = vec![(id, decision)];
+            decided.extend(acting::decide(tx, &policy, &scene, &attacks)?);
+            Ok(decided)
+        });
+        let decided = decided.await?;
+        if decided.iter().all(|(_, d)| d.allow) {
+            return Ok(());
+        }
+        Err(spawn::denied("This lab may not be launched", &decided))
     }
 
     pub(super) async fn verify_log(&self) -> Result<AuditReport> {

@@ -7,6 +7,7 @@ use crate::api::*;
 use crate::audit::{self, Fact};
 use crate::error::{Code, Error, Result};
 use crate::lab;
+use crate::spawn::acting::Class;
 use crate::store::runs;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,8 @@ impl Forge {
             return Err(Error::new(Code::WrongState, format!("The isolation of run {run} is being proven already."))
                 .hint("Wait for it; its steps are in the run's events."));
         }
+        // The app itself does it, with more rights than any node of the lab has.
+        self.may_act(caller, run, vec![self.by_itself("isolation", Class::Privileged).await?], None).await?;
         let (forge, caller, id) = (self.arc()?, caller.clone(), run.to_owned());
         lock(&self.probes).insert(id.clone(), cancel.clone());
         let work = tokio::spawn(async move {

@@ -53,6 +53,7 @@ impl Forge {
             footprint: lab::footprint(&scenario),
             subject: standing.subject,
             tenant: standing.tenant,
+            access: standing.access,
             entitlement: standing.entitlement,
             settlement: Settlement::stub(),
             approved_profiles,

@@ -1,12 +1,14 @@
 //! A run's life after its start: pause, resume, more time, a node's restart, the stop. Each names the state it expects,
 //! so that of two processes (or two clicks) one acts and the other is told why not.
 
+use super::acting::Deed;
 use super::clock::{steady, summary};
 use super::{Forge, lock, now};
 use crate::api::{Caller, Empty, Level, NodeRequest, RunState, RunSummary, StopReport};
 use crate::error::{Code, Error, Result};
 use crate::fault;
 use crate::lab;
+use crate::spawn::acting::Class;
 use crate::store::{intents, runs};
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -82,8 +84,11 @@ impl Forge {
 
     pub(super) async fn restart(&self, caller: &Caller, request: &NodeRequest) -> Result<Empty> {
         self.ready_row(&request.run).await?;
-        let live = self.live(&request.run).await?;
         let node = &request.node;
+        self.node_of(&self.scenario(&request.run).await?, &request.run, node)?;
+        let acts = self.by(caller, Deed::new("restart", Class::Execute).on(node)).await?;
+        self.may_act(caller, &request.run, acts, None).await?;
+        let live = self.live(&request.run).await?;
         self.tell_node(caller, &request.run, node, "rewiring", format!("Restarting {node}.")).await;
         lab::restart_node(&live, node, NODE_BACK).await?;
         self.tell_node(caller, &request.run, node, "running", format!("{node} is back, its links as before.")).await;

@@ -4,7 +4,7 @@ use super::{Forge, now};
 use crate::api::{Caller, Level, PlanMode, Settings};
 use crate::error::{Code, Error, Result};
 use crate::spawn::billing::{Billing, Gateway, Order};
-use crate::spawn::{self, Entitlement, Machine};
+use crate::spawn::{self, Access, Entitlement, Machine};
 use crate::store::settings;
 
 /// On a laptop used alone everything is one subject's, of one organisation.
@@ -13,6 +13,8 @@ const ALONE: &str = "local";
 pub(super) struct Standing {
     pub subject: String,
     pub tenant: String,
+    /// On which tracks, and until when.
+    pub access: Access,
     pub billing: Billing,
     /// Without a gateway; a gateway grants one at each start.
     pub entitlement: Entitlement,
@@ -32,6 +34,14 @@ impl Standing {
         let tenant = env("FORGE_TENANT").unwrap_or_else(|| ALONE.into());
         spawn::check_subject(&subject)?;
         spawn::check_subject(&tenant)?;
+        if spawn::names_a_tenant(&subject) {
+            return Err(Error::new(
+                Code::InvalidInput,
+                format!("FORGE_SUBJECT is “{subject}”, which names an organisation."),
+            )
+            .hint("Organisations go into FORGE_TENANT."));
+        }
+        let access = Access::read(&tenant, env("FORGE_TRACKS").as_deref(), env("FORGE_ACCESS_UNTIL").as_deref())?;
         let (url, url_from) = pick("FORGE_BILLING_URL", &set.billing_url);
         let (key, _) = pick("FORGE_BILLING_KEY", &set.billing_key);
         let billing = Billing::configured(&url, &key)?;
@@ -45,7 +55,7 @@ impl Standing {
             }
             (Billing::Stub, plan) => (Entitlement::Plan(plan.to_owned()), format!("set by {plan_from}")),
         };
-        Ok(Self { subject, tenant, billing, entitlement, from })
+        Ok(Self { subject, tenant, access, billing, entitlement, from })
     }
 
     pub(super) fn mode(&self) -> PlanMode {

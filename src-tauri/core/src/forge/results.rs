@@ -14,9 +14,10 @@ impl Forge {
         self.store.read(results::list).await
     }
 
-    pub(super) async fn result(&self, id: &str, dark: bool) -> Result<ResultDetail> {
+    pub(super) async fn result(&self, caller: &Caller, id: &str, dark: bool) -> Result<ResultDetail> {
         let wanted = id.to_owned();
         let (summary, detail) = self.store.read(move |c| results::get(c, &wanted)).await?;
+        self.may_look(caller, &summary).await?;
         let kept: super::submit::Kept = serde_json::from_value(detail)?;
         let verified = self.verify(VerifyRequest { dir: summary.dir.clone(), regrade: false }).await?;
         Ok(ResultDetail {
@@ -39,7 +40,7 @@ impl Forge {
     }
 
     pub(super) async fn export(&self, caller: &Caller, id: &str) -> Result<Exported> {
-        let detail = self.result(id, false).await?;
+        let detail = self.result(caller, id, false).await?;
         let wanted = id.to_owned();
         let (_, kept) = self.store.read(move |c| results::get(c, &wanted)).await?;
         let kept: super::submit::Kept = serde_json::from_value(kept)?;

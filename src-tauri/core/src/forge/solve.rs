@@ -1,11 +1,13 @@
 //! Applying an answer to a run, and proving a lab: the untouched lab scores nothing, the reference solution everything, on
 //! several seeds, and each wrong answer fails the criteria it should.
 
+use super::acting::Deed;
 use super::{Forge, now};
 use crate::api::{Caller, CheckReport, CheckRun, Empty, Level, OutcomeKind, RunRequest, StartLab};
-use crate::audit::{self, Fact};
+use crate::audit::Fact;
 use crate::engine::ExecSpec;
 use crate::error::{Code, Error, Result};
+use crate::spawn::acting::Class;
 use std::time::Duration;
 
 /// A script of an answer may wait for services, not forever.
@@ -55,7 +57,10 @@ impl Forge {
             kind: "answer.applied".into(),
             data: serde_json::json!({"answer": name, "correlation": caller.correlation}),
         };
-        self.store.write(move |tx| audit::append(tx, fact)).await?;
+        let deeds =
+            scripts.iter().map(|(node, script)| Deed::new("answer", Class::Execute).on(node).running(script.clone()));
+        let acts = self.by_all(caller, deeds).await?;
+        self.may_act(caller, run, acts, Some(fact)).await?;
         let live = self.live(run).await?;
         let _starting = self.starting_programs(run, false).await?;
         let applied = scripts.iter().map(|(node, script)| {

@@ -1,15 +1,17 @@
 //! What flows: events, telemetry, terminal bytes, forwarded ports. Streams are opened with a resume position and end with
 //! what they are about.
 
+use super::acting::Deed;
 use super::{Forge, lock};
 use crate::api::{
     Caller, Empty, Event, Forward, ForwardPort, Level, OpenTerminal, RunDetail, Telemetry, TerminalFrame, TerminalInfo,
 };
-use crate::audit::{self, Fact};
+use crate::audit::Fact;
 use crate::engine::{ExecSpec, ExecStream};
 use crate::error::{Code, Error, Result};
 use crate::lab::{self, Forwarder};
 use crate::shell::{Exec, Shellable};
+use crate::spawn::acting::{self, Class};
 use crate::terminal::Open;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -107,7 +109,10 @@ impl Forge {
             kind: "exec".into(),
             data: serde_json::json!({"node": node, "program": argv.first(), "correlation": caller.correlation}),
         };
-        self.store.write(move |tx| audit::append(tx, fact)).await?;
+        let command = acting::command_of(&argv, input.as_deref());
+        let deed = Deed::new("exec", acting::class_of(&argv)).on(node).running(command);
+        let acts = self.by(caller, deed).await?;
+        self.may_act(caller, run, acts, Some(fact)).await?;
         let spec = ExecSpec { argv, stdin: input.is_some(), ..ExecSpec::default() };
         let starting = self.starting_programs(run, false).await?;
         let stream = self.engine.attach(&container, &spec).await?;
@@ -199,6 +204,9 @@ impl Forge {
             cols: request.cols,
             rows: request.rows,
         };
+        // What is typed in it is the learner's own; opening it is one action.
+        let acts = self.by(caller, Deed::new("terminal", Class::Execute).on(&request.node)).await?;
+        self.may_act(caller, &request.run, acts, None).await?;
         let starting = self.starting_programs(&request.run, false).await?;
         let info = self.terminals.open(&open).await?;
         drop(starting);
@@ -233,6 +241,9 @@ impl Forge {
                 format!("Ports of {} are not yours to reach in this lab.", node.name),
             ));
         }
+        let deed = Deed::new("forward", Class::Network).on(&request.node).running(format!("port {}", request.port));
+        let acts = self.by(caller, deed).await?;
+        self.may_act(caller, &request.run, acts, None).await?;
         let live = self.live(&request.run).await?;
         let forwarder = Forwarder::open(live, &request.node, request.port).await?;
         let id = uuid::Uuid::new_v4().simple().to_string();

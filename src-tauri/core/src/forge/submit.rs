@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::lab::Live;
 use crate::scrub::Scrubber;
+use crate::spawn::Capability;
 use crate::store::{intents, results, runs};
 use crate::template::scenario::Scenario;
 use crate::verdict::{self, Checkpoint, Sealing};
@@ -41,6 +42,7 @@ impl Forge {
     pub(super) async fn submit(&self, caller: &Caller, run: &str) -> Result<SubmitReport> {
         let row = self.ready_row(run).await?;
         let scenario = self.scenario(run).await?;
+        self.may_open(caller, &row, &scenario, Capability::Submit).await?;
         let live = self.live(run).await?;
         let _turn = self.turn(run, true).await?;
         let _at_work = self.at_work(run);

@@ -60,7 +60,9 @@ pub async fn ensure(engine: &dyn Engine, image: &str) -> Result<String> {
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Err(last.unwrap_or_else(|| Error::new(Code::Timeout, "The guard container could not be started.")).context("the guard"))
+    Err(last
+        .unwrap_or_else(|| Error::new(Code::Timeout, "The guard container could not be started."))
+        .context("the guard"))
 }
 
 async fn begin(engine: &dyn Engine, image: &str) -> Result<String> {
@@ -86,7 +88,9 @@ pub async fn hold(engine: &dyn Engine, fabric: &Fabric, image: &str) -> Result<I
 /// The same question about a lab that runs, without mending anything.
 pub async fn look(engine: &dyn Engine, fabric: &Fabric) -> Result<IsolationRow> {
     let Some(guard) = found(engine).await?.filter(|g| g.state == ContainerState::Running) else {
-        return Ok(row(Some("the guard does not run; it returns within seconds while an app or `forge` keeps the lab".into())));
+        return Ok(row(Some(
+            "the guard does not run; it returns within seconds while an app or `forge` keeps the lab".into(),
+        )));
     };
     Ok(row(fabric.guarded(&guard.id, Duration::ZERO).await.err().map(|e| e.message)))
 }

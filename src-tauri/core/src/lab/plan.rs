@@ -398,6 +398,34 @@ mod tests {
     }
 
     #[test]
+    fn the_egress_gateway_is_in_the_footprint() {
+        let labs = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/egress");
+        let sources = crate::template::Sources { instead: Some(labs.into()), user: None };
+        let lab = crate::template::Catalogue::load(&sources).get("netplus-reach-out").unwrap();
+        let mut scenario = lab.instantiate("s").unwrap();
+        let with = footprint(&scenario);
+        // One node of the author's, and the gateway, which comes by itself.
+        assert_eq!((with.memory_mb, with.pids, with.disk_mb), (256, 512, 512));
+        scenario.nodes.retain(|n| n.role != Role::Gateway);
+        assert_eq!((footprint(&scenario).pids, footprint(&scenario).disk_mb), (256, 256));
+    }
+
+    /// What is promised to a run is what its containers get.
+    #[test]
+    fn the_footprint_is_what_the_plan_gives() {
+        let mut scenario = fixture();
+        let node = scenario.nodes[0].clone();
+        for n in [1, 2, 5, 16] {
+            scenario.nodes = (0..n).map(|i| Node { name: format!("n{i}"), ..node.clone() }).collect();
+            scenario.links.clear();
+            let (print, plan) = (footprint(&scenario), plan(scenario.clone()).unwrap());
+            let given: i64 = plan.nodes.iter().filter_map(|n| n.spec.memory_bytes).sum();
+            assert!(print.memory_mb >= (given >> 20) as u64, "{n}: {print:?}");
+            assert_eq!(print.pids, plan.nodes.iter().map(|n| n.spec.pids as u64).sum::<u64>());
+        }
+    }
+
+    #[test]
     fn files_go_into_the_deepest_volume_as_one_tar_each() {
         let plan = plan(fixture()).unwrap();
         let node = &plan.nodes[1];

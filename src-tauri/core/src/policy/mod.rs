@@ -39,7 +39,9 @@ impl Gate {
     pub const ALL: [Self; 7] =
         [Self::Spawn, Self::Training, Self::Quota, Self::Capabilities, Self::Action, Self::Llm, Self::Access];
     /// Those that a lab has to pass to be started, in order.
-    pub const OF_A_SPAWN: [Self; 4] = [Self::Spawn, Self::Training, Self::Quota, Self::Capabilities];
+    pub const OF_A_SPAWN: [Self; 5] = [Self::Access, Self::Spawn, Self::Training, Self::Quota, Self::Capabilities];
+    /// Those that whatever is done in a run has to pass.
+    pub const OF_AN_ACT: [Self; 2] = [Self::Access, Self::Action];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -169,6 +171,19 @@ impl Policy {
             }
         }
         Ok(found.into())
+    }
+
+    /// What an action of this class costs, in points; 0 for a class that the policy does not know, which it denies.
+    ///
+    /// # Errors
+    /// `Internal` when the policy cannot be evaluated.
+    pub fn action_cost(&self, class: &str) -> Result<u64> {
+        let failed = |e: &dyn std::fmt::Display| Error::internal(format!("the action policy could not be read: {e}"));
+        let mut engine = self.gates.get(&Gate::Action).ok_or_else(|| failed(&"no such gate"))?.clone();
+        let value = engine.eval_rule("data.frostgate.forge.action.costs".into()).map_err(|e| failed(&e))?;
+        let text = value.to_json_str().map_err(|e| failed(&e))?;
+        let costs: BTreeMap<String, u64> = serde_json::from_str(&text)?;
+        Ok(costs.get(class).copied().unwrap_or_default())
     }
 
     fn answer(&self, gate: Gate, input: &serde_json::Value) -> Result<Answer, String> {

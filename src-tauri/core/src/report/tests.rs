@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
-use crate::api::{LinkLoad, NodeLoad, ResultSummary, VerifyCheck};
+use crate::api::{FullProof, Isolation, IsolationRow, IsolationState, LinkLoad, NodeLoad, ResultSummary, VerifyCheck};
 
 const HOSTILE: [&str; 7] = [
     "<script>fetch('//evil')</script>",
@@ -93,10 +93,25 @@ fn detail() -> ResultDetail {
             state: IsolationState::Isolated,
             detail: "No interface, route or name leads out of any node; 6 ways out were tried.".into(),
             at: Some(1_795_395_000_000),
-            quick: Vec::new(),
-            full: None,
+            quick: vec![way(0, true, false)],
+            full: Some(FullProof {
+                at: 1_795_395_500_000,
+                ms: 9_000,
+                rows: (1..=40).map(|n| way(n, true, false)).collect(),
+            }),
         },
         score_chart_svg: String::new(),
+    }
+}
+
+fn way(n: usize, control: bool, escaped: bool) -> IsolationRow {
+    IsolationRow {
+        id: format!("way-{n}"),
+        group: "IP".into(),
+        technique: format!("Way number {n}"),
+        control,
+        escaped,
+        detail: format!("heard nowhere, {n}"),
     }
 }
 
@@ -156,6 +171,27 @@ fn it_says_what_a_reader_needs() {
 }
 
 #[test]
+fn each_way_out_is_shown_with_its_control() {
+    let all = page(&detail());
+    assert_eq!(all.matches("<tr><th scope=\"row\">").count(), 41);
+    assert!(all.contains("By construction") && all.contains("40 ways out, tried 23 November 2026"));
+    for n in 0..=40 {
+        assert!(all.contains(&format!("Way number {n}<")) && all.contains(&format!("heard nowhere, {n}<")), "{n}");
+    }
+    assert_eq!(all.matches("✓ blocked").count(), 41);
+    let mut bad = detail();
+    let rows = &mut bad.isolation.full.as_mut().unwrap().rows;
+    rows[0] = way(1, true, true);
+    rows[1] = way(2, false, false);
+    rows[2] = way(3, false, true);
+    let all = page(&bad);
+    let count = |words: &str| all.matches(words).count();
+    assert_eq!((count("✗ escaped"), count("– not proven"), count("✗ did not work"), count("✓ blocked")), (2, 1, 2, 38));
+    bad.isolation = Isolation::unknown("not proven");
+    assert!(!page(&bad).contains("<table"));
+}
+
+#[test]
 fn it_needs_nothing_and_may_run_nothing() {
     let page = page(&detail());
     let style = page.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
@@ -196,6 +232,12 @@ fn hostile_strings_stay_strings() {
         }
         d.openssl = hostile.into();
         d.isolation.detail = hostile.into();
+        let full = d.isolation.full.as_mut().unwrap();
+        for row in d.isolation.quick.iter_mut().chain(&mut full.rows) {
+            for field in [&mut row.id, &mut row.group, &mut row.technique, &mut row.detail] {
+                *field = hostile.into();
+            }
+        }
         let page = page(&d);
         let extra = 5; // fields that were empty in the clean page: two rows each for c and a, one for d
         assert!(tags(&page) <= tags(&clean) + extra * 6, "{hostile}");

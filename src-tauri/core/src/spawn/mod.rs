@@ -2,11 +2,14 @@
 //! the look at the request id, the count of what is in use, the decisions of the gates in the audit log, the spent
 //! token, the run's row and the launch intent: either all of it is there or nothing.
 
+mod access;
+pub mod acting;
 pub mod billing;
 mod fairness;
 mod quota;
 mod token;
 
+pub use access::{Access, Capability, names_a_tenant};
 pub use fairness::Unfair;
 pub use quota::{Ceilings, Limits, block, ceilings, check_subject, unblock};
 pub use token::{Claims, Expected, LIFE_MS, SpentToken, TokenLimits, mint, spend};
@@ -93,6 +96,7 @@ pub struct Request {
     pub footprint: Footprint,
     pub subject: String,
     pub tenant: String,
+    pub access: Access,
     pub entitlement: Entitlement,
     pub settlement: Settlement,
     pub approved_profiles: Vec<String>,
@@ -243,7 +247,7 @@ fn check_words(request: &Request) -> Result<()> {
 }
 
 /// The gates to pass, in order, with what each is asked.
-fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
+fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 5]> {
     let scenario = &request.scenario;
     let (mode, plan) = match &request.entitlement {
         Entitlement::Practice => ("practice", Value::Null),
@@ -263,10 +267,17 @@ fn questions(tx: &Tx, request: &Request) -> Result<[(Gate, Value); 4]> {
             "pin": request.pin,
         },
     });
+    let access = request.access.question(tx, Capability::Run, &scenario.track, request.now)?;
     let training = training(scenario, &request.approved_profiles);
     let quota = quota::question(tx, request, mode, &plan)?;
     let capabilities = json!({"track": scenario.track, "tier": scenario.tier, "nodes": request.nodes});
-    Ok([(Gate::Spawn, spawn), (Gate::Training, training), (Gate::Quota, quota), (Gate::Capabilities, capabilities)])
+    Ok([
+        (Gate::Access, access),
+        (Gate::Spawn, spawn),
+        (Gate::Training, training),
+        (Gate::Quota, quota),
+        (Gate::Capabilities, capabilities),
+    ])
 }
 
 /// What the training gate is asked about a lab, at intake and again when it is launched.

@@ -7,20 +7,20 @@ use crate::template::scenario::{Limits, Node};
 use rand::SeedableRng;
 use std::collections::BTreeMap;
 
-const NOW: i64 = 1_795_000_000_000;
+pub(super) const NOW: i64 = 1_795_000_000_000;
 
 fn rng(n: u64) -> rand::rngs::StdRng {
     rand::rngs::StdRng::seed_from_u64(n)
 }
 
-struct Bench {
+pub(super) struct Bench {
     home: tempfile::TempDir,
-    store: Store,
-    policy: Policy,
-    keys: Keys,
+    pub store: Store,
+    pub policy: Policy,
+    pub keys: Keys,
 }
 
-fn bench() -> Bench {
+pub(super) fn bench() -> Bench {
     let home = tempfile::tempdir().unwrap();
     let keys = Keys::open(home.path(), &mut rng(1)).unwrap();
     let store = Store::open(&home.path().join("forge.db")).unwrap();
@@ -28,7 +28,7 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn admit(&self, request: Request) -> Result<Admission> {
+    pub async fn admit(&self, request: Request) -> Result<Admission> {
         admit(&self.store, &self.policy, &self.keys, request).await
     }
 
@@ -38,7 +38,7 @@ impl Bench {
     }
 }
 
-fn request(n: u64) -> Request {
+pub(super) fn request(n: u64) -> Request {
     let node = Node {
         name: "pc".into(),
         role: Role::Client,
@@ -86,6 +86,7 @@ fn request(n: u64) -> Request {
         footprint: Footprint { memory_mb: 512, pids: 256, disk_mb: 256 },
         subject: "learner".into(),
         tenant: "local".into(),
+        access: Access { tenant: "local".into(), ..Access::default() },
         entitlement: Entitlement::Practice,
         settlement: Settlement::stub(),
         approved_profiles: Vec::new(),
@@ -100,12 +101,12 @@ fn request(n: u64) -> Request {
 }
 
 /// The audit log, newest first.
-fn newest(c: &Conn) -> Result<Vec<audit::Body>> {
+pub(super) fn newest(c: &Conn) -> Result<Vec<audit::Body>> {
     let rows = crate::store::audit::search(c, &crate::store::audit::Search::default(), 100)?;
     rows.iter().map(|r| Ok(serde_json::from_str(&r.entry)?)).collect()
 }
 
-fn new(admission: Admission) -> (Run, SpentToken) {
+pub(super) fn new(admission: Admission) -> (Run, SpentToken) {
     match admission {
         Admission::New(run, token) => (run, token),
         Admission::Existing(run) => panic!("existed: {run:?}"),
@@ -131,7 +132,7 @@ async fn an_admitted_run_has_token_intent_and_audit() {
     assert_eq!((open.len(), open[0].kind.as_str()), (1, "launch"));
     assert_eq!(spent.as_deref(), Some(run.run.as_str()));
     let kinds: Vec<_> = entries.iter().rev().map(|e| e.kind.as_str()).collect();
-    assert_eq!(kinds, ["gate.spawn", "gate.training", "gate.quota", "gate.capabilities", "token.spent"]);
+    assert_eq!(kinds, ["gate.access", "gate.spawn", "gate.training", "gate.quota", "gate.capabilities", "token.spent"]);
     assert!(entries.iter().all(|e| e.run.as_deref() == Some(run.run.as_str())));
     assert!(audit::verify(&b.store, &b.keys, &[]).await.unwrap().ok);
     let stored = b.store.read(move |c| runs::scenario(c, &run.run)).await.unwrap();
@@ -184,7 +185,7 @@ async fn a_denial_says_why_is_audited_and_leaves_nothing_else() {
     assert!(reasons.iter().any(|r| r.as_str().unwrap().contains("SYS_MODULE")), "{reasons:?}");
     assert_eq!((b.count("runs").await, b.count("intents").await, b.count("spent_tokens").await), (0, 0, 0));
     let entries = b.store.read(newest).await.unwrap();
-    assert_eq!(entries.len(), 4);
+    assert_eq!(entries.len(), 5);
     assert!(entries.iter().all(|e| e.run.is_none() && e.data["request_id"] == "request-1"));
     // The same request may try again once the reason is gone.
     assert!(matches!(b.admit(request(1)).await, Ok(Admission::New(..))));
@@ -569,5 +570,8 @@ async fn a_decision_can_be_looked_up_from_its_denial() {
     // Decided on the name, kept without it.
     assert_eq!(kept.answer.input["subject"], "[user]");
     let others = b.store.read(move |c| decisions::others(c, &kept)).await.unwrap();
-    assert_eq!(others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(), ["training", "quota", "capabilities"]);
+    assert_eq!(
+        others.iter().map(|k| k.gate.as_str()).collect::<Vec<_>>(),
+        ["access", "training", "quota", "capabilities"]
+    );
 }

@@ -11,6 +11,7 @@ pub mod charges;
 mod disk;
 pub mod events;
 pub mod intents;
+pub mod points;
 pub mod results;
 pub mod runs;
 pub mod settings;
@@ -52,6 +53,7 @@ fn migrations() -> Migrations<'static> {
         M::up(charges::V1),
         M::up(sync::V1),
         M::up(sync::V2),
+        M::up(points::V1),
     ])
 }
 

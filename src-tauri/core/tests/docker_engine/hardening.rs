@@ -145,7 +145,7 @@ async fn the_fabric_may_change_network_namespaces_and_no_others() {
 
 #[tokio::test]
 async fn no_image_has_a_file_with_privileges_or_a_key() {
-    for name in ["host", "router", "server", "tools"] {
+    for name in ["host", "router", "server", "tools", "gateway"] {
         let node = Node::start(name, |_| ()).await;
         assert_eq!(
             node.says("getcap -r / 2>/dev/null; find / -xdev -type f -perm /6000 2>/dev/null; true").await,

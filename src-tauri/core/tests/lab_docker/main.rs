@@ -4,6 +4,7 @@
 
 mod bed;
 mod egress;
+mod egress_escape;
 mod egress_forge;
 mod escape;
 mod hardening;

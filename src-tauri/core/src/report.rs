@@ -4,6 +4,8 @@
 //! that came out of a lab is written by the learner or by programs they control, so every string is escaped, length is
 //! bounded, and characters that reorder text are made visible.
 
+pub mod session;
+
 use crate::api::{
     CriterionOutcome, Isolation, IsolationState, OutcomeKind, ResultDetail, Telemetry, TrustTier, VerifyReport,
 };

@@ -13,6 +13,7 @@ pub mod events;
 pub mod intents;
 pub mod results;
 pub mod runs;
+pub mod session;
 pub mod settings;
 pub mod sync;
 pub mod tokens;
@@ -52,6 +53,7 @@ fn migrations() -> Migrations<'static> {
         M::up(charges::V1),
         M::up(sync::V1),
         M::up(sync::V2),
+        M::up(session::V1),
     ])
 }
 

@@ -15,7 +15,8 @@ describe("the board", () => {
     expect(counts(board([row("a", 0, both), row("b", 0, cell({ state: "paused" }), { quiet: true }), row("c", 0)]))).toEqual({ joined: 3, working: 2, submitted: 1, quiet: 1 });
   });
   it("names what is not passed, by title where it is known; an error is not a pass", () => {
-    const c = cell({ outcomes: { a: "fail", b: "error", c: "pass", constructor: "fail" } });
+    const outcomes = JSON.parse(`{"a":"fail","b":"error","c":"pass","constructor":"fail"}`) as LiveCell["outcomes"];
+    const c = cell({ outcomes });
     expect(passed(c)).toEqual({ passed: 1, all: 4 });
     expect(open(c, board([]))).toEqual(["The first", "b", "constructor"]);
   });

@@ -226,10 +226,10 @@ mod tests {
         for hostile in
             ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "</style></title><h1>1000 points"]
         {
-            let page = page(hostile);
+            let hostile_page = page(hostile);
             let plain = page("plain");
             for tag in ["<script", "<img", "<h1", "</style", "</title", "onerror=\""] {
-                assert_eq!(page.matches(tag).count(), plain.matches(tag).count(), "{hostile}: {tag}");
+                assert_eq!(hostile_page.matches(tag).count(), plain.matches(tag).count(), "{hostile}: {tag}");
             }
         }
     }

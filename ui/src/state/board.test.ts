@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LiveBoard, LiveCell, LiveRow } from "../gen/api";
-import { counts, open, passed, ranking } from "./board";
+import { counts, open, passed, ranking, reachable } from "./board";
 
 const cell = (more: Partial<LiveCell> = {}): LiveCell => ({ lab: "l", state: "not_started", score: 0, max: 100, outcomes: {}, tier: null, in_time: false, verdict: null, ...more });
 const row = (name: string, points: number, c: LiveCell = cell(), more: Partial<LiveRow> = {}): LiveRow => ({ learner: name, name, labs: [c], points, verified: 0, max: 100, hints: 0, at: 0, quiet: false, ...more });
@@ -19,6 +19,10 @@ describe("the board", () => {
     const c = cell({ outcomes });
     expect(passed(c)).toEqual({ passed: 1, all: 4 });
     expect(open(c, board([]))).toEqual(["The first", "b", "constructor"]);
+  });
+  it("measures all by the same sum, also who has not begun", () => {
+    expect(reachable(board([row("a", 0, cell({ max: 0 })), row("b", 40, cell({ max: 100 }))]))).toBe(100);
+    expect(reachable(board([]))).toBe(0);
   });
   it("gives equal points equal places and leaves the given order alone", () => {
     const rows = [row("z", 5), row("b", 9), row("a", 9)];

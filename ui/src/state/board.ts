@@ -29,6 +29,11 @@ export function open(cell: LiveCell, board: LiveBoard): string[] {
   return Object.entries(cell.outcomes).filter(([, o]) => o !== "pass").map(([id]) => (Object.hasOwn(titles, id) ? titles[id] : undefined) ?? id);
 }
 
+/** Points that can be reached, as far as anybody has shown: a lab that nobody began has said nothing yet. */
+export function reachable(board: LiveBoard): number {
+  return board.session.labs.reduce((sum, _, at) => sum + Math.max(0, ...board.rows.map((r) => r.labs[at]?.max ?? 0)), 0);
+}
+
 export interface Place {
   place: number;
   row: LiveRow;

@@ -120,7 +120,9 @@ export const BOARD = {
   live: "Live",
   back: "All sessions",
   cell: (passed: number, all: number) => `${passed} of ${all} pass`,
-  late: "late, does not count",
+  lateWord: "Submitted late",
+  late: "does not count",
+  verified: (n: string) => `${n} verified`,
   unverified: "said by the laptop",
   copyCode: "Copy the join code",
 } as const;

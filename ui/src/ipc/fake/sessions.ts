@@ -94,7 +94,7 @@ export class FakeSessions {
     const names = none ? [] : crowd ? Array.from({ length: 60 }, (_, i) => `${NAMES[i % NAMES.length] ?? ""} ${1 + Math.floor(i / NAMES.length)}`) : NAMES;
     const rows = names.map((name, i) => this.#row(name, i, labs));
     rows.sort((a, b) => b.verified - a.verified || b.points - a.points || a.name.localeCompare(b.name));
-    const red = labs.flatMap((l, at) => Object.entries(l.criteria).slice(0, 3).map(([criterion, title], i) => ({ lab: l.id, criterion, title, learners: Math.max(1, 9 - 3 * i - 2 * at), of: 12 - 4 * at })));
+    const red = labs.flatMap((l, at) => Object.entries(l.criteria).slice(0, 3).map(([criterion, title], i) => ({ lab: l.id, criterion, title, learners: Math.max(1, 9 - 3 * i - 3 * at), of: 12 - 3 * at })));
     const questions = none ? [] : ["Jonas Weber and Chen Wei gave the same answers in ospf-single-area, under different seeds. How?", "Yuki Tanaka solved dns-zone-reverse in 74 s; it is meant to take 25 minutes. Had they done it before?"];
     return { session, labs, rows, red: none ? [] : red.sort((a, b) => b.learners - a.learners), questions, messages: this.#messages, at: Date.now() };
   }

@@ -66,10 +66,10 @@ export class FakeHost implements Host {
     this.#latency = latency;
     const given = planted();
     this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered", scene === "texts" ? (given?.texts ?? []) : []);
-    this.#sync = new FakeSync(scene === "well" || scene.startsWith("teach") || scene.startsWith("class"), scene.startsWith("teach"));
+    this.#sync = new FakeSync(scene === "well" || /^(teach|class|texts)/.test(scene), /^(teach|texts)/.test(scene));
     this.#settings.first_run_done = scene !== "fresh";
     this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
-    this.#sessions = new FakeSessions(scene, this.#labs);
+    this.#sessions = new FakeSessions(scene, this.#labs, scene === "texts" ? (given?.texts ?? []) : []);
     if (scene === "fresh" || scene === "empty") this.#results = [];
     if (scene === "empty") this.#labs.length = 0;
     if (scene === "fresh") for (const l of this.#labs) Object.assign(l.summary, { best: null, last_run: null });

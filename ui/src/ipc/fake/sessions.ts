@@ -12,18 +12,26 @@ const away = () => new HostError("scoreboard_failed", "The scoreboard cannot be 
 
 export class FakeSessions {
   readonly #scene: string;
+  /** Of a class whose every word is given: names, messages, questions. */
+  readonly #texts: readonly string[];
   readonly #labs: readonly FakeLab[];
   readonly #made: SessionInfo[] = [];
   #messages: SessionMessage[] = [];
   #asked = 0;
   readonly instructor: boolean;
 
-  constructor(scene: string, labs: readonly FakeLab[]) {
+  constructor(scene: string, labs: readonly FakeLab[], texts: readonly string[] = []) {
+    this.#texts = texts;
     this.#scene = scene;
     this.#labs = labs;
-    this.instructor = scene.startsWith("teach");
+    this.instructor = scene.startsWith("teach") || scene === "texts";
     const ids = labs.slice(0, scene === "teach-crowd" ? 4 : 2).map((l) => l.summary.id);
     if (scene === "teach-empty") return;
+    if (scene === "texts") {
+      this.#made.push(this.#info(SESSION, texts[0] ?? "", labs.slice(0, 6).map((l) => l.summary.id)));
+      this.#messages = texts.map((text, i) => ({ seq: i + 1, at: Date.now(), text, learner: i % 2 ? `learner-${i}` : null }));
+      return;
+    }
     if (this.instructor || scene.startsWith("class")) {
       this.#made.push(this.#info(SESSION, "Monday, first hour", ids, { minutes: 41, hints: !scene.startsWith("class"), frozen: scene === "class-frozen" }));
       this.#made.push(this.#info("0198c2a4-bbbb-7000-8000-0123456789ab", "Friday: routing", ids.slice(0, 1), { minutes: -4300, shared_seed: true, hints: true }));
@@ -78,6 +86,9 @@ export class FakeSessions {
   }
 
   ofRun(lab: string): RunSession {
+    const own = this.#made[0];
+    const words = this.#labs.find((l) => l.summary.id === lab)?.summary.title ?? lab;
+    if (this.#scene === "texts" && own) return { session: { ...this.#now(own), title: words }, attempt: 1, messages: [{ seq: 1, at: Date.now(), text: words.slice(0, 500), learner: null }], trouble: words };
     const session = this.#scene.startsWith("class") ? this.#made.find((s) => s.labs.includes(lab)) : undefined;
     return session ? { session: this.#now(session), attempt: 1, messages: this.#messages, trouble: "" } : { session: null, attempt: 0, messages: [], trouble: "" };
   }
@@ -91,11 +102,12 @@ export class FakeSessions {
     });
     const crowd = this.#scene === "teach-crowd";
     const none = this.#scene === "teach-new" || id !== SESSION;
-    const names = none ? [] : crowd ? Array.from({ length: 60 }, (_, i) => `${NAMES[i % NAMES.length] ?? ""} ${1 + Math.floor(i / NAMES.length)}`) : NAMES;
+    const names = this.#scene === "texts" ? this.#texts : none ? [] : crowd ? Array.from({ length: 60 }, (_, i) => `${NAMES[i % NAMES.length] ?? ""} ${1 + Math.floor(i / NAMES.length)}`) : NAMES;
     const rows = names.map((name, i) => this.#row(name, i, labs));
     rows.sort((a, b) => b.verified - a.verified || b.points - a.points || a.name.localeCompare(b.name));
     const red = labs.flatMap((l, at) => Object.entries(l.criteria).slice(0, 3).map(([criterion, title], i) => ({ lab: l.id, criterion, title, learners: Math.max(1, 9 - 3 * i - 3 * at), of: 12 - 3 * at })));
     const questions = none ? [] : ["Jonas Weber and Chen Wei gave the same answers in ospf-single-area, under different seeds. How?", "Yuki Tanaka solved dns-zone-reverse in 74 s; it is meant to take 25 minutes. Had they done it before?"];
+    if (this.#scene === "texts") return { session, labs, rows, red, questions: [...this.#texts], messages: this.#messages, at: Date.now() };
     return { session, labs, rows, red: none ? [] : red.sort((a, b) => b.learners - a.learners), questions, messages: this.#messages, at: Date.now() };
   }
 

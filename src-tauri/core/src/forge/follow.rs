@@ -80,7 +80,13 @@ impl Forge {
                 continue;
             }
             match self.ask_session(&board, &session).await {
-                Ok(()) => drop(memory.asked.insert(session, at)),
+                Ok(news) => {
+                    if news {
+                        // What was not taken while it was frozen may be taken now.
+                        memory.told.retain(|run, _| !bound.iter().any(|(r, s)| r == run && of(s, &session)));
+                    }
+                    memory.asked.insert(session, at);
+                }
                 Err(e) if final_word(&e) => {
                     memory.asked.insert(session.clone(), at + LONGEST);
                     self.note_trouble(&session, &e).await?;
@@ -95,13 +101,8 @@ impl Forge {
     async fn tell_progress(&self, board: &Board, memory: &mut Memory, run: &str, session: &str) -> Result<()> {
         let (progress, ended) = self.progress_of(run).await?;
         let at = now();
-        if let Some((old, last)) = memory.told.get(run) {
-            let same = Progress { elapsed_ms: old.elapsed_ms, ..progress.clone() } == *old;
-            let pause = if same { STILL_HERE } else { TELL_EVERY };
-            // What a run ended with is told at once: whoever keeps may be about to go.
-            if (same && ended) || ((same || !ended) && (*last..*last + pause).contains(&at)) {
-                return Ok(());
-            }
+        if !tellable(memory.told.get(run), &progress, ended, at) {
+            return Ok(());
         }
         match sync::session::progress(board, session, &progress).await {
             Ok(()) => {}
@@ -143,13 +144,13 @@ impl Forge {
         Ok((Progress { lab: row.lab, run: row.run, state, criteria, score, max, hints, elapsed_ms }, ended))
     }
 
-    /// The session as it is now, and what was said since.
-    async fn ask_session(&self, board: &Board, id: &str) -> Result<()> {
+    /// The session as it is now, and what was said since. True when the session itself is news.
+    async fn ask_session(&self, board: &Board, id: &str) -> Result<bool> {
         let told = sync::session::get(board, id).await?;
         let wanted = id.to_owned();
         let after = self.store.read(move |c| kept::heard(c, &wanted)).await?;
         let said = sync::session::messages(board, id, after).await?;
-        self.note_session(board, &told).await?;
+        let news = self.note_session(board, &told).await?;
         let messages = said.into_iter().filter(|m| m.learner.as_ref().is_none_or(|l| *l == board.learner));
         for m in messages {
             let text: String = m.text.chars().filter(|c| !c.is_control() || *c == '\n').take(TEXT).collect();
@@ -161,14 +162,15 @@ impl Forge {
                     .await?;
             }
         }
-        Ok(())
+        Ok(news)
     }
 
-    /// Keeps a session as it is told now, and tells its runs when that is news.
-    pub(super) async fn note_session(&self, board: &Board, told: &Session) -> Result<()> {
+    /// Keeps a session as it is told now, and tells its runs when that is news, which is what comes back.
+    pub(super) async fn note_session(&self, board: &Board, told: &Session) -> Result<bool> {
         let (id, root, at) = (told.id.clone(), board.root.clone(), now());
         let text = serde_json::to_string(&Session { join_code: None, ..told.clone() })?;
-        if self.store.write_relaxed(move |tx| kept::keep(tx, &id, &root, &text, at)).await? {
+        let news = self.store.write_relaxed(move |tx| kept::keep(tx, &id, &root, &text, at)).await?;
+        if news {
             let words = if told.frozen {
                 format!("{} is frozen: what you submit now does not count.", told.title)
             } else {
@@ -178,7 +180,7 @@ impl Forge {
             let data = serde_json::json!({"session": told.id, "frozen": told.frozen, "deadline": told.deadline});
             self.tell_runs(&told.id, "session.changed", level, words, data).await?;
         }
-        Ok(())
+        Ok(news)
     }
 
     async fn gave_up(&self, session: &str, e: Error) -> Result<()> {
@@ -206,12 +208,29 @@ impl Forge {
     ) -> Result<()> {
         let bound = self.store.read(|c| kept::bound(c, i64::MAX)).await?;
         for (run, signed) in bound {
-            let of = serde_json::from_str::<Signed<Challenge>>(&signed).map(|s| s.body.session);
-            if of.is_ok_and(|of| of == session) {
+            if of(&signed, session) {
                 self.emit(&engine_caller("session"), Some(&run), kind, level, text.clone(), data.clone()).await;
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a challenge is of this session.
+fn of(signed: &str, session: &str) -> bool {
+    serde_json::from_str::<Signed<Challenge>>(signed).is_ok_and(|s| s.body.session == session)
+}
+
+/// Whether a run's progress is to be told now, given what was told last and when.
+fn tellable(last: Option<&(Progress, i64)>, progress: &Progress, ended: bool, at: i64) -> bool {
+    let Some((old, told_at)) = last else { return true };
+    let same = Progress { elapsed_ms: old.elapsed_ms, ..progress.clone() } == *old;
+    // What a run ended with is told at once: whoever keeps may be about to go.
+    match (same, ended) {
+        (true, true) => false,
+        (false, true) => true,
+        (true, false) => !(*told_at..told_at + STILL_HERE).contains(&at),
+        (false, false) => !(*told_at..told_at + TELL_EVERY).contains(&at),
     }
 }
 
@@ -226,6 +245,34 @@ fn final_word(e: &Error) -> bool {
 mod tests {
     use super::*;
     use crate::error::Code;
+
+    #[test]
+    fn a_change_is_told_soon_an_end_at_once_and_nothing_twice() {
+        let of = |score, elapsed_ms| Progress {
+            lab: "l".into(),
+            run: "r".into(),
+            state: ProgressState::Working,
+            criteria: BTreeMap::new(),
+            score,
+            max: 10,
+            hints: 0,
+            elapsed_ms,
+        };
+        let told = (of(1, 100), 1_000_000);
+        let cases = [
+            (of(1, 900), false, TELL_EVERY, false, "time alone is no news"),
+            (of(1, 900), false, STILL_HERE, true, "but once in a while it says who is there"),
+            (of(2, 900), false, TELL_EVERY - 1, false, "a burst of checks is one report"),
+            (of(2, 900), false, TELL_EVERY, true, "a change"),
+            (of(2, 900), true, 0, true, "an end"),
+            (of(1, 900), true, STILL_HERE, false, "an end that was told"),
+            (of(2, 900), false, -500, true, "a clock that was set back holds nothing up"),
+        ];
+        for (progress, ended, later, want, why) in cases {
+            assert_eq!(tellable(Some(&told), &progress, ended, told.1 + later), want, "{why}");
+        }
+        assert!(tellable(None, &of(1, 0), false, 0));
+    }
 
     #[test]
     fn a_no_is_not_an_absence() {

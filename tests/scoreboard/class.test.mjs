@@ -177,6 +177,11 @@ test("CSV and a report that openssl verifies", async () => {
   } finally {
     await browser.close();
   }
+  const csvs = join(data.home, "again.csv");
+  assert.equal(forge(teacher, "session", "export", teacher.session.id, "--csv", csvs).path, csvs);
+  assert.equal(readFileSync(csvs, "utf8"), csv);
+  assert.equal(refused(teacher, "session", "export", teacher.session.id, "--csv", join(data.home, "any-file")).code, "invalid_input");
+  assert.equal(refused(mara, "session", "export", teacher.session.id, "--csv", csvs).details.code, "forbidden");
   const again = join(data.home, "report");
   assert.equal(forge(teacher, "session", "export", teacher.session.id, "--report", again).path, join(again, "report.html"));
   assert.equal(refused(teacher, "session", "export", teacher.session.id, "--report", again).code, "io", "never overwritten");

@@ -102,7 +102,7 @@ fn board_words(out: &Out, board: &LiveBoard) -> Result<()> {
             let labs = r.labs.iter().map(|c| format!("{} {}/{}", word(&c.state), points(c.score), points(c.max)));
             let quiet = if r.quiet { "quiet" } else { "" };
             vec![
-                cell(&r.name),
+                cell(plain(&r.name)),
                 cell(points(r.points)),
                 cell(points(r.verified)),
                 cell(labs.collect::<Vec<_>>().join(", ")),
@@ -116,9 +116,14 @@ fn board_words(out: &Out, board: &LiveBoard) -> Result<()> {
         out.table(&["LEARNER", "POINTS", "VERIFIED", "LABS", ""], &rows)?;
     }
     for red in &board.red {
-        out.line(format!("Red for {} of {}: {} ({})", red.learners, red.of, red.title, red.lab))?;
+        out.line(format!("Red for {} of {}: {} ({})", red.learners, red.of, plain(&red.title), plain(&red.lab)))?;
     }
-    board.questions.iter().try_for_each(|q| out.line(format!("? {q}")))
+    board.questions.iter().try_for_each(|q| out.line(format!("? {}", plain(q))))
+}
+
+/// Learners chose their names: no word of theirs moves the terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn points(milli: u64) -> String {

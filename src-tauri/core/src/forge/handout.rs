@@ -17,6 +17,10 @@ impl Forge {
             Some(path) if !path.is_absolute() => {
                 return Err(Error::new(Code::InvalidInput, format!("{} is not an absolute path.", path.display())));
             }
+            // It is replaced when it is there, so that it must not be able to be just any file.
+            Some(path) if request.kind == SessionExport::Csv && path.extension().is_none_or(|e| e != "csv") => {
+                return Err(Error::new(Code::InvalidInput, format!("{} does not end with .csv.", path.display())));
+            }
             Some(path) => path.to_owned(),
             None => self.handout_place(&request).await?,
         };

@@ -198,6 +198,8 @@ test("the projector has the window, and Escape gives it back", async () => {
   await shoot(page, "class-projector");
   await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "Projector" }).waitFor();
-  // The scoreboard was away for a while; nothing else may have been said on the console.
-  for (const who of [teacher, mara]) assert.deepEqual(who.tab.problems.filter((p) => !p.includes("status of 5")), []);
+  // The scoreboard was away for a while, which is said with a 502. The other one is Chromium's when an interface comes or goes
+  // anywhere on this machine, as they do while labs run; the window asked again. Nothing else may stand on the console.
+  const expected = /status of 5|ERR_NETWORK_CHANGED/;
+  for (const who of [teacher, mara]) assert.deepEqual(who.tab.problems.filter((p) => !expected.test(p)), []);
 });

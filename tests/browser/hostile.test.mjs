@@ -16,6 +16,7 @@ const guides = read("guides.json");
 const READS = new Set([
   "about", "doctor", "get_job", "get_lab", "get_result", "get_run", "get_settings", "history", "list_events", "list_forwards", "list_images", "list_jobs",
   "list_labs", "list_results", "list_runs", "list_terminals", "watch_run", "list_gates", "list_decisions", "get_decision", "list_audit", "sync_status",
+  "list_sessions", "session_board", "run_session",
 ]);
 /** The workspace opens its first terminal by itself. */
 const OPENS = new Set(["open_terminal", "resize_terminal"]);
@@ -113,6 +114,15 @@ async function walk(page, texts, each) {
   }
   await go("#/governance/audit", "tbody tr");
   await each("0 audit");
+  // A class whose every name, message, question, title and criterion is one of the texts.
+  await go("#/sessions", "main li a");
+  await each("0 sessions");
+  await go("#/sessions/0198c2a4-aaaa-7000-8000-0123456789ab", "tbody tr");
+  await each("0 board");
+  await go("#/sessions/projector-0198c2a4-aaaa-7000-8000-0123456789ab", "ol li");
+  await page.getByRole("button", { name: "Show names" }).click();
+  await each("0 projector");
+  await go("#/library", "[role=option]");
 }
 
 async function shapes(texts) {

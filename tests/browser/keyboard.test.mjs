@@ -113,3 +113,34 @@ test("the palette reaches every action there is, and ? shows the keys", async ()
   await page.keyboard.press("Escape");
   assert.deepEqual(tab.problems, []);
 });
+
+test("an instructor's hour by keyboard alone: board, hint, projector, freeze", async () => {
+  await page.goto(ui.at("teach", "#/library"));
+  await page.locator("[role=option]").first().waitFor();
+  await page.keyboard.press("g");
+  await page.keyboard.press("c");
+  const first = page.getByRole("link", { name: /Monday, first hour/ });
+  await first.waitFor();
+  await first.focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("rowheader", { name: "Mara Lindqvist" }).waitFor();
+  await page.keyboard.press("m");
+  await page.getByRole("dialog").waitFor();
+  assert.equal((await focus()).tag, "textarea", "the hint can be typed at once");
+  await page.keyboard.type("Look at port 80");
+  await page.keyboard.press("Control+Enter");
+  await page.getByText("Hint sent").waitFor();
+  await page.getByText("Look at port 80").waitFor();
+  await page.keyboard.press("p");
+  await page.getByText("Standings").waitFor();
+  assert.equal(await page.getByText("Mara Lindqvist").count(), 0, "names are off until they are asked for");
+  await page.keyboard.press("Escape");
+  await page.getByRole("rowheader", { name: "Mara Lindqvist" }).waitFor();
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("freeze the session");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").getByText("nothing is issued").waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await page.getByText("Frozen", { exact: true }).count(), 0, "Escape froze nothing");
+  assert.deepEqual(tab.problems, []);
+});

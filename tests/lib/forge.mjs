@@ -11,10 +11,10 @@ export const APP = process.env.FORGE_APP ?? join(ROOT, "target/debug/frostgate-f
 /** Screenshots and logs of the last run, for whoever wants to know why. */
 export const ARTIFACTS = process.env.FORGE_ARTIFACTS ?? join(ROOT, ".cache/artifacts");
 
-/** A data folder of its own, removed at the end. */
+/** A data folder of its own, removed at the end: tried again, because a keeper whose last run has just ended writes its checkpoint as it goes. */
 export function dataFolder() {
   const home = mkdtempSync(join(tmpdir(), "forge-test-"));
-  return { home, remove: () => rmSync(home, { recursive: true, force: true }) };
+  return { home, remove: () => rmSync(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }) };
 }
 
 /** A TCP port that was free a moment ago. */

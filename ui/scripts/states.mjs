@@ -1,5 +1,7 @@
 // Every view in every state that it has: for pictures (shots.mjs) and for the tests (tests/browser/states.test.mjs).
 const RUN = "#/lab/k3v9q2x7a0";
+const BOARD = "#/sessions/0198c2a4-aaaa-7000-8000-0123456789ab";
+const PROJECTOR = "#/sessions/projector-0198c2a4-aaaa-7000-8000-0123456789ab";
 const tab = (name) => async (p) => { await p.getByRole("tab", { name }).click(); await p.waitForTimeout(name === "Telemetry" ? 3500 : 400); };
 const press = (name) => async (p) => { await p.getByRole("button", { name }).first().click(); await p.waitForTimeout(500); };
 const isolation = (p) => p.getByRole("button", { name: "Isolated: what was tried" }).click();
@@ -84,6 +86,34 @@ export const PAGES = [
   ["settings-turn-off", "well", "#/settings", press("Turn off")],
   ["results-refused", "well", "#/results", async (p) => { await p.getByRole("navigation", { name: "Results" }).getByRole("link").nth(2).click(); await p.waitForTimeout(400); }],
   ["results-accepted", "well", "#/results", async (p) => { await p.getByRole("navigation", { name: "Results" }).getByRole("link").nth(1).click(); await p.waitForTimeout(400); }],
+  ["sessions-off", "full", "#/sessions"],
+  ["sessions-join", "well", "#/sessions"],
+  ["sessions-loading", "loading", "#/sessions"],
+  ["sessions-error", "error", "#/sessions"],
+  ["sessions-unknown", "well", "#/sessions/none"],
+  ["sessions-teach", "teach", "#/sessions"],
+  ["sessions-teach-empty", "teach-empty", "#/sessions"],
+  ["sessions-away", "teach-away", "#/sessions"],
+  ["sessions-create", "teach", "#/sessions/new", async (p) => { await p.getByLabel("Title").fill("Monday, first hour"); await p.getByRole("checkbox").nth(1).check(); await p.getByRole("checkbox").nth(2).check(); }],
+  ["sessions-create-missing", "teach", "#/sessions/new", async (p) => { await p.getByLabel("Title").fill("Monday"); await p.getByRole("button", { name: "Make the session" }).click(); }],
+  ["sessions-create-nothing", "teach", "#/sessions/new", (p) => p.getByLabel("Search labs").fill("zzz")],
+  ["board", "teach", BOARD],
+  ["board-new", "teach-new", BOARD],
+  ["board-crowd", "teach-crowd", BOARD],
+  ["board-away", "teach-away", BOARD, (p) => p.getByText("trying again").waitFor()],
+  ["board-unknown", "teach", "#/sessions/none"],
+  ["board-hint", "teach", BOARD, async (p) => { await p.getByRole("button", { name: "Send a hint to Jonas" }).click(); await p.getByLabel("Hint", { exact: true }).fill("Look at both ends of the link."); }],
+  ["board-freeze", "teach", BOARD, press("Freeze")],
+  ["board-frozen", "teach", BOARD, async (p) => { await press("Freeze")(p); await p.getByRole("dialog").getByRole("button", { name: "Freeze" }).click(); await p.getByText("Go on").waitFor(); }],
+  ["board-exported", "teach", BOARD, press("Signed report")],
+  ["projector", "teach", PROJECTOR],
+  ["projector-names", "teach-crowd", PROJECTOR, press("Show names")],
+  ["projector-new", "teach-new", PROJECTOR],
+  ["class", "class", BOARD],
+  ["class-frozen", "class-frozen", BOARD],
+  ["lab-class", "class", RUN],
+  ["lab-class-messages", "class", RUN, press("From your instructor")],
+  ["lab-class-frozen", "class-frozen", RUN, press("Submit")],
   ["palette", "full", "#/library", async (p) => { await p.keyboard.press("Control+k"); await p.keyboard.type("o"); }],
   ["palette-lab", "full", RUN, async (p) => { await p.waitForTimeout(600); await p.keyboard.press("Control+Shift+Escape"); await p.keyboard.press("Control+k"); }],
   ["keys", "full", "#/library", (p) => p.keyboard.press("?")],

@@ -12,6 +12,7 @@ import { runs } from "./state/runs.svelte";
 import { router } from "./state/router.svelte";
 import { session } from "./state/session.svelte";
 import { settings } from "./state/settings.svelte";
+import { sessions } from "./state/sessions.svelte";
 import { sync } from "./state/sync.svelte";
 
 const target = document.getElementById("app");
@@ -20,7 +21,7 @@ if (!target) throw new Error("index.html has no #app");
 session.attach(await connect());
 mount(App, { target });
 
-for (const part of [labs, runs, jobs, doctor, sync]) part.follow();
+for (const part of [labs, runs, jobs, doctor, sync, sessions]) part.follow();
 void events.follow();
 void session.about.load();
 void labs.list.load();

@@ -82,7 +82,7 @@ pub enum Command {
         #[arg(long, value_name = "SESSION", conflicts_with_all = ["seed", "request_id"])]
         session: Option<String>,
     },
-    /// Class sessions of the scoreboard: make one (instructors), join one, see how it stands
+    /// Class sessions of the scoreboard: make, join, watch, speak to, freeze and export one
     Session {
         #[command(subcommand)]
         what: SessionCommand,
@@ -274,6 +274,32 @@ pub enum SessionCommand {
     Join { code: String },
     /// Who is where (instructors), or the session itself
     Status { session: String },
+    /// Your sessions: those you made, or those you joined here
+    List,
+    /// The live board: who stands where in each lab, what is red for most, what to ask about (instructors)
+    Board { session: String },
+    /// Send a hint to everybody, or to one; it shows in the lab they work in (instructors)
+    Say {
+        session: String,
+        text: String,
+        /// A learner's id, as `board --json` tells it
+        #[arg(long)]
+        learner: Option<String>,
+    },
+    /// Stop a session: nothing more is issued, told or accepted for it (instructors)
+    Freeze { session: String },
+    /// Let a frozen session go on (instructors)
+    Unfreeze { session: String },
+    /// Write the results as CSV, or a report signed with your key (instructors)
+    #[command(group = clap::ArgGroup::new("what").required(true))]
+    Export {
+        session: String,
+        #[arg(long, value_name = "FILE", group = "what")]
+        csv: Option<PathBuf>,
+        /// A new folder for report.html, session.csv and their signature
+        #[arg(long, value_name = "DIR", group = "what")]
+        report: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

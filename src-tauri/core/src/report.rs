@@ -5,6 +5,7 @@
 //! bounded, and characters that reorder text are made visible.
 
 mod isolation;
+pub mod session;
 
 use crate::api::{CriterionOutcome, OutcomeKind, ResultDetail, Telemetry, TrustTier, VerifyReport};
 use crate::error::Result;

@@ -20,6 +20,7 @@ export function globalActions(): Action[] {
       id: "go.lab", title: "Running lab", group: "Go to", keys: "G then R", also: "resume workspace terminal", enabled: () => runs.alive.length > 0,
       run: () => router.go("lab", runs.alive[0]?.run ?? null),
     },
+    go("sessions", "Class sessions", "G then C", "join code class instructor board"),
     go("history", "History", "G then H", "results scores trend"),
     go("images", "Images", "G then I", "prepare build"),
     go("governance", "Governance", "G then P", "policy gates decisions audit why denied"),

@@ -101,6 +101,12 @@ own_ca: boolean,
  */
 token: boolean, };
 
+export type BoardLab = { id: string, title: string, 
+/**
+ * Title by criterion id.
+ */
+criteria: { [key in string]: string }, };
+
 export type ChargeInfo = { 
 /**
  * The request id it was ordered under.
@@ -136,7 +142,7 @@ gentle: boolean, };
 /**
  * What a caller may branch on. A code exists only where somebody does; the words live in `message`.
  */
-export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "seed_bound" | "key_unavailable" | "store_failed" | "io" | "internal";
+export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
 
 export type CreateSession = { title: string, labs: Array<string>, 
 /**
@@ -167,12 +173,6 @@ export type CriterionOutcome = { id: string, title: string, outcome: OutcomeKind
  * What to say to the learner and where to look; empty on a pass.
  */
 advice: string, points: number, max: number, ms: number, };
-
-export type CriterionTwice = { id: string, submitted: OutcomeKind, reexecuted: OutcomeKind, 
-/**
- * What the execution saw.
- */
-seen: string, };
 
 export type Decision = { 
 /**
@@ -320,6 +320,12 @@ kind: string, level: Level,
  */
 text: string, data: unknown, };
 
+export type ExportSession = { session: string, kind: SessionExport, 
+/**
+ * An absolute path: of the CSV file, or of the report's folder, which must not exist yet. In the results folder when absent.
+ */
+path: string | null, };
+
 export type Exported = { path: string, bytes: number, };
 
 export type ExtendRun = { run: string, minutes: number, };
@@ -335,6 +341,8 @@ export type Fix = { "kind": "call", label: string, command: string, args: unknow
 export type Forward = { id: string, run: string, node: string, port: number, local: string, url: string | null, connections: number, };
 
 export type ForwardPort = { run: string, node: string, port: number, };
+
+export type FreezeSession = { session: string, frozen: boolean, };
 
 export type FullProof = { at: number, ms: number, rows: Array<IsolationRow>, };
 
@@ -541,6 +549,61 @@ limit: number | null, };
 
 export type ListRuns = { all: boolean, };
 
+/**
+ * Who is where. Computed from what the laptops say while they work, which proves nothing, and from verdicts, which do.
+ */
+export type LiveBoard = { session: SessionInfo, labs: Array<BoardLab>, 
+/**
+ * Best first: by points of verdicts in time, then by points.
+ */
+rows: Array<LiveRow>, red: Array<RedCriterion>, 
+/**
+ * Things to ask about; none of them is a verdict.
+ */
+questions: Array<string>, messages: Array<SessionMessage>, at: number, };
+
+export type LiveCell = { lab: string, state: LiveState, 
+/**
+ * Milli-points.
+ */
+score: number, max: number, 
+/**
+ * As the laptop says; empty unless this is the lab they work on.
+ */
+outcomes: { [key in string]: OutcomeKind }, 
+/**
+ * What was established about the best verdict; None without one.
+ */
+tier: TrustTier | null, in_time: boolean, 
+/**
+ * Its id.
+ */
+verdict: string | null, };
+
+export type LiveRow = { learner: string, name: string, 
+/**
+ * One for each lab of the session, in its order.
+ */
+labs: Array<LiveCell>, 
+/**
+ * Milli-points: of each lab what its verdicts in time reached, else what the laptop says.
+ */
+points: number, 
+/**
+ * Milli-points of verdicts in time.
+ */
+verified: number, max: number, hints: number, 
+/**
+ * When the laptop was heard last, else when they joined; by the scoreboard's clock.
+ */
+at: number, 
+/**
+ * Nothing was heard for so long that they may be stuck or offline, though their lab runs.
+ */
+quiet: boolean, };
+
+export type LiveState = "not_started" | "starting" | "working" | "paused" | "stopped" | "submitted";
+
 export type NodeInfo = { name: string, role: Role, 
 /**
  * Docker's container id; empty while it does not exist.
@@ -652,37 +715,11 @@ machine: boolean, used: number, limit: number | null,
  */
 unit: string, };
 
-export type Reexecute = { 
+export type RedCriterion = { lab: string, criterion: string, title: string, learners: number, 
 /**
- * A results folder (absolute), a run or verdict of this installation, or a verdict of the scoreboard by id or address.
+ * Of those who work on this lab now.
  */
-verdict: string, 
-/**
- * Tell the scoreboard, which may raise the verdict's tier.
- */
-report: boolean, };
-
-export type Reexecuted = { verdict: string, lab: string, 
-/**
- * The fresh one.
- */
-seed: string, 
-/**
- * Of the execution, with the submission's hints taken off.
- */
-score: number, max: number, criteria: Array<CriterionTwice>, 
-/**
- * Whether every criterion came out as submitted.
- */
-agrees: boolean, 
-/**
- * What this establishes; the scoreboard's word where it was told.
- */
-tier: TrustTier, reported: boolean, 
-/**
- * Signed by this installation's key, as JSON.
- */
-statement: string, ms: number, };
+of: number, };
 
 export type Requirement = { title: string, met: boolean, detail: string, };
 
@@ -753,6 +790,19 @@ results: Array<string>, };
 export type RunRequest = { run: string, };
 
 /**
+ * What a run is bound to, as it was heard last; asks nobody.
+ */
+export type RunSession = { session: SessionInfo | null, attempt: number, 
+/**
+ * Oldest first.
+ */
+messages: Array<SessionMessage>, 
+/**
+ * Why the scoreboard cannot be followed at the moment; empty when it can.
+ */
+trouble: string, };
+
+/**
  * The life of a run. `Starting`, `Stopping`: work is under way and survives a crash by intent rows.
  */
 export type RunState = "starting" | "ready" | "paused" | "stopping" | "stopped" | "failed";
@@ -780,11 +830,27 @@ export type RunUse = { run: string, lab_title: string, subject: string, cpu_mill
  */
 disk_used_mb: number | null, };
 
+export type SayToSession = { session: string, 
+/**
+ * 1 to 500 characters.
+ */
+text: string, learner: string | null, };
+
+export type SessionExport = "csv" | "report";
+
 export type SessionInfo = { id: string, class: string, title: string, labs: Array<string>, shared_seed: boolean, 
 /**
  * By the scoreboard's clock.
  */
-deadline: number, hints: boolean, attempts: number, 
+deadline: number, 
+/**
+ * Until the deadline, when this was told; negative after it.
+ */
+remaining_ms: number, 
+/**
+ * How long after the deadline a verdict may still arrive.
+ */
+grace_minutes: number, hints: boolean, attempts: number, 
 /**
  * Nothing more is accepted for it.
  */
@@ -793,6 +859,33 @@ frozen: boolean,
  * For the instructor only.
  */
 join_code: string | null, };
+
+export type SessionList = { 
+/**
+ * Enrolled at a scoreboard, with a token for sessions.
+ */
+enrolled: boolean, 
+/**
+ * May make sessions, and sees their boards.
+ */
+instructor: boolean, 
+/**
+ * Newest first.
+ */
+sessions: Array<SessionInfo>, 
+/**
+ * Why these are as they were known before; None when the scoreboard answered.
+ */
+trouble: SyncTrouble | null, };
+
+/**
+ * A hint of the instructor's.
+ */
+export type SessionMessage = { seq: number, at: number, text: string, 
+/**
+ * Whom it is for; None: everybody.
+ */
+learner: string | null, };
 
 export type SessionRequest = { session: string, };
 

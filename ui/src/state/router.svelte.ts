@@ -1,5 +1,5 @@
 /** Where the window is: `#/view/id?key=value`. The address is the only state, so back, reload and links work. */
-export const VIEWS = ["library", "lab", "results", "history", "images", "governance", "doctor", "settings", "welcome"] as const;
+export const VIEWS = ["library", "lab", "sessions", "results", "history", "images", "governance", "doctor", "settings", "welcome"] as const;
 export type ViewName = (typeof VIEWS)[number];
 export interface Route {
   view: ViewName;

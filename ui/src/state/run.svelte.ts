@@ -1,5 +1,5 @@
 /** One run as the workspace shows it: read once, then kept up to date by one event stream. */
-import type { CheckReport, Event, Forward, RunDetail, SubmitReport, Telemetry } from "../gen/api";
+import type { CheckReport, Event, Forward, RunDetail, RunSession, SubmitReport, Telemetry } from "../gen/api";
 import type { Stream, StreamState } from "../ipc/host";
 import { HostError } from "../ipc/host";
 import { append, failure, needsReload, proving, reduce, remaining, withReport, withSteps } from "./run.reduce";
@@ -20,6 +20,9 @@ export class RunModel {
   error = $state.raw<HostError | null>(null);
   events = $state.raw<readonly Event[]>([]);
   telemetry = $state.raw<readonly Telemetry[]>([]);
+  /** The class session it is bound to, if it is, and when that ends by this machine's clock. */
+  bound = $state.raw<RunSession | null>(null);
+  boundEnds = $state(0);
   stream = $state<StreamState>("connecting");
   why = $state("");
   doing = $state<Doing | null>(null);
@@ -67,6 +70,7 @@ export class RunModel {
         this.why = why ?? "";
       },
     };
+    void this.#session();
     this.#streams.push(session.host.events(this.id, this.events.at(-1)?.seq ?? 0, sink));
     this.#follow();
   }
@@ -186,6 +190,7 @@ export class RunModel {
     this.detail = fresh.reduce(reduce, this.detail);
     if (before === "starting" && this.detail.run.state === "ready") this.becameReady = true;
     if (fresh.some(needsReload)) this.#reloadSoon();
+    if (fresh.some((e) => e.kind.startsWith("session."))) void this.#session();
     this.#follow();
   }
 
@@ -206,6 +211,18 @@ export class RunModel {
         },
       );
     }, 30);
+  }
+
+  async #session(): Promise<void> {
+    try {
+      const bound = await session.call("run_session", { run: this.id });
+      if (this.#closed) return;
+      this.bound = bound;
+      if (bound.session) this.boundEnds = Date.now() + bound.session.remaining_ms;
+    } catch (error) {
+      // Asks nobody outside: whatever fails here is the engine, whose absence the stream shows.
+      this.why = HostError.from(error).message;
+    }
   }
 
   /** Telemetry and continuous checks while there is something to measure, and not otherwise. */

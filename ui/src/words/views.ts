@@ -3,6 +3,7 @@ import type { ViewName } from "../state/router.svelte";
 export const VIEW_TITLE: Record<ViewName, string> = {
   library: "Library",
   lab: "Lab",
+  sessions: "Sessions",
   results: "Results",
   history: "History",
   images: "Images",

@@ -12,6 +12,7 @@ mod labs;
 mod machine;
 mod quota;
 mod runs;
+mod session;
 mod streams;
 mod sync;
 mod terminals;
@@ -25,6 +26,7 @@ pub use labs::*;
 pub use machine::*;
 pub use quota::*;
 pub use runs::*;
+pub use session::*;
 pub use streams::*;
 pub use sync::*;
 pub use terminals::*;
@@ -199,6 +201,16 @@ commands! {
     Learner session_status(SessionRequest) -> SessionState;
     /// What to start this lab with, so that its run is bound to the session.
     Learner take_challenge(TakeChallenge) -> StartLab;
+    /// An instructor's sessions, or those that were joined here; as they were known before when the scoreboard does not answer.
+    Learner list_sessions(Empty) -> SessionList;
+    Learner session_board(SessionRequest) -> LiveBoard;
+    /// A hint for everybody or for one; shown in the lab they work in.
+    Learner say_session(SayToSession) -> SessionMessage;
+    /// While it is frozen nothing is issued, told or accepted for it.
+    Learner freeze_session(FreezeSession) -> SessionInfo;
+    Learner export_session(ExportSession) -> Exported;
+    /// The session a run is bound to, and what was said in it.
+    Learner run_session(RunRequest) -> RunSession;
 
     Learner get_settings(Empty) -> Settings;
     Learner set_settings(Settings) -> Settings;

@@ -160,6 +160,10 @@ contract! {
         pub shared_seed: bool,
         /// By the scoreboard's clock.
         pub deadline: i64,
+        /// Until the deadline, when this was told; negative after it.
+        pub remaining_ms: i64,
+        /// How long after the deadline a verdict may still arrive.
+        pub grace_minutes: u32,
         pub hints: bool,
         pub attempts: u32,
         /// Nothing more is accepted for it.

@@ -10,8 +10,8 @@ mod signed;
 pub use reexecution::{REEXECUTION_MAX, Raised, Reexecution, Twice};
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{
-    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, ProgressState, SeedPolicy,
-    Session,
+    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, ProgressState, Red, SeedPolicy,
+    Session, SessionBoard, SessionResult, SessionRow,
 };
 pub use signed::Signed;
 

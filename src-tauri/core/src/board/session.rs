@@ -1,6 +1,6 @@
 //! Challenge sessions: an instructor's class hour, and what a learner's laptop tells about itself during it.
 
-use crate::api::OutcomeKind;
+use crate::api::{OutcomeKind, TrustTier};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ pub struct Progress {
     pub score: u64,
     pub max: u64,
     pub hints: u32,
-    /// Milliseconds worked so far, without pauses.
+    /// Milliseconds since it was ready.
     pub elapsed_ms: u64,
 }
 
@@ -143,4 +143,44 @@ pub struct Message {
     pub at: i64,
     pub text: String,
     pub learner: Option<String>,
+}
+
+/// What an instructor sees of a session. A laptop reads it too, so a member that a newer server adds is let pass.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionBoard {
+    pub session: Session,
+    pub rows: Vec<SessionRow>,
+    pub red: Vec<Red>,
+    /// Things to ask about; none of them is a verdict.
+    pub questions: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRow {
+    pub learner: String,
+    pub name: String,
+    pub progress: Option<Progress>,
+    /// Of the progress, else of joining.
+    pub at: i64,
+    pub results: Vec<SessionResult>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionResult {
+    pub lab: String,
+    pub verdict: String,
+    pub score: u64,
+    pub max: u64,
+    #[schemars(with = "String")]
+    pub tier: TrustTier,
+    pub in_time: bool,
+    pub at: i64,
+}
+
+/// A criterion that is not passed, and for how many who work on its lab now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Red {
+    pub lab: String,
+    pub criterion: String,
+    pub learners: i64,
 }

@@ -194,6 +194,25 @@ impl Commands for Forge {
         self.take(caller, request).await
     }
 
+    async fn list_sessions(&self, _: &Caller, _: Empty) -> Result<SessionList> {
+        self.session_list().await
+    }
+    async fn session_board(&self, _: &Caller, request: SessionRequest) -> Result<LiveBoard> {
+        self.session_live(&request.session).await
+    }
+    async fn say_session(&self, caller: &Caller, request: SayToSession) -> Result<SessionMessage> {
+        self.session_say(caller, request).await
+    }
+    async fn freeze_session(&self, caller: &Caller, request: FreezeSession) -> Result<SessionInfo> {
+        self.session_freeze(caller, request).await
+    }
+    async fn export_session(&self, caller: &Caller, request: ExportSession) -> Result<Exported> {
+        self.session_export(caller, request).await
+    }
+    async fn run_session(&self, _: &Caller, request: RunRequest) -> Result<RunSession> {
+        self.session_of(&request.run).await
+    }
+
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)
     }

@@ -75,6 +75,7 @@ impl Forge {
             biased;
             end = self.tick_forever(until_idle) => end,
             () = self.watch_bounds() => KeeperEnd::ShutDown,
+            () = self.follow_sessions() => KeeperEnd::ShutDown,
             () = self.shutdown.cancelled() => KeeperEnd::ShutDown,
         }
     }

@@ -1,47 +1,143 @@
-//! Sessions from here: join or make one, take its challenges, look at it. A run is bound by the request id it is started under.
+//! Sessions from here: join or make one, take its challenges, look at it, speak to it. A run is bound by the request id it is
+//! started under.
 
-use super::{Forge, now};
+use super::{Forge, now, standing};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::board::{Challenge, NewSession, SeedPolicy, Session, Signed};
+use crate::board::{Challenge, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed};
 use crate::error::{Code, Error, Result};
-use crate::store::runs;
 use crate::store::sync::{self as rows, Board};
+use crate::store::{runs, session as kept};
 use crate::sync;
 
 impl Forge {
-    async fn enrolled(&self) -> Result<Board> {
+    pub(super) async fn enrolled(&self) -> Result<Board> {
         self.store.read(rows::board).await?.ok_or_else(sync::not_enrolled)
     }
 
     pub(super) async fn session_create(&self, request: CreateSession) -> Result<SessionInfo> {
+        let board = self.enrolled().await?;
         let wanted = NewSession {
             title: request.title,
             labs: request.labs,
             seeds: if request.shared_seed { SeedPolicy::Shared } else { SeedPolicy::PerLearner },
-            deadline: now() - self.ahead().await? + i64::from(request.minutes) * 60_000,
+            // By the scoreboard's clock.
+            deadline: now() - board.ahead_ms + i64::from(request.minutes) * 60_000,
             hints: request.hints,
             attempts: request.attempts,
             grace_minutes: 15,
             class: None,
         };
-        Ok(told(sync::session::create(&self.enrolled().await?, &wanted).await?))
-    }
-
-    /// The deadline is by the scoreboard's clock.
-    async fn ahead(&self) -> Result<i64> {
-        Ok(self.enrolled().await?.ahead_ms)
+        Ok(told(sync::session::create(&board, &wanted).await?, &board))
     }
 
     pub(super) async fn session_join(&self, request: JoinSession) -> Result<SessionInfo> {
-        Ok(told(sync::session::join(&self.enrolled().await?, &request.code).await?.session))
+        let board = self.enrolled().await?;
+        let joined = sync::session::join(&board, &request.code).await?.session;
+        self.note_session(&board, &joined).await?;
+        Ok(told(joined, &board))
     }
 
     pub(super) async fn session_state(&self, request: SessionRequest) -> Result<SessionState> {
         let board = self.enrolled().await?;
-        let session = told(sync::session::get(&board, &request.session).await?);
-        let live = if board.instructor { Some(sync::session::live(&board, &request.session).await?) } else { None };
-        Ok(SessionState { session, board: live.unwrap_or_default() })
+        let session = told(sync::session::get(&board, &request.session).await?, &board);
+        let live = if board.instructor {
+            serde_json::to_value(sync::session::live(&board, &request.session).await?)?
+        } else {
+            serde_json::Value::Null
+        };
+        Ok(SessionState { session, board: live })
+    }
+
+    /// An instructor's own are asked for; a learner's are those that were joined here, each asked for as long as the
+    /// scoreboard answers.
+    pub(super) async fn session_list(&self) -> Result<SessionList> {
+        let Some(board) = self.store.read(rows::board).await? else {
+            return Ok(SessionList { enrolled: false, instructor: false, sessions: Vec::new(), trouble: None });
+        };
+        let root = board.root.clone();
+        let known = self.store.read(move |c| kept::list(c, &root)).await?;
+        let mut sessions = known.iter().map(|k| read(&k.told)).collect::<Result<Vec<Session>>>()?;
+        let mut trouble = None;
+        if board.token.is_empty() {
+            sessions.clear();
+        } else if board.instructor {
+            match sync::session::list(&board).await {
+                Ok(own) => sessions = own,
+                Err(e) => trouble = Some(said(&e)),
+            }
+            sessions.sort_by_key(|s| std::cmp::Reverse(s.created_at));
+        } else {
+            for s in sessions.iter_mut().take(ASKED) {
+                match sync::session::get(&board, &s.id).await {
+                    Ok(now) => {
+                        self.note_session(&board, &now).await?;
+                        *s = now;
+                    }
+                    Err(e) => {
+                        trouble = Some(said(&e));
+                        break;
+                    }
+                }
+            }
+        }
+        let sessions = sessions.into_iter().map(|s| told(s, &board)).collect();
+        Ok(SessionList { enrolled: !board.token.is_empty(), instructor: board.instructor, sessions, trouble })
+    }
+
+    pub(super) async fn session_live(&self, id: &str) -> Result<LiveBoard> {
+        let board = self.enrolled().await?;
+        let (session, seen, said) = futures_util::try_join!(
+            sync::session::get(&board, id),
+            sync::session::live(&board, id),
+            sync::session::messages(&board, id, 0)
+        )?;
+        let messages = said.into_iter().map(message).collect();
+        let at = now() - board.ahead_ms;
+        Ok(standing::board(seen, told(session, &board), messages, &self.catalogue(), at))
+    }
+
+    pub(super) async fn session_say(&self, caller: &Caller, request: SayToSession) -> Result<SessionMessage> {
+        let text = request.text.trim().to_owned();
+        if !(1..=500).contains(&text.chars().count()) {
+            return Err(Error::new(Code::InvalidInput, "A message has 1 to 500 characters."));
+        }
+        let wanted = MessageRequest { text, learner: request.learner };
+        let said = sync::session::say(&self.enrolled().await?, &request.session, &wanted).await?;
+        tracing::info!(
+            correlation = caller.correlation,
+            session = request.session,
+            seq = said.seq,
+            "said to a session"
+        );
+        Ok(message(said))
+    }
+
+    pub(super) async fn session_freeze(&self, caller: &Caller, request: FreezeSession) -> Result<SessionInfo> {
+        let board = self.enrolled().await?;
+        let now_so = sync::session::freeze(&board, &request.session, request.frozen).await?;
+        let data = serde_json::json!({
+            "session": now_so.id, "frozen": now_so.frozen, "correlation": caller.correlation,
+        });
+        let fact = Fact { at: now(), run: None, kind: "session.freeze".into(), data };
+        self.store.write(move |tx| audit::append(tx, fact).map(drop)).await?;
+        Ok(told(now_so, &board))
+    }
+
+    pub(super) async fn session_of(&self, run: &str) -> Result<RunSession> {
+        let row = self.run_row(run).await?;
+        let none = RunSession { session: None, attempt: 0, messages: Vec::new(), trouble: String::new() };
+        let (Some(challenge), Some(board)) = (self.bound(&row.request_id).await?, self.store.read(rows::board).await?)
+        else {
+            return Ok(none);
+        };
+        let id = challenge.session.clone();
+        let (known, messages) = self.store.read(move |c| Ok((kept::get(c, &id)?, kept::messages(c, &id)?))).await?;
+        let (session, trouble) = match known {
+            Some(k) => (read(&k.told)?, k.trouble),
+            None => (of_challenge(&challenge), String::new()),
+        };
+        Ok(RunSession { session: Some(told(session, &board)), attempt: challenge.attempt, messages, trouble })
     }
 
     /// The same challenge until it was answered; under the same request id as long as the run it started is alive or has
@@ -84,8 +180,45 @@ impl Forge {
     }
 }
 
-fn told(s: Session) -> SessionInfo {
+/// Sessions that a learner's list asks about; older ones are as they were known.
+const ASKED: usize = 10;
+
+/// What a session is, from a challenge of it alone.
+fn of_challenge(c: &Challenge) -> Session {
+    Session {
+        id: c.session.clone(),
+        class: c.class.clone(),
+        title: "A session".into(),
+        labs: vec![c.lab.clone()],
+        seeds: SeedPolicy::PerLearner,
+        deadline: c.deadline,
+        hints: c.hints,
+        attempts: c.attempt,
+        grace_minutes: 0,
+        created_at: c.issued_at,
+        frozen: false,
+        join_code: None,
+    }
+}
+
+fn read(told: &str) -> Result<Session> {
+    serde_json::from_str(told)
+        .map_err(|e| Error::new(Code::StoreFailed, format!("A session that was joined cannot be read any more: {e}")))
+}
+
+fn said(e: &Error) -> SyncTrouble {
+    let code = e.details.get("code").and_then(|c| c.as_str()).unwrap_or("internal").to_owned();
+    SyncTrouble { code, message: e.message.clone() }
+}
+
+fn message(m: Message) -> SessionMessage {
+    SessionMessage { seq: m.seq, at: m.at, text: m.text, learner: m.learner }
+}
+
+pub(super) fn told(s: Session, board: &Board) -> SessionInfo {
     SessionInfo {
+        remaining_ms: s.deadline - (now() - board.ahead_ms),
+        grace_minutes: s.grace_minutes,
         id: s.id,
         class: s.class,
         title: s.title,

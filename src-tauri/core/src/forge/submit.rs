@@ -216,7 +216,7 @@ impl Forge {
         self.outbox.notify_one();
     }
 
-    async fn results_folder(&self) -> Result<PathBuf> {
+    pub(super) async fn results_folder(&self) -> Result<PathBuf> {
         let (settings, _) = self.store.read(crate::store::settings::get).await?;
         let dir = match settings.results_dir.as_str() {
             "" => self.options.home.join("results"),

@@ -14,6 +14,7 @@ pub mod intents;
 pub mod points;
 pub mod results;
 pub mod runs;
+pub mod session;
 pub mod settings;
 pub mod sync;
 pub mod tokens;
@@ -54,6 +55,7 @@ fn migrations() -> Migrations<'static> {
         M::up(sync::V1),
         M::up(sync::V2),
         M::up(points::V1),
+        M::up(session::V1),
     ])
 }
 

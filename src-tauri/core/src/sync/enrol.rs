@@ -139,19 +139,22 @@ pub(super) fn unreachable(s: &crate::http::Silence) -> Error {
 
 pub(super) fn read<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T> {
     if answer.status != status {
-        return Err(match judge::said(answer) {
-            Some(refusal) => {
-                let mut e = trouble(refusal.code.as_str(), refusal.message);
-                e.hints = refusal.hints;
-                e
-            }
-            None => {
-                trouble("unreadable", format!("HTTP {} came back, and not in a scoreboard’s words.", answer.status))
-                    .hint("Is this the scoreboard’s address, as your instructor gave it?")
-            }
-        });
+        return Err(refused(answer));
     }
     serde_json::from_slice(&answer.body).map_err(|_| {
         trouble("unreadable", "The answer is not what a scoreboard says.").hint("Is this the scoreboard’s address?")
     })
+}
+
+/// What an answer that is not the expected one says.
+pub(super) fn refused(answer: &Answer) -> Error {
+    match judge::said(answer) {
+        Some(refusal) => {
+            let mut e = trouble(refusal.code.as_str(), refusal.message);
+            e.hints = refusal.hints;
+            e
+        }
+        None => trouble("unreadable", format!("HTTP {} came back, and not in a scoreboard’s words.", answer.status))
+            .hint("Is this the scoreboard’s address, as your instructor gave it?"),
+    }
 }

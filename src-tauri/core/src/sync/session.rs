@@ -1,11 +1,13 @@
 //! Challenge sessions from a laptop: an instructor makes one and looks at it, a learner joins and takes challenges. A
 //! challenge counts only under the scoreboard's pinned key.
 
-use super::enrol::{read, successors, unreachable};
-use super::{server, trouble};
-use crate::board::{Challenge, ChallengeRequest, Joined, NewSession, Session, Signed};
+use super::enrol::{read, refused, successors};
+use super::{server, silence, trouble};
+use crate::board::{
+    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, Session, SessionBoard, Signed,
+};
 use crate::error::{Code, Error, Result};
-use crate::http::{Question, Server};
+use crate::http::{Answer, Question, Server, Silence};
 use crate::keys::{Domain, PublicKey};
 use crate::store::sync::Board;
 use serde::Serialize;
@@ -28,9 +30,46 @@ pub async fn get(board: &Board, id: &str) -> Result<Session> {
     ask(board, "GET", &format!("v1/sessions/{}", word(id)?), &(), 200).await
 }
 
+/// Those of an instructor's class.
+pub async fn list(board: &Board) -> Result<Vec<Session>> {
+    ask(board, "GET", "v1/sessions", &(), 200).await
+}
+
 /// Who is where, for instructors; as the scoreboard says it.
-pub async fn live(board: &Board, id: &str) -> Result<serde_json::Value> {
+pub async fn live(board: &Board, id: &str) -> Result<SessionBoard> {
     ask(board, "GET", &format!("v1/sessions/{}/board", word(id)?), &(), 200).await
+}
+
+/// What was said to everybody and to this learner; to anybody, for instructors. Oldest first.
+pub async fn messages(board: &Board, id: &str, after: i64) -> Result<Vec<Message>> {
+    ask(board, "GET", &format!("v1/sessions/{}/messages?after={after}", word(id)?), &(), 200).await
+}
+
+pub async fn say(board: &Board, id: &str, message: &MessageRequest) -> Result<Message> {
+    ask(board, "POST", &format!("v1/sessions/{}/messages", word(id)?), message, 201).await
+}
+
+pub async fn freeze(board: &Board, id: &str, frozen: bool) -> Result<Session> {
+    let body = serde_json::json!({"frozen": frozen});
+    ask(board, "POST", &format!("v1/sessions/{}/freeze", word(id)?), &body, 200).await
+}
+
+/// As the scoreboard writes it: RFC 4180, no cell that a spreadsheet would run.
+pub async fn csv(board: &Board, id: &str) -> Result<Vec<u8>> {
+    let answer = answer(board, "GET", &format!("v1/sessions/{}/export.csv", word(id)?), &()).await?;
+    match answer.status {
+        200 => Ok(answer.body),
+        _ => Err(refused(&answer)),
+    }
+}
+
+/// Where this learner is, for their instructor.
+pub async fn progress(board: &Board, id: &str, progress: &Progress) -> Result<()> {
+    let answer = answer(board, "POST", &format!("v1/sessions/{}/progress", word(id)?), progress).await?;
+    match answer.status {
+        204 => Ok(()),
+        _ => Err(refused(&answer)),
+    }
 }
 
 /// What binds the next run of this lab to the session.
@@ -84,6 +123,10 @@ async fn ask<T: DeserializeOwned>(
     body: &impl Serialize,
     status: u16,
 ) -> Result<T> {
+    read(&answer(board, method, path, body).await?, status)
+}
+
+async fn answer(board: &Board, method: &'static str, path: &str, body: &impl Serialize) -> Result<Answer> {
     if board.token.is_empty() {
         return Err(Error::new(
             Code::WrongState,
@@ -96,7 +139,12 @@ async fn ask<T: DeserializeOwned>(
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let body = if method == "GET" { Vec::new() } else { serde_json::to_vec(body)? };
     let question = Question { method, path, headers: &headers, body, limit: ANSWER_IN, most: BOARD_BYTES };
-    read(&server.ask(question).await.map_err(|s| unreachable(&s))?, status)
+    server.ask(question).await.map_err(|s| away(&s))
+}
+
+fn away(s: &Silence) -> Error {
+    let (code, message) = silence(s);
+    trouble(code, message).hint("Check the network, and whether the scoreboard runs; then try again.")
 }
 
 #[cfg(test)]

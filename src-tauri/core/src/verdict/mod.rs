@@ -2,7 +2,9 @@
 //!
 //! [`score`] canonical score.json · [`bundle`] deterministic evidence.tar.zst · [`statement`] in-toto ·
 //! [`dsse`] envelope · [`seal`](mod@seal) writes the results folder · [`verify`] reads one and believes nothing ·
-//! [`regrade`] judges again from the evidence alone · [`Submission`] what can be tried again. Never here: Docker, HTTP, the meaning of a probe.
+//! [`regrade`] judges again from the evidence alone · [`Submission`] what can be tried again · [`attest`] signs other files in
+//! the same way. Never here: Docker, HTTP, the meaning of a probe.
+pub mod attest;
 pub mod bundle;
 pub mod canonical;
 mod checkpoint;

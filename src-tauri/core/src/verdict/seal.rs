@@ -186,7 +186,7 @@ pub fn remove_half_sealed(dir: &Path) -> std::io::Result<()> {
 }
 
 /// All files or none: written beside, synced, then renamed into place.
-fn place(dir: &Path, contents: &[(&str, &[u8])]) -> Result<()> {
+pub(super) fn place(dir: &Path, contents: &[(&str, &[u8])]) -> Result<()> {
     let at = |e: std::io::Error| Error::from(e).context(format!("writing the results to {}", dir.display()));
     let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
         return Err(Error::new(Code::InvalidInput, format!("{} cannot be a results folder.", dir.display())));

@@ -2,7 +2,8 @@
 
 use crate::store::verdicts::Verdict;
 use forge_core::api::TrustTier;
-use forge_core::board::{BoardKey, Fact, Receipt, Role, Session, Signed};
+use forge_core::board::{BoardKey, Fact, Receipt, Role, Signed};
+pub use forge_core::board::{Red, SessionBoard, SessionResult, SessionRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -168,45 +169,6 @@ pub struct JoinRequest {
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     pub frozen: bool,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct SessionBoard {
-    pub session: Session,
-    pub rows: Vec<SessionRow>,
-    pub red: Vec<Red>,
-    /// Things to ask about; none of them is a verdict.
-    pub questions: Vec<String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct SessionRow {
-    pub learner: String,
-    pub name: String,
-    pub progress: Option<forge_core::board::Progress>,
-    /// Of the progress, else of joining.
-    pub at: i64,
-    pub results: Vec<SessionResult>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct SessionResult {
-    pub lab: String,
-    pub verdict: String,
-    pub score: u64,
-    pub max: u64,
-    #[schemars(with = "String")]
-    pub tier: TrustTier,
-    pub in_time: bool,
-    pub at: i64,
-}
-
-/// A criterion that is not passed, and for how many who work on its lab now.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Red {
-    pub lab: String,
-    pub criterion: String,
-    pub learners: i64,
 }
 
 /// The shape of `forge_core::keys::Rotation`, for the description.

@@ -3,7 +3,7 @@
  * start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone), `well` (nothing runs, all is
  * prepared), `images-failed`, the states of a run (`starting`, `paused`, `last-minute`, `stopped`, `failed`, `lost`), `crowd` (a
  * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
- * audit log).
+ * audit log). Of a class: `teach`, `teach-new`, `teach-empty`, `teach-crowd`, `teach-away`, `class`, `class-frozen` (sessions.ts).
  */
 import type { DoctorRow, EgressProfile, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
@@ -14,6 +14,7 @@ import { allOf, crowd } from "./crowd";
 import { FakeGovernance } from "./governance";
 import { isolated, quick } from "./isolation";
 import { FakeRun } from "./run";
+import { FakeSessions } from "./sessions";
 import { FakeSync } from "./sync";
 import { FakeTerminal } from "./terminal";
 
@@ -50,6 +51,7 @@ export class FakeHost implements Host {
   #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "", plan: "", billing_url: "", billing_key: "" };
   readonly #governance: FakeGovernance;
   readonly #sync: FakeSync;
+  readonly #sessions: FakeSessions;
   readonly #profiles: EgressProfile[] = [
     { name: "none", title: "A gateway that lets nothing through", built_in: true, digest: "5a".repeat(32), allow: [], problem: "" },
     { name: "package-updates", title: "Debian’s package archives", built_in: true, digest: "b7".repeat(32), allow: [{ names: ["deb.debian.org", "security.debian.org"], ports: ["tcp/80", "tcp/443"] }], problem: "" },
@@ -64,13 +66,14 @@ export class FakeHost implements Host {
     this.#latency = latency;
     const given = planted();
     this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered", scene === "texts" ? (given?.texts ?? []) : []);
-    this.#sync = new FakeSync(scene === "well");
+    this.#sync = new FakeSync(scene === "well" || /^(teach|class|texts)/.test(scene), /^(teach|texts)/.test(scene));
     this.#settings.first_run_done = scene !== "fresh";
     this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
+    this.#sessions = new FakeSessions(scene, this.#labs, scene === "texts" ? (given?.texts ?? []) : []);
     if (scene === "fresh" || scene === "empty") this.#results = [];
     if (scene === "empty") this.#labs.length = 0;
     if (scene === "fresh") for (const l of this.#labs) Object.assign(l.summary, { best: null, last_run: null });
-    if (["well", "starting", "paused", "last-minute", "stopped", "failed", "lost", "crowd", "texts"].includes(scene)) this.#prepared();
+    if (["well", "starting", "paused", "last-minute", "stopped", "failed", "lost", "crowd", "texts"].includes(scene) || /^(teach|class)/.test(scene)) this.#prepared();
     this.#stage();
   }
 
@@ -91,7 +94,7 @@ export class FakeHost implements Host {
       first.summary.active_run = null;
       run.hold(6);
       run.fail();
-    } else if (["paused", "last-minute", "stopped", "lost"].includes(this.scene)) {
+    } else if (["paused", "last-minute", "stopped", "lost", "class", "class-frozen"].includes(this.scene)) {
       const run = this.#ready(ospf);
       if (this.scene === "paused") run.state("paused", "Paused");
       if (this.scene === "last-minute") run.summary.deadline = Date.now() + 42_000;
@@ -434,9 +437,15 @@ export class FakeHost implements Host {
       return this.#sync.status(this.#results);
     },
     sync_now: () => this.#sync.send(this.#results),
-    create_session: (request) => this.#sync.session(request),
-    join_session: () => this.#sync.session({}),
-    session_status: () => ({ session: this.#sync.session({}), board: null }),
+    create_session: (request) => this.#sessions.create(request),
+    join_session: ({ code }) => this.#sessions.join(code),
+    session_status: ({ session }) => ({ session: this.#sessions.get(session), board: null }),
+    list_sessions: () => this.#sessions.list(this.#sync.on),
+    session_board: ({ session }) => this.#sessions.board(session),
+    say_session: ({ text, learner }) => this.#sessions.say(text, learner),
+    freeze_session: ({ session, frozen }) => this.#sessions.freeze(session, frozen),
+    export_session: ({ session, kind }) => ({ path: kind === "csv" ? `/home/ada/.local/share/forge/results/sessions/${session}.csv` : `/home/ada/.local/share/forge/results/sessions/${session}-1795396380000/report.html`, bytes: 18_204 }),
+    run_session: ({ run }) => this.#sessions.ofRun(this.#run(run).summary.lab),
     take_challenge: ({ lab }) => ({ lab, request_id: crypto.randomUUID(), seed: "5eed".repeat(8) }),
     preview_sync: () => this.#sync.preview(this.#results),
     get_settings: () => this.#settings,

@@ -1,5 +1,5 @@
 /** A scoreboard that one may enrol at; the first results are accepted, one waits, one was refused. */
-import type { CreateSession, EnrolBoard, ResultSummary, ResultSync, SessionInfo, SyncPreview, SyncReport, SyncStatus } from "../../gen/api";
+import type { EnrolBoard, ResultSummary, ResultSync, SyncPreview, SyncReport, SyncStatus } from "../../gen/api";
 
 const URL = "https://board.example";
 const hex = (letter: string) => letter.repeat(64);
@@ -10,8 +10,15 @@ export class FakeSync {
   #name = "Mara";
   #sent = new Set<string>();
 
-  constructor(on: boolean) {
+  readonly #instructor: boolean;
+
+  constructor(on: boolean, instructor = false) {
     this.#on = on;
+    this.#instructor = instructor;
+  }
+
+  get on(): boolean {
+    return this.#on;
   }
 
   status(results: readonly ResultSummary[]): SyncStatus {
@@ -19,7 +26,7 @@ export class FakeSync {
     const count = (state: ResultSync["state"]) => rows.filter((r) => r.state === state).length;
     const waits = rows.find((r) => r.state === "pending");
     return {
-      board: this.#on ? { url: this.#url, name: this.#name, class: "Networks 1", instructor: false, board_key: "5c2f1e07aa9b4d10", key_id: "9f2c41d07be8", enrolled_at: Date.now() - 8 * 86_400_000, ahead_ms: 240, own_ca: false, token: true } : null,
+      board: this.#on ? { url: this.#url, name: this.#name, class: "Networks 1", instructor: this.#instructor, board_key: "5c2f1e07aa9b4d10", key_id: "9f2c41d07be8", enrolled_at: Date.now() - 8 * 86_400_000, ahead_ms: 240, own_ca: false, token: true } : null,
       accepted: count("accepted"), pending: count("pending"), refused: count("refused"), next_at: waits?.at ?? null,
       last_at: this.#on ? Date.now() - 240_000 : null, last_error: waits ? "The scoreboard cannot be reached: Connection refused (os error 111)." : "", results: rows,
     };
@@ -37,11 +44,6 @@ export class FakeSync {
     this.#on = true;
     this.#url = request.url;
     this.#name = request.name || "Learner 9f2c41";
-  }
-
-  session(request: Partial<CreateSession>): SessionInfo {
-    const { title = "Monday", labs = ["ospf-single-area"], shared_seed = false, minutes = 90, hints = false, attempts = 3 } = request;
-    return { id: "0198c2a4-aaaa-7000-8000-0123456789ab", class: "Networks 1", title, labs, shared_seed, hints, attempts, deadline: Date.now() + minutes * 60_000, frozen: false, join_code: null };
   }
 
   leave(): void {

@@ -1,0 +1,288 @@
+//! Following a session while a run is bound to it: where the run is goes to the instructor, what the instructor says comes
+//! to the run. Done by whoever keeps the runs, from what the store says, so that nothing here can disturb a lab: a scoreboard
+//! that is away, slow or lying is tried again later, and the lab never waits for it.
+
+use super::{Forge, clock, engine_caller, now};
+use crate::api::*;
+use crate::board::{Challenge, Progress, ProgressState, Session, Signed};
+use crate::error::{Error, Result};
+use crate::store::sync::{self as rows, Board};
+use crate::store::{results, runs, session as kept};
+use crate::sync;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How often the store is looked at: a check is told within so long.
+const LOOK: Duration = Duration::from_secs(1);
+/// Milliseconds between two reports of one run.
+const TELL_EVERY: i64 = 2_000;
+/// A run that does not change is told again after this, so that an instructor sees who is still there.
+const STILL_HERE: i64 = 60_000;
+/// Milliseconds between two questions to the scoreboard about a session.
+const ASK_EVERY: i64 = 4_000;
+/// Longest pause after failures.
+const LONGEST: i64 = 60_000;
+/// A run that ended so long ago has been told, or it is too late.
+const ENDED: i64 = 120_000;
+/// Characters of a message that are shown; a scoreboard takes no longer ones.
+const TEXT: usize = 500;
+
+/// What was done already; forgotten with the process, which costs a report and no more.
+#[derive(Default)]
+struct Memory {
+    /// By run: what was told, and when.
+    told: BTreeMap<String, (Progress, i64)>,
+    asked: BTreeMap<String, i64>,
+    failures: u32,
+    retry_at: i64,
+}
+
+impl Forge {
+    pub(super) async fn follow_sessions(&self) {
+        let mut memory = Memory::default();
+        loop {
+            if let Err(e) = self.follow(&mut memory).await {
+                memory.failures = memory.failures.saturating_add(1);
+                let wait = sync::pace::wait(memory.failures, None, rand::random()).min(LONGEST);
+                memory.retry_at = now() + wait;
+                tracing::info!(code = ?e.code, wait, "the session cannot be followed now: {e}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// One look. An error means that the scoreboard cannot be worked with for now.
+    async fn follow(&self, memory: &mut Memory) -> Result<()> {
+        let at = now();
+        let since = at - ENDED;
+        let (board, bound) = self.store.read(move |c| Ok((rows::board(c)?, kept::bound(c, since)?))).await?;
+        let Some(board) = board.filter(|b| !b.token.is_empty()) else { return Ok(()) };
+        memory.told.retain(|run, _| bound.iter().any(|(r, _)| r == run));
+        if bound.is_empty() || !sync::pace::due(memory.retry_at, at) {
+            return Ok(());
+        }
+        let mut sessions = BTreeSet::new();
+        for (run, signed) in &bound {
+            // One that cannot be read any more binds nothing; submitting says so.
+            let Ok(Signed { body, .. }) = serde_json::from_str::<Signed<Challenge>>(signed) else { continue };
+            if body.key_id != board.key_id {
+                continue;
+            }
+            sessions.insert(body.session.clone());
+            let asked = memory.asked.contains_key(&body.session);
+            if asked && let Err(e) = self.tell_progress(&board, memory, run, &body.session).await {
+                return self.gave_up(&body.session, e).await;
+            }
+        }
+        for session in sessions {
+            // The lower end: a clock that was set back holds nothing up.
+            if memory.asked.get(&session).is_some_and(|l| (l - 2 * LONGEST..l + ASK_EVERY).contains(&at)) {
+                continue;
+            }
+            match self.ask_session(&board, &session).await {
+                Ok(news) => {
+                    if news {
+                        // What was not taken while it was frozen may be taken now.
+                        memory.told.retain(|run, _| !bound.iter().any(|(r, s)| r == run && of(s, &session)));
+                    }
+                    memory.asked.insert(session, at);
+                }
+                Err(e) if final_word(&e) => {
+                    memory.asked.insert(session.clone(), at + LONGEST);
+                    self.note_trouble(&session, &e).await?;
+                }
+                Err(e) => return self.gave_up(&session, e).await,
+            }
+        }
+        memory.failures = 0;
+        Ok(())
+    }
+
+    async fn tell_progress(&self, board: &Board, memory: &mut Memory, run: &str, session: &str) -> Result<()> {
+        let (progress, ended) = self.progress_of(run).await?;
+        let at = now();
+        if !tellable(memory.told.get(run), &progress, ended, at) {
+            return Ok(());
+        }
+        match sync::session::progress(board, session, &progress).await {
+            Ok(()) => {}
+            // A frozen session takes nothing more; another report may be taken once it goes on.
+            Err(e) if final_word(&e) => tracing::debug!(run, session, "the progress was not taken: {e}"),
+            Err(e) => return Err(e),
+        }
+        memory.told.insert(run.to_owned(), (progress, at));
+        Ok(())
+    }
+
+    /// Where a run is, and whether it has ended.
+    async fn progress_of(&self, run: &str) -> Result<(Progress, bool)> {
+        let id = run.to_owned();
+        let (row, hints, submitted) = self
+            .store
+            .read(move |c| {
+                Ok((runs::get(c, &id)?, runs::revealed_hints(c, &id)?, !results::of_run(c, &id)?.is_empty()))
+            })
+            .await?;
+        let state = match row.state {
+            _ if submitted => ProgressState::Submitted,
+            RunState::Starting => ProgressState::Starting,
+            RunState::Ready => ProgressState::Working,
+            RunState::Paused => ProgressState::Paused,
+            RunState::Stopping | RunState::Stopped | RunState::Failed => ProgressState::Stopped,
+        };
+        let (score, max, criteria) = match &row.last_check {
+            Some(c) => (c.score, c.max, c.criteria.iter().take(64).map(|c| (c.id.clone(), c.outcome)).collect()),
+            None => (0, 0, BTreeMap::new()),
+        };
+        let ended = !runs::alive(row.state);
+        let elapsed_ms = match (&row.started, row.ended) {
+            (Some(started), None) => clock::elapsed_ms(started),
+            (Some(started), Some(ended)) => u64::try_from(ended - started.at).unwrap_or(0),
+            (None, _) => 0,
+        };
+        let hints = u32::try_from(hints.len()).unwrap_or(u32::MAX);
+        Ok((Progress { lab: row.lab, run: row.run, state, criteria, score, max, hints, elapsed_ms }, ended))
+    }
+
+    /// The session as it is now, and what was said since. True when the session itself is news.
+    async fn ask_session(&self, board: &Board, id: &str) -> Result<bool> {
+        let told = sync::session::get(board, id).await?;
+        let wanted = id.to_owned();
+        let after = self.store.read(move |c| kept::heard(c, &wanted)).await?;
+        let said = sync::session::messages(board, id, after).await?;
+        let news = self.note_session(board, &told).await?;
+        let messages = said.into_iter().filter(|m| m.learner.as_ref().is_none_or(|l| *l == board.learner));
+        for m in messages {
+            let text: String = m.text.chars().filter(|c| !c.is_control() || *c == '\n').take(TEXT).collect();
+            let message = SessionMessage { seq: m.seq, at: m.at, text, learner: m.learner };
+            let (session, kept_message) = (id.to_owned(), message.clone());
+            if self.store.write_relaxed(move |tx| kept::hear(tx, &session, &kept_message)).await? {
+                let data = serde_json::to_value(&message)?;
+                self.tell_runs(id, "session.message", Level::Info, format!("Your instructor: {}", message.text), data)
+                    .await?;
+            }
+        }
+        Ok(news)
+    }
+
+    /// Keeps a session as it is told now, and tells its runs when that is news, which is what comes back.
+    pub(super) async fn note_session(&self, board: &Board, told: &Session) -> Result<bool> {
+        let (id, root, at) = (told.id.clone(), board.root.clone(), now());
+        let text = serde_json::to_string(&Session { join_code: None, ..told.clone() })?;
+        let news = self.store.write_relaxed(move |tx| kept::keep(tx, &id, &root, &text, at)).await?;
+        if news {
+            let words = if told.frozen {
+                format!("{} is frozen: what you submit now does not count.", told.title)
+            } else {
+                format!("This run belongs to {}.", told.title)
+            };
+            let level = if told.frozen { Level::Warn } else { Level::Info };
+            let data = serde_json::json!({"session": told.id, "frozen": told.frozen, "deadline": told.deadline});
+            self.tell_runs(&told.id, "session.changed", level, words, data).await?;
+        }
+        Ok(news)
+    }
+
+    async fn gave_up(&self, session: &str, e: Error) -> Result<()> {
+        self.note_trouble(session, &e).await?;
+        Err(e)
+    }
+
+    async fn note_trouble(&self, session: &str, e: &Error) -> Result<()> {
+        let (id, why) = (session.to_owned(), e.message.clone());
+        if self.store.write_relaxed(move |tx| kept::troubled(tx, &id, &why)).await? {
+            let text = format!("The session cannot be followed now; the lab goes on. {}", e.message);
+            self.tell_runs(session, "session.trouble", Level::Warn, text, serde_json::Value::Null).await?;
+        }
+        Ok(())
+    }
+
+    /// An event for each run of this session that is alive.
+    async fn tell_runs(
+        &self,
+        session: &str,
+        kind: &'static str,
+        level: Level,
+        text: String,
+        data: serde_json::Value,
+    ) -> Result<()> {
+        let bound = self.store.read(|c| kept::bound(c, i64::MAX)).await?;
+        for (run, signed) in bound {
+            if of(&signed, session) {
+                self.emit(&engine_caller("session"), Some(&run), kind, level, text.clone(), data.clone()).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a challenge is of this session.
+fn of(signed: &str, session: &str) -> bool {
+    serde_json::from_str::<Signed<Challenge>>(signed).is_ok_and(|s| s.body.session == session)
+}
+
+/// Whether a run's progress is to be told now, given what was told last and when.
+fn tellable(last: Option<&(Progress, i64)>, progress: &Progress, ended: bool, at: i64) -> bool {
+    let Some((old, told_at)) = last else { return true };
+    let same = Progress { elapsed_ms: old.elapsed_ms, ..progress.clone() } == *old;
+    // What a run ended with is told at once: whoever keeps may be about to go.
+    match (same, ended) {
+        (true, true) => false,
+        (false, true) => true,
+        (true, false) => !(*told_at..told_at + STILL_HERE).contains(&at),
+        (false, false) => !(*told_at..told_at + TELL_EVERY).contains(&at),
+    }
+}
+
+/// The scoreboard said no, and will say so again: nothing to come back for soon.
+fn final_word(e: &Error) -> bool {
+    use crate::board::RefusalCode;
+    let code = e.details.get("code").cloned().unwrap_or_default();
+    serde_json::from_value::<RefusalCode>(code).is_ok_and(|c| !c.retry())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_change_is_told_soon_an_end_at_once_and_nothing_twice() {
+        let of = |score, elapsed_ms| Progress {
+            lab: "l".into(),
+            run: "r".into(),
+            state: ProgressState::Working,
+            criteria: BTreeMap::new(),
+            score,
+            max: 10,
+            hints: 0,
+            elapsed_ms,
+        };
+        let told = (of(1, 100), 1_000_000);
+        let cases = [
+            (of(1, 900), false, TELL_EVERY, false, "time alone is no news"),
+            (of(1, 900), false, STILL_HERE, true, "but once in a while it says who is there"),
+            (of(2, 900), false, TELL_EVERY - 1, false, "a burst of checks is one report"),
+            (of(2, 900), false, TELL_EVERY, true, "a change"),
+            (of(2, 900), true, 0, true, "an end"),
+            (of(1, 900), true, STILL_HERE, false, "an end that was told"),
+            (of(2, 900), false, -500, true, "a clock that was set back holds nothing up"),
+        ];
+        for (progress, ended, later, want, why) in cases {
+            assert_eq!(tellable(Some(&told), &progress, ended, told.1 + later), want, "{why}");
+        }
+        assert!(tellable(None, &of(1, 0), false, 0));
+    }
+
+    #[test]
+    fn a_no_is_not_an_absence() {
+        let said = |code: &str| Error::new(Code::ScoreboardFailed, "x").details(serde_json::json!({"code": code}));
+        for code in ["session_frozen", "forbidden", "not_found", "unauthorized", "malformed"] {
+            assert!(final_word(&said(code)), "{code}");
+        }
+        for code in ["unreachable", "timeout", "unreadable", "busy", "store_unavailable", "lie", ""] {
+            assert!(!final_word(&said(code)), "{code}");
+        }
+        assert!(!final_word(&Error::internal("x")));
+    }
+}

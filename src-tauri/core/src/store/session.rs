@@ -1,0 +1,141 @@
+//! Class sessions this laptop takes part in: each as the scoreboard told it last, and what the instructor said.
+
+use super::{Conn, Tx};
+use crate::api::SessionMessage;
+use crate::error::Result;
+use rusqlite::{OptionalExtension, params};
+
+pub(super) const V1: &str = "
+CREATE TABLE sessions (
+    session  TEXT PRIMARY KEY,
+    root     TEXT NOT NULL,
+    told     TEXT NOT NULL,
+    trouble  TEXT NOT NULL DEFAULT '',
+    joined   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE session_messages (
+    session  TEXT NOT NULL,
+    seq      INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    text     TEXT NOT NULL,
+    learner  TEXT,
+    PRIMARY KEY (session, seq)
+) STRICT, WITHOUT ROWID;";
+
+/// Messages of one session that are kept; older ones go.
+const KEPT: i64 = 200;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// JSON, as it came; its type belongs to a room above.
+    pub told: String,
+    /// Why it could not be asked about last; empty when it could.
+    pub trouble: String,
+}
+
+/// Keeps a session as it is told now, of the scoreboard with this key. True when that is news.
+pub fn keep(tx: &Tx, session: &str, root: &str, told: &str, now: i64) -> Result<bool> {
+    let changed = tx
+        .prepare_cached(
+            "INSERT INTO sessions (session, root, told, joined) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (session) DO UPDATE SET root = excluded.root, told = excluded.told, trouble = ''
+             WHERE told <> excluded.told OR trouble <> '' OR root <> excluded.root",
+        )?
+        .execute(params![session, root, told, now])?;
+    Ok(changed > 0)
+}
+
+/// True when that is news.
+pub fn troubled(tx: &Tx, session: &str, why: &str) -> Result<bool> {
+    let sql = "UPDATE sessions SET trouble = ?2 WHERE session = ?1 AND trouble <> ?2";
+    Ok(tx.prepare_cached(sql)?.execute([session, why])? > 0)
+}
+
+/// Newest first.
+pub fn list(conn: &Conn, root: &str) -> Result<Vec<Kept>> {
+    conn.prepare_cached("SELECT told, trouble FROM sessions WHERE root = ?1 ORDER BY joined DESC, session LIMIT 200")?
+        .query_and_then([root], |r| Ok(Kept { told: r.get(0)?, trouble: r.get(1)? }))?
+        .collect()
+}
+
+pub fn get(conn: &Conn, session: &str) -> Result<Option<Kept>> {
+    Ok(conn
+        .prepare_cached("SELECT told, trouble FROM sessions WHERE session = ?1")?
+        .query_row([session], |r| Ok(Kept { told: r.get(0)?, trouble: r.get(1)? }))
+        .optional()?)
+}
+
+/// Keeps a message; false when it was kept before.
+pub fn hear(tx: &Tx, session: &str, m: &SessionMessage) -> Result<bool> {
+    let fresh = tx
+        .prepare_cached(
+            "INSERT INTO session_messages (session, seq, at, text, learner) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (session, seq) DO NOTHING",
+        )?
+        .execute(params![session, m.seq, m.at, m.text, m.learner])?;
+    tx.prepare_cached("DELETE FROM session_messages WHERE session = ?1 AND seq <= ?2")?
+        .execute(params![session, m.seq.saturating_sub(KEPT)])?;
+    Ok(fresh > 0)
+}
+
+/// Oldest first.
+pub fn messages(conn: &Conn, session: &str) -> Result<Vec<SessionMessage>> {
+    conn.prepare_cached("SELECT seq, at, text, learner FROM session_messages WHERE session = ?1 ORDER BY seq")?
+        .query_and_then([session], |r| {
+            Ok(SessionMessage { seq: r.get(0)?, at: r.get(1)?, text: r.get(2)?, learner: r.get(3)? })
+        })?
+        .collect()
+}
+
+/// The number of the newest message that is kept; 0 without one.
+pub fn heard(conn: &Conn, session: &str) -> Result<i64> {
+    let sql = "SELECT COALESCE(MAX(seq), 0) FROM session_messages WHERE session = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([session], |r| r.get(0))?)
+}
+
+/// Runs that are bound to a session and alive, or ended at `since` or later, oldest first; each with its challenge as it came.
+pub fn bound(conn: &Conn, since: i64) -> Result<Vec<(String, String)>> {
+    conn.prepare_cached(
+        "SELECT r.run, c.signed FROM runs r JOIN challenges c ON c.request_id = r.request_id
+         WHERE r.state NOT IN ('stopped', 'failed') OR r.ended >= ?1 ORDER BY r.created, r.run LIMIT 64",
+    )?
+    .query_and_then([since], |r| Ok((r.get(0)?, r.get(1)?)))?
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::Store;
+
+    fn message(seq: i64) -> SessionMessage {
+        SessionMessage { seq, at: seq, text: format!("m{seq}"), learner: None }
+    }
+
+    #[tokio::test]
+    async fn news_is_told_once_and_messages_are_kept_within_bounds() {
+        let store = Store::memory().unwrap();
+        let told = store
+            .write(|tx| {
+                let news = [
+                    keep(tx, "s", "root", "{}", 1)?,
+                    keep(tx, "s", "root", "{}", 2)?,
+                    troubled(tx, "s", "away")?,
+                    troubled(tx, "s", "away")?,
+                    keep(tx, "s", "root", "{}", 3)?,
+                ];
+                for seq in 1..=KEPT + 5 {
+                    assert!(hear(tx, "s", &message(seq))?);
+                }
+                assert!(!hear(tx, "s", &message(KEPT + 5))?);
+                Ok(news)
+            })
+            .await
+            .unwrap();
+        assert_eq!(told, [true, false, true, false, true]);
+        let (kept, last, other) =
+            store.read(|c| Ok((messages(c, "s")?, heard(c, "s")?, list(c, "another scoreboard")?))).await.unwrap();
+        assert_eq!((kept.len() as i64, last, other.len()), (KEPT, KEPT + 5, 0));
+    }
+}

@@ -1,0 +1,46 @@
+/** What the instructor's board and the projector count and rank. Pure. */
+import type { LiveBoard, LiveCell, LiveRow } from "../gen/api";
+
+export interface Counts {
+  joined: number;
+  working: number;
+  submitted: number;
+  quiet: number;
+}
+
+export function counts(board: LiveBoard): Counts {
+  const some = (row: LiveRow, states: readonly LiveCell["state"][]) => row.labs.some((c) => states.includes(c.state));
+  return {
+    joined: board.rows.length,
+    working: board.rows.filter((r) => some(r, ["starting", "working", "paused"])).length,
+    submitted: board.rows.filter((r) => r.labs.some((c) => c.verdict !== null)).length,
+    quiet: board.rows.filter((r) => r.quiet).length,
+  };
+}
+
+export function passed(cell: LiveCell): { passed: number; all: number } {
+  const outcomes = Object.values(cell.outcomes);
+  return { passed: outcomes.filter((o) => o === "pass").length, all: outcomes.length };
+}
+
+/** Those that are not passed, by their titles. */
+export function open(cell: LiveCell, board: LiveBoard): string[] {
+  const titles = board.labs.find((l) => l.id === cell.lab)?.criteria ?? {};
+  return Object.entries(cell.outcomes).filter(([, o]) => o !== "pass").map(([id]) => (Object.hasOwn(titles, id) ? titles[id] : undefined) ?? id);
+}
+
+/** Points that can be reached, as far as anybody has shown: a lab that nobody began has said nothing yet. */
+export function reachable(board: LiveBoard): number {
+  return board.session.labs.reduce((sum, _, at) => sum + Math.max(0, ...board.rows.map((r) => r.labs[at]?.max ?? 0)), 0);
+}
+
+export interface Place {
+  place: number;
+  row: LiveRow;
+}
+
+/** Equal points, equal place; those without points have none worth showing and come last. */
+export function ranking(rows: readonly LiveRow[]): Place[] {
+  const sorted = [...rows].sort((a, b) => b.points - a.points || b.verified - a.verified || a.name.localeCompare(b.name));
+  return sorted.map((row) => ({ row, place: 1 + sorted.filter((r) => r.points > row.points).length }));
+}

@@ -1,0 +1,132 @@
+/** Class sessions: the list, one live board that is open, and what can be done about them. */
+import type { CreateSession, LiveBoard, SessionExport, SessionInfo, SessionList } from "../gen/api";
+import { HostError } from "../ipc/host";
+import { BOARD, SESSIONS } from "../words/sessions";
+import { events } from "./events.svelte";
+import { poll } from "./poll";
+import { Resource } from "./resource.svelte";
+import { router } from "./router.svelte";
+import { runs } from "./runs.svelte";
+import { session } from "./session.svelte";
+import { attempt, toasts } from "./toasts.svelte";
+
+/** A session, and when it ends by this machine's clock. */
+export type Timed = SessionInfo & { ends: number };
+export const timed = (s: SessionInfo): Timed => ({ ...s, ends: Date.now() + s.remaining_ms });
+
+export interface Sessions {
+  told: SessionList;
+  list: Timed[];
+}
+
+class State {
+  readonly list = new Resource<Sessions>(async () => {
+    const told = await session.call("list_sessions", {});
+    return { told, list: told.sessions.map(timed) };
+  });
+  busy = $state<"create" | "join" | "start" | "say" | "freeze" | "csv" | "report" | null>(null);
+  /** Where the last export went. */
+  written = $state.raw<{ title: string; path: string } | null>(null);
+
+  of(id: string): Timed | null {
+    return this.list.value?.list.find((s) => s.id === id) ?? null;
+  }
+
+  async create(request: CreateSession): Promise<void> {
+    const made = await this.#during("create", () => session.call("create_session", request));
+    if (!made) return;
+    await this.list.load();
+    router.go("sessions", made.id);
+  }
+
+  async join(code: string): Promise<boolean> {
+    const joined = await this.#during("join", () => session.call("join_session", { code }));
+    if (!joined) return false;
+    toasts.show("ok", SESSIONS.joined(joined.title));
+    await this.list.load();
+    router.go("sessions", joined.id);
+    return true;
+  }
+
+  /** The same challenge is the same run, so that a second click opens the first one's lab. */
+  async start(id: string, lab: string): Promise<void> {
+    const run = await this.#during("start", async () => session.call("start_lab", await session.call("take_challenge", { session: id, lab })));
+    if (!run) return;
+    void runs.list.load();
+    router.go("lab", run.run);
+  }
+
+  async say(id: string, text: string, learner: string | null): Promise<boolean> {
+    const said = await this.#during("say", () => session.call("say_session", { session: id, text, learner }));
+    if (said) toasts.show("ok", BOARD.done);
+    return said !== null;
+  }
+
+  async freeze(id: string, frozen: boolean): Promise<void> {
+    const done = await this.#during("freeze", () => session.call("freeze_session", { session: id, frozen }));
+    if (done) toasts.show("ok", frozen ? BOARD.frozenDone : BOARD.openDone);
+    await this.list.load();
+  }
+
+  async export(id: string, kind: SessionExport): Promise<void> {
+    const written = await this.#during(kind, () => session.call("export_session", { session: id, kind, path: null }));
+    if (written) this.written = { title: kind === "csv" ? BOARD.written : BOARD.reportWritten, path: written.path };
+  }
+
+  async #during<T>(what: NonNullable<State["busy"]>, action: () => Promise<T>): Promise<T | null> {
+    if (this.busy) return null;
+    this.busy = what;
+    const done = await attempt(action);
+    this.busy = null;
+    return done;
+  }
+
+  /** What an instructor says is shown wherever the window is; in its lab it stays (SessionBar). */
+  follow(): void {
+    events.on("session.message", (event) => {
+      if (router.route.view === "lab" && router.route.id === event.run) return;
+      const text = typeof event.data === "object" && event.data !== null && "text" in event.data ? String(event.data.text) : event.text;
+      toasts.show("warn", SESSIONS.messages, text);
+    });
+    events.on("session.changed", () => void this.list.load());
+    events.on("sync.", () => void this.list.load());
+  }
+}
+
+export const sessions = new State();
+
+/** One live board, asked for every few seconds while it is shown; keeps what it has while the scoreboard is away. */
+export class BoardModel {
+  readonly id: string;
+  board = $state.raw<LiveBoard | null>(null);
+  ends = $state(0);
+  /** When `board` was answered, by this machine's clock. */
+  at = $state(0);
+  error = $state.raw<HostError | null>(null);
+  #turn = 0;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** Made for `$effect(() => model.follow())`. */
+  follow(): () => void {
+    return poll(() => this.load(), { every: 2500, longest: 30_000 });
+  }
+
+  async load(): Promise<boolean> {
+    const turn = ++this.#turn;
+    try {
+      const board = await session.call("session_board", { session: this.id });
+      if (turn !== this.#turn) return true;
+      this.board = board;
+      this.at = Date.now();
+      this.ends = this.at + board.session.remaining_ms;
+      this.error = null;
+      return true;
+    } catch (error) {
+      if (turn === this.#turn) this.error = HostError.from(error);
+      return false;
+    }
+  }
+}

@@ -142,7 +142,7 @@ gentle: boolean, };
 /**
  * What a caller may branch on. A code exists only where somebody does; the words live in `message`.
  */
-export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "key_unavailable" | "store_failed" | "io" | "internal";
+export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "seed_bound" | "key_unavailable" | "store_failed" | "io" | "internal";
 
 export type CreateSession = { title: string, labs: Array<string>, 
 /**
@@ -173,6 +173,12 @@ export type CriterionOutcome = { id: string, title: string, outcome: OutcomeKind
  * What to say to the learner and where to look; empty on a pass.
  */
 advice: string, points: number, max: number, ms: number, };
+
+export type CriterionTwice = { id: string, submitted: OutcomeKind, reexecuted: OutcomeKind, 
+/**
+ * What the execution saw.
+ */
+seen: string, };
 
 export type Decision = { 
 /**
@@ -720,6 +726,38 @@ export type RedCriterion = { lab: string, criterion: string, title: string, lear
  * Of those who work on this lab now.
  */
 of: number, };
+
+export type Reexecute = { 
+/**
+ * A results folder (absolute), a run or verdict of this installation, or a verdict of the scoreboard by id or address.
+ */
+verdict: string, 
+/**
+ * Tell the scoreboard, which may raise the verdict's tier.
+ */
+report: boolean, };
+
+export type Reexecuted = { verdict: string, lab: string, 
+/**
+ * The fresh one.
+ */
+seed: string, 
+/**
+ * Of the execution, with the submission's hints taken off.
+ */
+score: number, max: number, criteria: Array<CriterionTwice>, 
+/**
+ * Whether every criterion came out as submitted.
+ */
+agrees: boolean, 
+/**
+ * What this establishes; the scoreboard's word where it was told.
+ */
+tier: TrustTier, reported: boolean, 
+/**
+ * Signed by this installation's key, as JSON.
+ */
+statement: string, ms: number, };
 
 export type Requirement = { title: string, met: boolean, detail: string, };
 

@@ -5,7 +5,8 @@ BEGAN=$(date +%s)
 WORK=$(mktemp -d)
 FORGE=$ROOT/target/debug/forge
 export FORGE_HOME=$WORK/home FORGE_BIN=$FORGE FORGE_APP=$ROOT/target/debug/frostgate-forge
-DOCKER_WAS_UP=no
+# Until we have started it, it is not ours to stop.
+DOCKER_WAS_UP=yes
 
 cleanup() {
   local status=$?
@@ -38,7 +39,7 @@ dependencies() {
 }
 
 docker_up() {
-  if timeout 10 docker version >/dev/null 2>&1; then DOCKER_WAS_UP=yes; fi
+  timeout 10 docker version >/dev/null 2>&1 || DOCKER_WAS_UP=no
   scripts/docker.sh up
 }
 

@@ -62,7 +62,8 @@ fn fresh(
             name: id.clone(),
             role: forge_core::board::Role::Learner,
         };
-        let invite = people::Invite { class: "A".into(), role: person.role, expires_at: now(), used_at: None, used_by: None };
+        let invite =
+            people::Invite { class: "A".into(), role: person.role, expires_at: now(), used_at: None, used_by: None };
         people::invite(conn.as_mut(), &id, &invite, now()).unwrap();
         people::add(conn.as_mut(), &person, &id, now()).unwrap();
         people::add_key(conn.as_mut(), &id, &laptop.key_id, &laptop.pem().unwrap(), now()).unwrap();

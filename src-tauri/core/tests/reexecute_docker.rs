@@ -113,8 +113,12 @@ async fn what_was_configured_does_it_again_and_what_was_only_tweaked_does_not() 
     let tweaked = b
         .submitted(OSPF, true, |run| {
             for (node, host) in [("r1", 1), ("r2", 2)] {
-                inside(run, node, &format!("ip address flush dev eth1; ip address add 100.64.9.{host}/24 dev eth1"));
-                inside(run, node, "vtysh -c 'configure terminal' -c 'router ospf' -c 'network 100.64.9.0/24 area 0'");
+                let script = format!(
+                    r"old=$(ip -4 -o address show dev eth1 | sed -n 's/.* inet \([0-9.]*\)\.[0-9]*\/24 .*/\1.0\/24/p')
+                    ip address flush dev eth1; ip address add 100.64.9.{host}/24 dev eth1
+                    vtysh -c 'configure terminal' -c 'router ospf' -c 'no network '$old' area 0' -c 'network 100.64.9.0/24 area 0'"
+                );
+                inside(run, node, &script);
             }
         })
         .await;

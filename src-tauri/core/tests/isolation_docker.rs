@@ -135,7 +135,7 @@ async fn a_full_proof_is_told_kept_and_submitted() {
     let evidence = forge_core::verdict::bundle::unpack(&bundle).unwrap();
     let kept: Isolation = serde_json::from_slice(&evidence.entries["isolation.json"].bytes).unwrap();
     assert_eq!(kept.full.unwrap().rows, rows, "the proof is in the evidence, word by word");
-    assert_eq!(kept.quick.len(), 5);
+    assert_eq!(kept.quick.len(), 6);
     let result = ResultRequest { id: submitted.id.clone(), dark: false };
     let result = b.forge.get_result(&me(), result).await.unwrap();
     assert!(result.verified.ok);

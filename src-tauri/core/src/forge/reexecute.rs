@@ -14,7 +14,7 @@ use crate::lab;
 use crate::store::{results, sync as rows};
 use crate::sync;
 use crate::template::carry::Renumbering;
-use crate::template::scenario::{Carried, Egress, Reexecution, Scenario};
+use crate::template::scenario::{Carried, Reexecution};
 use crate::verdict::Submission;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -118,7 +118,7 @@ impl Forge {
             .hint("Use the version of FrostGate Forge that has this lab."));
         }
         let ours = lab.instantiate(&scenario.seed)?;
-        if ours != undecided(scenario) {
+        if ours != scenario.as_written() {
             return Err(Error::new(
                 Code::EvidenceInvalid,
                 "The lab in the evidence is not what its template gives for that seed: it was changed.",
@@ -194,15 +194,6 @@ impl Drop for Fetched {
             tracing::warn!(folder = %self.0.display(), error = %e, "a fetched verdict could not be removed");
         }
     }
-}
-
-/// As the template gives it: what a run's gateway was opened for is decided when it is started.
-fn undecided(scenario: &Scenario) -> Scenario {
-    let mut scenario = scenario.clone();
-    if let Egress::Allowlist { opened, .. } = &mut scenario.egress {
-        *opened = None;
-    }
-    scenario
 }
 
 fn compared(submission: &Submission, report: &CheckReport, seed: &str, at: i64) -> Statement {

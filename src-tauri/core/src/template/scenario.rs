@@ -31,6 +31,17 @@ pub struct Scenario {
     pub reexecution: Option<Reexecution>,
 }
 
+impl Scenario {
+    /// As its template and seed give it: without what the machine that ran it decided, which is what its gateway opened.
+    pub fn as_written(&self) -> Self {
+        let mut written = self.clone();
+        if let Egress::Allowlist { opened, .. } = &mut written.egress {
+            *opened = None;
+        }
+        written
+    }
+}
+
 /// Whether a submission can be tried under another seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -465,5 +476,26 @@ mod bytes_as_base64 {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
         BASE64_STANDARD.decode(String::deserialize(d)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::template::{Catalogue, Sources};
+
+    /// A server compares the lab in the evidence with its template: what only the laptop could know is no difference, all else is.
+    #[test]
+    fn what_a_machine_opened_is_not_part_of_what_was_written() {
+        let catalogue = Catalogue::load(&Sources::default());
+        let mut written = catalogue.get("netplus-dns-zone-reverse").unwrap().instantiate("s").unwrap();
+        written.egress = Egress::Allowlist { profile: "package-updates".into(), opened: None };
+        let opened = Opened { digest: "d".into(), allow: vec![], resolvers: vec![], near: vec![] };
+        let mut ran = written.clone();
+        ran.egress = Egress::Allowlist { profile: "package-updates".into(), opened: Some(opened) };
+        assert!(ran != written && ran.as_written() == written);
+        ran.limits.memory_mb += 1;
+        assert!(ran.as_written() != written);
     }
 }

@@ -66,7 +66,7 @@ pub fn check(
     };
     if let Some(lab) = lab {
         let ours = lab.instantiate(&material.scenario.seed).map_err(|e| no(RefusalCode::OtherLab, e.message))?;
-        if ours != material.scenario {
+        if ours != material.scenario.as_written() {
             return Err(no(
                 RefusalCode::OtherLab,
                 "The lab in the evidence is not what its template gives for that seed: it was changed.",

@@ -1,10 +1,10 @@
 //! Files that are no verdict, signed in the same way: an in-toto Statement of another type in a DSSE envelope, with the raw
 //! signature, what was signed and the public key beside it. The type keeps it from ever being read as a verdict.
 
-use super::seal::place;
+use super::seal::{place, signed};
 use super::statement::{Digest, STATEMENT_TYPE, Subject};
 use super::{Signer, canonical, dsse};
-use crate::error::{Code, Error, Result};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -41,14 +41,7 @@ pub fn attest(
         predicate,
     };
     let payload = canonical::to_bytes(&attestation)?;
-    let pae = dsse::pae(dsse::PAYLOAD_TYPE, &payload);
-    let signature = signer.sign_pae(&pae)?;
-    if !key.verify_dsse(&pae, &signature) {
-        return Err(Error::new(
-            Code::KeyUnavailable,
-            "The signature just made does not verify under the key's public half.",
-        ));
-    }
+    let (pae, signature) = signed(signer, &key, &payload)?;
     let envelope = dsse::write(&payload, &key.id(), &signature)?;
     let pem = key.pem();
     let [e, p, s, k] = ["dsse.json", "pae", "sig", "pub.pem"].map(|ending| format!("{name}.{ending}"));
@@ -66,6 +59,7 @@ pub fn attest(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::error::Code;
     use crate::keys::Keys;
     use crate::verdict::statement::Statement;
 

@@ -33,6 +33,16 @@ pub trait Signer: Send + Sync {
     fn public_key(&self) -> Result<PublicKey>;
 }
 
+/// What is signed of a payload (its DSSE PAE) and the signature, seen to verify before anybody else sees it.
+pub(super) fn signed(signer: &dyn Signer, key: &PublicKey, payload: &[u8]) -> Result<(Vec<u8>, [u8; 64])> {
+    let pae = dsse::pae(dsse::PAYLOAD_TYPE, payload);
+    let signature = signer.sign_pae(&pae)?;
+    if key.verify_dsse(&pae, &signature) {
+        return Ok((pae, signature));
+    }
+    Err(Error::new(Code::KeyUnavailable, "The signature just made does not verify under the key's public half."))
+}
+
 /// A verdict made on this machine is signed by the learner's key.
 impl Signer for Keys {
     fn sign_pae(&self, pae: &[u8]) -> Result<[u8; 64]> {
@@ -143,14 +153,7 @@ pub fn seal(entries: &Scrubbed<Vec<Entry>>, what: &Sealing, signer: &dyn Signer,
     };
     let digests = [Digest::of(&score_bytes), Digest::of(&packed.zst), Digest::of(&packed.tar)];
     let payload = Statement::new(&score, claims, digests).to_bytes()?;
-    let pae = dsse::pae(dsse::PAYLOAD_TYPE, &payload);
-    let signature = signer.sign_pae(&pae)?;
-    if !key.verify_dsse(&pae, &signature) {
-        return Err(Error::new(
-            Code::KeyUnavailable,
-            "The signature just made does not verify under the key's public half.",
-        ));
-    }
+    let (pae, signature) = signed(signer, &key, &payload)?;
     let envelope = dsse::write(&payload, &key.id(), &signature)?;
     let pem = key.pem();
     let contents: [(&str, &[u8]); 6] = [

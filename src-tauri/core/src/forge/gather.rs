@@ -7,7 +7,6 @@ use crate::api::{Caller, Job, Settings, Step, StepState};
 use crate::audit::{self, Fact};
 use crate::engine::images::Progress as ImageProgress;
 use crate::error::{Code, Error, Result};
-use crate::keys::Protection;
 use crate::lab::{self, Progress};
 use crate::store::settings;
 use std::path::Path;
@@ -35,10 +34,7 @@ impl Forge {
             images,
             wiring,
             free_bytes: crate::store::free_bytes(&self.options.home),
-            keys: Ok(match self.keys.protection() {
-                Protection::OsStore => None,
-                Protection::File { warning } => Some(warning),
-            }),
+            keys: Ok(Some(self.keys.warning())),
             policy_digest: Ok(self.policy.digest().to_owned()),
             broken_labs: self.catalogue().broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
             home: self.options.home.display().to_string(),

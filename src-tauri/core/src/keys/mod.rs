@@ -9,7 +9,6 @@ mod vault;
 pub use derived::ed25519_public;
 pub use portable::{Portable, system_rng};
 pub use public::{DSSE_PREFIX, Domain, NOTE_PREFIX, PublicKey};
-pub use vault::Protection;
 
 use crate::error::{Code, Error, Result};
 use ed25519_dalek::{Signer, SigningKey};
@@ -143,9 +142,9 @@ impl Keys {
         Ok(Self(Arc::new(Inner { folder, vault, held: RwLock::new(Held { current, rotations }) })))
     }
 
-    /// How well the private keys are protected here.
-    pub fn protection(&self) -> Protection {
-        self.0.vault.protection()
+    /// How the private keys are kept here, for the doctor.
+    pub fn warning(&self) -> String {
+        self.0.vault.warning()
     }
 
     pub fn public(&self, name: KeyName) -> Result<PublicKey> {

@@ -21,7 +21,7 @@ fn keys_are_made_once_and_stay() {
         assert_eq!(keys.id(name).unwrap().len(), 32);
     }
     assert_ne!(keys.id(KeyName::Learner).unwrap(), keys.id(KeyName::Spawn).unwrap());
-    assert!(matches!(keys.protection(), Protection::File { warning } if warning.contains("unencrypted")));
+    assert!(keys.warning().contains("unencrypted"));
     assert!(!format!("{keys:?}").contains("current"));
 }
 

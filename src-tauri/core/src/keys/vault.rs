@@ -1,34 +1,10 @@
-//! Where a secret lies while nobody uses it: the operating system's secret store where one answers, else a file that
-//! only its owner may read. The second is said aloud, never dressed up: a key to encrypt it with would have to lie
-//! beside it.
+//! Where a secret lies while nobody uses it: a file that only its owner may read. That is said aloud, never dressed up: a key to
+//! encrypt it with would have to lie beside it. An operating system's secret store would be another vault; none is built.
 
 use crate::error::{Code, Error, Result};
-use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
-
-/// How the private keys are kept, for the doctor and the settings view.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Protection {
-    /// In the operating system's secret store.
-    OsStore,
-    /// In files readable by their owner only; `warning` says what that means.
-    File { warning: String },
-}
-
-impl Protection {
-    pub(super) fn file(folder: &Path) -> Self {
-        Self::File {
-            warning: format!(
-                "This machine offers no secret store, so the private keys lie unencrypted in {}, readable only by \
-                 you. Whoever can read your files can sign in your name.",
-                folder.display()
-            ),
-        }
-    }
-}
 
 /// The 32-byte seed of an Ed25519 key.
 pub(super) type Seed = Zeroizing<[u8; 32]>;
@@ -37,7 +13,8 @@ pub(super) trait Vault: Send + Sync {
     fn load(&self, name: &str) -> Result<Option<Seed>>;
     /// Replaces what was there, durably, or leaves it as it was.
     fn save(&self, name: &str, seed: &Seed) -> Result<()>;
-    fn protection(&self) -> Protection;
+    /// What whoever owns these keys should know about how they are kept.
+    fn warning(&self) -> String;
 }
 
 /// `<folder>/<name>.pem`, PKCS#8 (RFC 8410), mode 0600: `openssl pkey` reads it.
@@ -78,8 +55,12 @@ impl Vault for Files {
         replace(&self.path(name), pem.as_bytes())
     }
 
-    fn protection(&self) -> Protection {
-        Protection::file(&self.0)
+    fn warning(&self) -> String {
+        format!(
+            "The private keys lie unencrypted in {}, readable only by you. Whoever can read your files can sign in your \
+             name.",
+            self.0.display()
+        )
     }
 }
 

@@ -1,9 +1,11 @@
 # From a fresh clone: `make run` opens the app, `make test` tests everything. Both install what is missing, saying what and why.
-.PHONY: run test bench build release fmt docker-up docker-down chaos fuzz
+.PHONY: run test check bench build release fmt docker-up docker-down chaos fuzz
 run:
 	@scripts/run.sh
 test:
 	@scripts/test.sh
+check:
+	@scripts/test.sh check
 bench:
 	@scripts/bench.sh
 build:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # make test: everything there is to test, from the quickest answer to the slowest. Ends at the first failure.
+# make check (`test.sh check`): of that, what needs no Docker, before every commit.
 source "$(dirname "$0")/lib.sh"
 BEGAN=$(date +%s)
 WORK=$(mktemp -d)
@@ -20,14 +21,6 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The generated types, before and after the tests that write them.
-contract() {
-  cp -r ui/src/gen "$WORK/gen"
-  cargo test --locked --quiet -p forge-core --test contract
-  cargo test --locked --quiet -p forge-core --lib export_bindings
-  diff -ru "$WORK/gen" ui/src/gen || fail "ui/src/gen does not say what src-tauri/core/src/api/mod.rs says." "It was written anew just now: look at it and commit it."
-}
-
 dependencies() {
   cargo deny --locked --log-level error check bans licenses sources
   if timeout 20 git ls-remote -q https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
@@ -36,6 +29,11 @@ dependencies() {
     say "NOTICE: the advisory database cannot be reached from here; known vulnerabilities were NOT looked up."
   fi
   node scripts/npm-dependencies.mjs
+}
+
+finish() {
+  printf '\n%sPASSED%s %s stages in %s s (%s)\n' "$GREEN" "$OFF" "${#STAGES[@]}" "$(($(date +%s) - BEGAN))" "$(IFS=,; echo "${STAGES[*]}")"
+  exit 0
 }
 
 docker_up() {
@@ -56,7 +54,8 @@ stage dependencies dependencies
 stage "ui checks" ui_checks
 stage ui scripts/build.sh ui
 stage clippy cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
-stage contract contract
+stage contract scripts/contract.sh
+[ "${1:-}" != check ] || finish
 stage docker docker_up
 stage build scripts/build.sh cli app
 stage "build scoreboard" cargo build --locked --quiet -p forge-scoreboard
@@ -67,4 +66,4 @@ stage "command line" tests/cli/run.sh
 stage browser node --test --test-concurrency=1 tests/browser/
 stage scoreboard node --test --test-concurrency=1 tests/scoreboard/
 stage "desktop window" node --test --test-concurrency=1 tests/desktop/
-printf '\n%sPASSED%s %s stages in %s s (%s)\n' "$GREEN" "$OFF" "${#STAGES[@]}" "$(($(date +%s) - BEGAN))" "$(IFS=,; echo "${STAGES[*]}")"
+finish

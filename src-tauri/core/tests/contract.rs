@@ -1,6 +1,5 @@
 //! The TypeScript side of the contract is generated from the same lines as the Rust side; a difference between
-//! the committed files and what the code says fails here (`UPDATE_CONTRACT=1` rewrites the command map, and
-//! `cargo test -p forge-core export_bindings` the types).
+//! the committed command map and what the code says fails here (`scripts/contract.sh --update` rewrites it, and the types).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use forge_core::api::COMMANDS;
@@ -28,8 +27,5 @@ fn command_map_is_current() {
         std::fs::write(&path, &want).unwrap();
     }
     let have = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(
-        have, want,
-        "ui/src/gen/commands.ts is stale: run UPDATE_CONTRACT=1 cargo test -p forge-core --test contract"
-    );
+    assert_eq!(have, want, "ui/src/gen/commands.ts is stale: run scripts/contract.sh --update");
 }

@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 FRESH=$ROOT/target/ts
 rm -rf "$FRESH"
 if [ "${1:-}" = --update ]; then export UPDATE_CONTRACT=1; fi
-cargo test --locked --quiet -p forge-core --lib export_bindings >/dev/null
+cargo test --locked --quiet -p forge-core --lib export_bindings
 [ -s "$FRESH/api.ts" ] || fail "The tests wrote no types into target/ts." "TS_RS_EXPORT_DIR in .cargo/config.toml says where they go."
 [ "${1:-}" != --update ] || cp "$FRESH/api.ts" ui/src/gen/api.ts
 cargo test --locked --quiet -p forge-core --test contract

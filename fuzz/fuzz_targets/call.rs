@@ -1,6 +1,3 @@
 #![no_main]
-#[path = "../targets.rs"]
-#[allow(dead_code)]
-mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::call(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| forge_fuzz::call(data));

@@ -5,7 +5,7 @@ use super::probes::ProbeSpec;
 use super::typed::At;
 use super::words::{Span, either};
 use crate::api::Role;
-use crate::template::scenario::{Impairment, Proto, Running};
+use crate::template::scenario::{Door, Impairment, Running};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -320,35 +320,12 @@ pub struct FileSpec {
 #[serde(rename_all = "snake_case")]
 pub enum ReadySpec {
     /// `tcp/22` or `udp/53`: something listens there.
-    Listen(SocketSpec),
+    Listen(Door),
     /// This path exists in the node.
     Path(String),
 }
 
-/// `tcp/22`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct SocketSpec {
-    pub proto: Proto,
-    pub port: u16,
-}
-
-impl TryFrom<String> for SocketSpec {
-    type Error = String;
-
-    fn try_from(s: String) -> Result<Self, String> {
-        let wrong = || format!("expected `tcp/<port>` or `udp/<port>`, found “{s}”");
-        let (proto, port) = s.split_once('/').ok_or_else(wrong)?;
-        let proto = match proto {
-            "tcp" => Proto::Tcp,
-            "udp" => Proto::Udp,
-            _ => return Err(wrong()),
-        };
-        Ok(Self { proto, port: port.parse().map_err(|_| wrong())? })
-    }
-}
-
-impl JsonSchema for SocketSpec {
+impl JsonSchema for Door {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Socket".into()
     }

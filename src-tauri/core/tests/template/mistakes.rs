@@ -35,6 +35,7 @@ fn every_mistake_is_found_at_its_place() {
         ("within: 5s", "within: ⟦5 seconds", "expected a duration"),
         ("egress: deny", "egress: ⟦none", "“none” is not known"),
         ("listen: tcp/22", "listen: ⟦22/tcp", "expected `tcp/<port>`"),
+        ("listen: tcp/22", "listen: ⟦tcp/0", "expected `tcp/<port>`"),
         ("subnet: 192.168.1.0/24", "subnet: ⟦192.168.1.0/33", "invalid IP"),
         ("apiVersion: frostgate.forge/v1", "apiVersion: ⟦frostgate.forge/v2", "expected “frostgate.forge/v1”"),
         // References.

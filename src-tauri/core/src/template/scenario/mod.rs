@@ -122,7 +122,7 @@ pub struct Allow {
     pub ports: Vec<Door>,
 }
 
-/// `tcp/443`.
+/// `tcp/443`: where something listens, or what a gateway lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Door {

@@ -56,7 +56,8 @@ impl Bed {
 fn error(out: &Output) -> serde_json::Value {
     assert!(!out.status.success(), "{}", said(out));
     let text = if out.stdout.is_empty() { &out.stderr } else { &out.stdout };
-    let told: serde_json::Value = serde_json::from_slice(text).unwrap_or_else(|e| panic!("no JSON ({e}): {}", said(out)));
+    let told: serde_json::Value =
+        serde_json::from_slice(text).unwrap_or_else(|e| panic!("no JSON ({e}): {}", said(out)));
     let error = told.get("error").cloned().unwrap_or(told);
     assert_ne!(error["code"], "internal", "{error}");
     assert!(error["hints"].as_array().is_some_and(|h| !h.is_empty()), "nothing to do is said: {error}");
@@ -136,7 +137,10 @@ async fn a_stream_cut_short_loses_no_verdict_and_passes_for_nothing_whole() {
                 }
                 (true, "exec") => {
                     let told: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-                    assert!(told["stdout"].as_str().unwrap().ends_with("20000\n"), "half of it passed for all, cut after {after}");
+                    assert!(
+                        told["stdout"].as_str().unwrap().ends_with("20000\n"),
+                        "half of it passed for all, cut after {after}"
+                    );
                 }
                 (true, _) => {}
                 (false, _) => drop(error(&out)),
@@ -184,7 +188,9 @@ async fn an_engine_that_takes_three_seconds_for_every_call_does_the_whole_job() 
     let mut bed = Bed::new();
     let slow = bed.proxy.rules(vec![Rule::new("", "/", Ill::Slow(Duration::from_secs(3)))]);
     let mut took = Vec::new();
-    let timed = |took: &mut Vec<String>, what: &str, began: Instant| took.push(format!("{what} {:.0} s", began.elapsed().as_secs_f64()));
+    let timed = |took: &mut Vec<String>, what: &str, began: Instant| {
+        took.push(format!("{what} {:.0} s", began.elapsed().as_secs_f64()))
+    };
     let began = Instant::now();
     let run = bed.start();
     timed(&mut took, "start", began);
@@ -255,6 +261,7 @@ async fn a_create_that_is_never_answered_ends_and_leaves_nothing() {
 /// As [`error`], of which a cancelled command needs no advice.
 fn error_or_cancelled(out: &Output) -> serde_json::Value {
     let text = if out.stdout.is_empty() { &out.stderr } else { &out.stdout };
-    let told: serde_json::Value = serde_json::from_slice(text).unwrap_or_else(|e| panic!("no JSON ({e}): {}", said(out)));
+    let told: serde_json::Value =
+        serde_json::from_slice(text).unwrap_or_else(|e| panic!("no JSON ({e}): {}", said(out)));
     told.get("error").cloned().unwrap_or(told)
 }

@@ -58,7 +58,8 @@ impl Bench {
         let labs = home.path().join("given");
         let folder = labs.join("netplus/bounds");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("lab.yaml"), TEMPLATE.replace("LIMITS", limits).replace("STARTUP", startup)).unwrap();
+        std::fs::write(folder.join("lab.yaml"), TEMPLATE.replace("LIMITS", limits).replace("STARTUP", startup))
+            .unwrap();
         std::fs::write(folder.join("guide.md"), "# Bounds\n\nNothing to do.\n").unwrap();
         std::fs::create_dir_all(folder.join("solution")).unwrap();
         std::fs::write(folder.join("solution/pc.sh"), "touch /srv/solved\n").unwrap();

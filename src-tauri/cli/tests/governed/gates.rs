@@ -149,16 +149,27 @@ fn access_is_for_a_track_a_time_and_an_organisation() {
 fn a_blocked_organisation_loses_what_runs_for_it_and_nobody_elses() {
     let mut b = Bench::new(&[("FORGE_TENANT", "school")]);
     let run = b.start();
-    let mut child = b.command(&["exec", &run, "pc", "--", "sleep", "120"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = b
+        .command(&["exec", &run, "pc", "--", "sleep", "120"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     b.set("FORGE_TENANT", "office");
     let other = crate::bench::run_of(&b.ask(&["start", LAB, "--seed", "t"]));
     let blocked = b.ask(&["block", "tenant:school", "--reason", "fees are due"]);
     assert_eq!(blocked["stopped"], serde_json::json!([run]));
     eventually("what was under way in it has ended", SOON, || child.try_wait().unwrap());
     let row = b.run(&run);
-    assert_eq!((&row["state"], &row["reason"]), (&"stopped".into(), &"its organisation was blocked: fees are due".into()));
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&"stopped".into(), &"its organisation was blocked: fees are due".into())
+    );
     let told = serde_json::to_string(&b.events(&run)).unwrap();
-    assert!(told.contains("This lab is stopped, because its organisation was blocked: fees are due. Ask your instructor."), "{told}");
+    assert!(
+        told.contains("This lab is stopped, because its organisation was blocked: fees are due. Ask your instructor."),
+        "{told}"
+    );
     let log = b.audit("run.blocked");
     assert_eq!(log.iter().map(|e| &e["run"]).collect::<Vec<_>>(), [&serde_json::json!(run)]);
     assert_eq!((b.run(&other)["state"].as_str(), b.shell(&other, "pc", "true").0), (Some("ready"), 0));

@@ -205,7 +205,8 @@ impl Engine for Docker {
     async fn end_of(&self, id: &str) -> Result<Option<End>> {
         let client = self.client().await?;
         let state = bounded("Inspecting a container", CALL, client.inspect_container(id, None)).await?.state;
-        let ended = state.filter(|s| matches!(s.status, Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD)));
+        let ended = state
+            .filter(|s| matches!(s.status, Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD)));
         Ok(ended.map(|s| End {
             status: s.exit_code.unwrap_or_default(),
             at: s.finished_at.and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| at.as_millisecond()),

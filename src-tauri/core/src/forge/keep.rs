@@ -187,7 +187,9 @@ impl Forge {
         let event = self.events.draft(&caller.correlation, Some(&run), KIND, Level::Warn, text, data);
         let told = self.store.write_relaxed(move |tx| {
             let known = events::of_kind(tx, &run, KIND)?.iter().any(|e| {
-                e.data["node"] == *node && e.data["life"] == life && e.data["kills"].as_u64().is_some_and(|k| k >= kills)
+                e.data["node"] == *node
+                    && e.data["life"] == life
+                    && e.data["kills"].as_u64().is_some_and(|k| k >= kills)
             });
             if known { Ok(None) } else { events::append(tx, event).map(Some) }
         });

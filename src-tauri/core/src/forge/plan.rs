@@ -97,7 +97,14 @@ impl Forge {
     /// Whether settings could be worked with, before they are kept.
     pub(super) async fn check_plan(&self, set: &Settings) -> Result<()> {
         let standing = Standing::read(set, |_| None)?;
-        let machine = Machine { cpus: 1, memory_mb: 1024, disk_free_mb: None, disk_floor_mb: 0, memory_free_mb: None, memory_floor_mb: 0 };
+        let machine = Machine {
+            cpus: 1,
+            memory_mb: 1024,
+            disk_free_mb: None,
+            disk_floor_mb: 0,
+            memory_free_mb: None,
+            memory_floor_mb: 0,
+        };
         spawn::ceilings(&self.policy, &standing.entitlement, &machine).map(drop)
     }
 

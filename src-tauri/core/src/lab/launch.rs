@@ -105,7 +105,11 @@ async fn bring_up(
         there
     };
     let (woven, guard, nodes) = join3(weave, guard, nodes).await;
-    let mut failures: Vec<Error> = guard.err().into_iter().collect();
+    let mut failures = Vec::new();
+    let guard = guard.unwrap_or_else(|error| {
+        failures.push(error);
+        String::new()
+    });
     let mut places = Vec::with_capacity(nodes.len());
     for made in nodes {
         match made {
@@ -149,7 +153,7 @@ async fn bring_up(
     stages.begin(ISOLATION);
     fault::point("launch.isolation.before");
     let every: Vec<&Place> = places.iter().collect();
-    let looks = join(woven.survey(&every), guard::hold(engine.as_ref(), &woven, &plan.fabric.image));
+    let looks = join(woven.survey(&every), guard::hold(engine.as_ref(), &woven, &guard, &plan.fabric.image));
     let (found, guarded) = or_cancelled(cancel, async { Ok(looks.await) }).await?;
     let mut proof = isolation::judge(&found?, &plan.scenario, &plan.bridges)?;
     proof.rows.push(guarded?);
@@ -226,7 +230,9 @@ async fn node_up(
     fault::point("launch.node.start.after");
     let pid = match engine.pid(&container).await {
         Ok(pid) => pid,
-        Err(error) => return Err(as_it_ended(engine.as_ref(), &container, error).await.context(format!("node {}", node.name))),
+        Err(error) => {
+            return Err(as_it_ended(engine.as_ref(), &container, error).await.context(format!("node {}", node.name)));
+        }
     };
     stages.one(START);
     let place = Place { node: node.name.clone(), container, pid };

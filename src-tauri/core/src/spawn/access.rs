@@ -1,8 +1,8 @@
 //! In whose name, on which tracks and until when labs are opened here, as the access gate is asked it.
 
 use crate::error::{Code, Error, Result};
-use crate::store::blocks::{self, TENANT};
 use crate::store::Conn;
+use crate::store::blocks::{self, TENANT};
 use serde_json::{Value, json};
 
 /// Where no end is set, the owner of the machine holds a token that is made for each question and lasts so long.

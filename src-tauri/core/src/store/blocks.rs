@@ -58,9 +58,7 @@ pub fn alive_runs(conn: &Conn) -> Result<Vec<(String, Block)>> {
          WHERE r.state IN ('starting', 'ready', 'paused') ORDER BY r.run, b.subject <> r.subject",
     )?;
     let mut found: Vec<(String, Block)> = q
-        .query_and_then([TENANT], |r| {
-            Ok((r.get(0)?, Block { subject: r.get(1)?, reason: r.get(2)?, at: r.get(3)? }))
-        })?
+        .query_and_then([TENANT], |r| Ok((r.get(0)?, Block { subject: r.get(1)?, reason: r.get(2)?, at: r.get(3)? })))?
         .collect::<Result<_>>()?;
     found.dedup_by(|next, first| next.0 == first.0);
     Ok(found)

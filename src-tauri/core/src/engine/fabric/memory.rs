@@ -27,7 +27,8 @@ impl Fabric {
         });
         let ran = self.script(None, SCRIPT, lines.as_bytes(), LOOK).await?;
         let counted = String::from_utf8_lossy(&ran.stdout).lines().map(read).collect::<Option<BTreeMap<_, _>>>();
-        let counted = counted.ok_or_else(|| Error::internal("the kernel's count of memory that ran out cannot be read"))?;
+        let counted =
+            counted.ok_or_else(|| Error::internal("the kernel's count of memory that ran out cannot be read"))?;
         Ok(counted.into_iter().filter(|(_, kills)| *kills > 0).collect())
     }
 }

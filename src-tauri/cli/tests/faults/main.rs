@@ -5,6 +5,6 @@
 
 mod bench;
 mod chaos;
-mod ill;
 mod kill;
 mod proxy;
+mod sick;

@@ -158,15 +158,17 @@ async fn count_starved(live: Arc<Live>, witness: Arc<dyn Witness>, only: Option<
         // One that does not run has its end told instead.
         places.extend(live.place(name).await.ok());
     }
-    match live.fabric.starved(&places).await {
-        Ok(counts) => {
-            for place in &places {
-                if let Some(kills) = counts.get(&place.node) {
-                    witness.starved(live.run(), &place.node, i64::from(place.pid), *kills);
-                }
-            }
+    let counts = live.fabric.starved(&places).await.unwrap_or_else(|error| {
+        tracing::debug!(run = live.run(), %error, "whom the kernel took memory from cannot be counted");
+        Default::default()
+    });
+    for place in &places {
+        match (counts.get(&place.node), &only) {
+            (Some(kills), _) => witness.starved(live.run(), &place.node, i64::from(place.pid), *kills),
+            // Docker has said so, whatever the count.
+            (None, Some(node)) => witness.run(live.run(), &format!("{node} ran out of the memory its lab gives it.")),
+            (None, None) => {}
         }
-        Err(error) => tracing::debug!(run = live.run(), %error, "whom the kernel took memory from cannot be told"),
     }
 }
 

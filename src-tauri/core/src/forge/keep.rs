@@ -10,6 +10,7 @@ use crate::api::{Level, NodeState, RunState};
 use crate::error::{Code, Result};
 use crate::lab::{self, Keeper, Witness};
 use crate::store::{events, runs};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,15 +183,14 @@ impl Forge {
     async fn tell_starved(&self, run: String, node: String, life: i64, kills: u64) -> Result<()> {
         const KIND: &str = "node.starved";
         let text = format!("{node} ran out of the memory its lab gives it; the program that wanted it was ended.");
-        let data = serde_json::json!({"node": node, "life": life, "kills": kills});
+        let news = Starved { node, life, kills };
+        let data = serde_json::to_value(&news)?;
         let caller = engine_caller("keeper");
         let event = self.events.draft(&caller.correlation, Some(&run), KIND, Level::Warn, text, data);
         let told = self.store.write_relaxed(move |tx| {
-            let known = events::of_kind(tx, &run, KIND)?.iter().any(|e| {
-                e.data["node"] == *node
-                    && e.data["life"] == life
-                    && e.data["kills"].as_u64().is_some_and(|k| k >= kills)
-            });
+            let same = |told: Starved| told.node == news.node && told.life == news.life && told.kills >= news.kills;
+            let known = events::of_kind(tx, &run, KIND)?;
+            let known = known.into_iter().any(|e| serde_json::from_value(e.data).is_ok_and(same));
             if known { Ok(None) } else { events::append(tx, event).map(Some) }
         });
         if let Some(event) = told.await? {
@@ -217,6 +217,14 @@ impl Forge {
             }
         }
     }
+}
+
+/// What is told of a node that ran out of memory; see [`Witness::starved`].
+#[derive(Serialize, Deserialize)]
+struct Starved {
+    node: String,
+    life: i64,
+    kills: u64,
 }
 
 /// Tells what happens to nodes as events of their run.

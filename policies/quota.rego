@@ -137,6 +137,5 @@ reasons contains sprintf("The lab may write %v MiB and %v MiB of the disk must s
 }
 
 reasons contains sprintf("Only %v MiB of this machine's memory are free, less than the %v MiB that must be before a lab starts. Close a large program or stop a lab.", [input.machine.memory_free_mb, machine.memory_floor_mb]) if {
-	whole
 	input.machine.memory_free_mb < machine.memory_floor_mb
 }

@@ -10,7 +10,7 @@ use crate::fault;
 use crate::lab::{self, Live, Plan, Progress};
 use crate::spawn::billing::Billing;
 use crate::spawn::{self, Admission, Settlement, SpentToken};
-use crate::store::{intents, runs};
+use crate::store::{events, intents, runs};
 use crate::template::scenario::Scenario;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -253,41 +253,48 @@ impl Forge {
         Ok(())
     }
 
-    /// What was made is gone by now (`lab::launch` sees to it); the row says how it ended.
+    /// What was made is gone by now (`lab::launch` sees to it); the row says how it ended. Its event is written together with it:
+    /// whoever sees the one looks for the error in the other.
     async fn launch_failed(&self, caller: &Caller, run: &str, error: &Error) {
         let cancelled = error.code == Code::Cancelled;
-        let (id, reason) = (run.to_owned(), error.message.clone());
+        let text =
+            if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
+        let level = if cancelled { Level::Info } else { Level::Error };
+        let (id, reason, stream) = (run.to_owned(), error.message.clone(), self.events.clone());
+        let (correlation, said, cause) = (caller.correlation.clone(), text.clone(), error.clone());
         let outcome = self
             .store
             .write(move |tx| {
                 intents::clear(tx, &id, Some("launch"))?;
                 let row = runs::get(tx, &id)?;
-                match row.state {
+                let row = match row.state {
                     // Somebody else is stopping it and waits for us to let go.
-                    RunState::Stopping => runs::stopped(tx, &id, now()),
-                    RunState::Stopped | RunState::Failed => Ok(row),
+                    RunState::Stopping => runs::stopped(tx, &id, now())?,
+                    RunState::Stopped | RunState::Failed => row,
                     _ if cancelled => {
                         runs::stopping(tx, &id, "cancelled while starting")?;
-                        runs::stopped(tx, &id, now())
+                        runs::stopped(tx, &id, now())?
                     }
-                    _ => runs::failed(tx, &id, &reason, now()),
-                }
+                    _ => runs::failed(tx, &id, &reason, now())?,
+                };
+                let data = serde_json::json!({"state": row.state, "error": cause});
+                let event = stream.draft(&correlation, Some(&id), "run.state", level, said, data);
+                events::append(tx, event)
             })
             .await;
-        let state = match outcome {
-            Ok(row) => row.state,
+        match outcome {
+            Ok(event) => {
+                self.events.announce(&event);
+                self.happened.notify_one();
+            }
             Err(e) => {
                 tracing::error!(run, "a failed start could not be recorded: {e}");
                 // Whoever waits for it must not wait for a row that cannot change; a repair closes it when there is room.
                 lock(&self.unsaid).insert(run.to_owned(), if cancelled { e } else { error.clone() });
-                RunState::Failed
+                let data = serde_json::json!({"state": RunState::Failed, "error": error});
+                self.emit(caller, Some(run), "run.state", level, text, data).await;
             }
-        };
-        let text =
-            if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
-        let level = if cancelled { Level::Info } else { Level::Error };
-        self.emit(caller, Some(run), "run.state", level, text, serde_json::json!({"state": state, "error": error}))
-            .await;
+        }
     }
 
     async fn cancel_when_stopped(self: Arc<Self>, run: String, cancel: CancellationToken) {

@@ -1,6 +1,7 @@
 # Is there room for one more run?
 # input: mode (practice | plan), plan, blocked, block_reason, request {cpu, memory_mb, pids, disk_mb},
-#        machine {cpus, memory_mb, disk_free_mb, disk_floor_mb (0: the policy's own)},
+#        machine {cpus, memory_mb, disk_free_mb, disk_floor_mb (0: the policy's own),
+#        memory_free_mb, memory_floor_mb (likewise)},
 #        usage {today, last_minute, concurrent, cpu, memory_mb} of the subject,
 #        machine_usage {concurrent, cpu, memory_mb, pids} of everybody
 # (cpu in CPUs, memory and disk in MiB, promised to runs that are alive)
@@ -24,7 +25,8 @@ plans := {
 
 # Alone on a laptop, and for all labs together: what the machine can carry. A CPU limit is a ceiling that labs rarely reach, so four times the
 # machine's processors may be promised; memory is promised once, and a quarter of it stays for everything else. Half of the
-# 32768 processes that a small kernel has; and whatever labs write, a GiB of the disk stays free.
+# 32768 processes that a small kernel has; whatever labs write, a GiB of the disk stays free; and nothing more starts where other
+# programs have left so little memory that the machine is about to stand still.
 machine := {
 	"at_once": max([1, min([16, floor(input.machine.memory_mb / 512)])]),
 	"cpu": input.machine.cpus * 4,
@@ -32,6 +34,7 @@ machine := {
 	"per_minute": 60,
 	"pids": 16384,
 	"disk_floor_mb": max([1024, input.machine.disk_floor_mb]),
+	"memory_floor_mb": max([256, input.machine.memory_floor_mb]),
 } if whole
 
 limits := machine if input.mode == "practice"
@@ -53,6 +56,8 @@ whole if {
 	}
 	counted(input.machine.disk_free_mb)
 	counted(input.machine.disk_floor_mb)
+	counted(input.machine.memory_free_mb)
+	counted(input.machine.memory_floor_mb)
 	counted(input.machine.cpus)
 	counted(input.machine.memory_mb)
 }
@@ -129,4 +134,8 @@ reasons contains sprintf("All labs together might run %v processes, more than th
 reasons contains sprintf("The lab may write %v MiB and %v MiB of the disk must stay free, but only %v MiB are.", [input.request.disk_mb, machine.disk_floor_mb, input.machine.disk_free_mb]) if {
 	whole
 	input.machine.disk_free_mb - input.request.disk_mb < machine.disk_floor_mb
+}
+
+reasons contains sprintf("Only %v MiB of this machine's memory are free, less than the %v MiB that must be before a lab starts. Close a large program or stop a lab.", [input.machine.memory_free_mb, machine.memory_floor_mb]) if {
+	input.machine.memory_free_mb < machine.memory_floor_mb
 }

@@ -108,6 +108,8 @@ pub struct Forge {
     jobs: jobs::Jobs,
     live: Mutex<HashMap<String, Arc<Live>>>,
     launches: Mutex<HashMap<String, CancellationToken>>,
+    /// A launch of this process has ended, one way or the other.
+    settled: tokio::sync::Notify,
     /// Runs whose isolation is being proven here.
     probes: Mutex<HashMap<String, CancellationToken>>,
     /// What starts of this process failed with whose end could not be written down.
@@ -193,6 +195,7 @@ impl Forge {
             jobs: jobs::Jobs::default(),
             live: Mutex::default(),
             launches: Mutex::default(),
+            settled: tokio::sync::Notify::new(),
             probes: Mutex::default(),
             unsaid: Mutex::default(),
             works: Mutex::default(),

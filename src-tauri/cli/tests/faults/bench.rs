@@ -75,8 +75,8 @@ impl Bench {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forge"));
         command
-            .args(args)
             .arg("--json")
+            .args(args)
             .env("FORGE_HOME", self.home.path())
             .env_remove("FORGE_FAULT")
             .env_remove("FORGE_FAULT_CLOCK")

@@ -3,6 +3,7 @@
 
 use crate::bench::{Bench, DOCKERD, RESTART, said};
 use crate::kill::{checks_and_submissions, starts, stops};
+use crate::proxy::{Ill, Proxy, Rule};
 use forge_core::api::RunState;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -165,6 +166,42 @@ async fn an_engine_that_is_restarted_or_killed_gives_the_labs_back() {
         b.look_at_bystanders_again();
         b.restarted("killed in the middle", DOCKERD).await;
     }
+    b.end().await;
+}
+
+/// For real, so it needs an engine that nobody else takes images from: the calls that would use the image are late, and it goes first.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "make chaos"]
+async fn an_image_that_is_removed_under_a_start_is_said() {
+    let daemon = Dockerd::start();
+    daemon.load(&["frostgate/host", "frostgate/tools"]);
+    let mut b = Bench::new(tempfile::tempdir().unwrap(), Some(daemon.host()), true);
+    let proxy = Proxy::before(daemon.folder.path().join("sock"));
+    let late = || Ill::Slow(Duration::from_secs(5));
+    let create = "/containers/create?name=forge-";
+    let met = proxy.rules(vec![
+        Rule::new("POST", create, late()).and("-fabric"),
+        Rule::new("POST", create, late()).and("forge-guard"),
+    ]);
+    let mut start = b.command(&["start", "one-link", "--seed", "s"]);
+    start.env("DOCKER_HOST", proxy.host()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let start = start.spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while met().contains(&0) {
+        assert!(Instant::now() < until, "what needs the image was never created: {:?}", met());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = b.docker(&["image", "inspect", "-f", "{{.Id}}", "frostgate/tools:latest"]);
+    b.docker(&["rmi", "-f", id.trim()]);
+    let out = start.wait_with_output().unwrap();
+    let text = said(&out);
+    assert_eq!(out.status.code(), Some(8), "{text}");
+    assert!(text.contains("image_missing") && text.contains("forge images prepare"), "{text}");
+    b.restarted("without the image", RESTART).await;
+    daemon.load(&["frostgate/tools"]);
+    let run = b.start("one-link", "s");
+    let verdict = b.ask(&["submit", &run]);
+    b.acknowledged.insert(verdict["id"].as_str().unwrap().to_owned());
     b.end().await;
 }
 

@@ -6,3 +6,5 @@
 mod bench;
 mod chaos;
 mod kill;
+mod proxy;
+mod sick;

@@ -30,7 +30,7 @@ spec:
       - {id: wire, between: [pc:eth0, peer:eth0], subnet: 10.9.9.0/24}
   assets:
     nodes:
-      - {name: pc, role: client, writable: [/srv]}
+      - {name: pc, role: client, writable: [/srv]STARTUP}
       - {name: peer, role: client}
   successCriteria:
     - id: reaches
@@ -45,11 +45,21 @@ impl Bench {
     }
 
     pub fn with(limits: &str, env: &[(&str, &str)]) -> Self {
+        Self::made(limits, "", env)
+    }
+
+    /// Whose pc begins with this script, which may hold no quotes.
+    pub fn starting(script: &str) -> Self {
+        Self::made("{cpu: 0.5, memory_mb: 128, timeout_minutes: 15}", &format!(", startup: \"{script}\""), &[])
+    }
+
+    fn made(limits: &str, startup: &str, env: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let labs = home.path().join("given");
         let folder = labs.join("netplus/bounds");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("lab.yaml"), TEMPLATE.replace("LIMITS", limits)).unwrap();
+        std::fs::write(folder.join("lab.yaml"), TEMPLATE.replace("LIMITS", limits).replace("STARTUP", startup))
+            .unwrap();
         std::fs::write(folder.join("guide.md"), "# Bounds\n\nNothing to do.\n").unwrap();
         std::fs::create_dir_all(folder.join("solution")).unwrap();
         std::fs::write(folder.join("solution/pc.sh"), "touch /srv/solved\n").unwrap();
@@ -112,6 +122,17 @@ impl Bench {
     pub fn audit(&self, kind: &str) -> Vec<Value> {
         let page = self.ask(&["audit", "list", "--kind", kind]);
         page["entries"].as_array().unwrap().clone()
+    }
+
+    pub fn events(&self, run: &str) -> Vec<Value> {
+        let out = self.forge(&["events", run]);
+        assert!(out.status.success(), "{}", said(&out));
+        let text = String::from_utf8(out.stdout).unwrap();
+        // One document, or one a line.
+        match serde_json::from_str::<Value>(&text) {
+            Ok(Value::Array(all)) => all,
+            _ => text.lines().map(|l| serde_json::from_str(l).unwrap()).collect(),
+        }
     }
 
     pub fn docker(&self, args: &[&str]) -> String {

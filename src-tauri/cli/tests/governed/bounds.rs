@@ -1,20 +1,20 @@
 //! Programs in a node that take all they can get: each meets its own bound, says so, and the lab beside it goes on.
 
-use crate::bench::{Bench, LAB, eventually, said};
+use crate::bench::{Bench, LAB, eventually};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn events(b: &Bench, run: &str) -> Vec<Value> {
-    let out = b.forge(&["events", run]);
-    assert!(out.status.success(), "{}", said(&out));
-    let text = String::from_utf8(out.stdout).unwrap();
-    // One document, or one a line.
-    match serde_json::from_str::<Value>(&text) {
-        Ok(Value::Array(all)) => all,
-        _ => text.lines().map(|l| serde_json::from_str(l).unwrap()).collect(),
-    }
+/// Without a line's end, `tail` keeps all of it: 300 MiB where the node has 64.
+const TAKE: &str = "head -c 300m /dev/zero | tail -n 1 >/dev/null";
+
+fn says_who_starved(b: &Bench, run: &str) {
+    let told = || -> Vec<Value> { b.events(run).into_iter().filter(|e| e["kind"] == "node.starved").collect() };
+    let first = eventually("the run says who ran out of memory", SOON, || told().pop());
+    assert!(first["text"].as_str().unwrap().contains("pc ran out of the memory"), "{first}");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(told().len(), 1, "once is enough");
 }
 
 fn works(b: &Bench, run: &str, node: &str) {
@@ -26,17 +26,52 @@ fn works(b: &Bench, run: &str, node: &str) {
 fn a_node_that_takes_all_memory_is_ended_by_its_own_limit_and_the_run_says_so() {
     let b = Bench::new(&[]);
     let run = b.start();
-    // Until the keeper watches, which is a second after the start, nobody hears Docker tell of it.
-    eventually("the run says who ran out of memory", SOON, || {
-        // Without a line's end, `tail` keeps all of it: 300 MiB where the node has 64.
-        let (code, told) = b.shell(&run, "pc", "head -c 300m /dev/zero | tail -n 1 >/dev/null; echo ended with $?");
-        assert!(code != 0 || told.contains("ended with 137"), "{code}: {told}");
-        std::thread::sleep(Duration::from_millis(300));
-        events(&b, &run).iter().find(|e| e["text"].as_str().unwrap().contains("pc ran out of the memory")).map(drop)
-    });
+    let (code, told) = b.shell(&run, "pc", &format!("{TAKE}; echo ended with $?"));
+    assert!(code != 0 || told.contains("ended with 137"), "{code}: {told}");
+    says_who_starved(&b, &run);
     works(&b, &run, "peer");
     works(&b, &run, "pc");
     assert_eq!(b.run(&run)["state"], "ready");
+    b.end();
+}
+
+/// Whoever keeps the run begins to listen only when it is ready: what the kernel did before that is in its count.
+#[test]
+fn a_node_that_runs_out_of_memory_as_it_starts_is_told_of() {
+    let b = Bench::starting(&format!("{TAKE} &"));
+    let run = b.start();
+    says_who_starved(&b, &run);
+    works(&b, &run, "pc");
+    b.end();
+}
+
+#[test]
+fn a_start_that_fails_for_want_of_memory_says_so_and_leaves_nothing() {
+    let b = Bench::starting(TAKE);
+    let e = b.refused(8, &["start", LAB]);
+    assert_eq!(e["code"], "no_memory", "{e}");
+    let message = e["message"].as_str().unwrap();
+    assert!(message.contains("pc") && message.contains("ran out of the memory that the lab gives it"), "{e}");
+    assert!(e["hints"][0].as_str().unwrap().contains("memory_mb"), "{e}");
+    assert!(b.left().is_empty());
+    let rows = b.ask(&["ps", "--all"]);
+    assert!(rows.as_array().unwrap().iter().all(|r| r["state"] == "failed"), "{rows}");
+    b.end();
+}
+
+/// What is free is what the kernel says; the floor is what whoever runs the machine sets.
+#[test]
+fn a_machine_whose_memory_is_taken_starts_nothing() {
+    let mut b = Bench::new(&[("FORGE_MEMORY_FLOOR_MB", "100000000")]);
+    let e = b.refused(3, &["start", LAB]);
+    assert!(e["message"].as_str().unwrap().contains("MiB of this machine's memory are free"), "{e}");
+    assert!(e["message"].as_str().unwrap().contains("Close a large program"), "{e}");
+    assert!(b.left().is_empty() && b.ask(&["ps", "--all"]).as_array().unwrap().is_empty());
+    b.set("FORGE_MEMORY_FLOOR_MB", "much");
+    b.refused(2, &["start", LAB]);
+    b.set("FORGE_MEMORY_FLOOR_MB", "256");
+    let run = b.start();
+    works(&b, &run, "pc");
     b.end();
 }
 

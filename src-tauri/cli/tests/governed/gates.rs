@@ -1,9 +1,12 @@
 //! What is done in a run, and the opening of labs and results, is decided before it happens: by the action gate and the access gate.
 
-use crate::bench::{Bench, LAB, said};
+use crate::bench::{Bench, LAB, eventually, said};
 use serde_json::Value;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// Decisions of a gate about a run, oldest first.
 fn decided(b: &Bench, gate: &str, run: &str) -> Vec<Value> {
@@ -129,15 +132,57 @@ fn access_is_for_a_track_a_time_and_an_organisation() {
     b.set("FORGE_ACCESS_UNTIL", "2026-01-01T00:00:00Z");
     shut(&b, "has expired");
     b.set("FORGE_ACCESS_UNTIL", "2099-01-01T00:00:00Z");
-    b.ask(&["block", "tenant:school", "--reason", "the lesson is over"]);
-    shut(&b, "organisation has been blocked");
-    // Looking at one's runs and ending them stays possible.
-    assert_eq!(b.run(&run)["state"], "ready");
-    b.ask(&["unblock", "tenant:school"]);
     b.ask(&["submit", &run]);
+    let blocked = b.ask(&["block", "tenant:school", "--reason", "the lesson is over"]);
+    assert_eq!(blocked["stopped"], serde_json::json!([run]));
+    let e = b.refused(3, &["start", LAB, "--seed", "t"]);
+    assert!(reasons(&e).contains("organisation has been blocked"), "{e}");
+    b.ask(&["unblock", "tenant:school"]);
     b.set("FORGE_TRACKS", "Netplus");
     let e = b.refused(2, &["start", LAB]);
     assert!(e["message"].as_str().unwrap().contains("FORGE_TRACKS"), "{e}");
     b.set("FORGE_TRACKS", "netplus");
+    b.end();
+}
+
+#[test]
+fn a_blocked_organisation_loses_what_runs_for_it_and_nobody_elses() {
+    let mut b = Bench::new(&[("FORGE_TENANT", "school")]);
+    let run = b.start();
+    let mut child = b
+        .command(&["exec", &run, "pc", "--", "sleep", "120"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    b.set("FORGE_TENANT", "office");
+    let other = crate::bench::run_of(&b.ask(&["start", LAB, "--seed", "t"]));
+    let blocked = b.ask(&["block", "tenant:school", "--reason", "fees are due"]);
+    assert_eq!(blocked["stopped"], serde_json::json!([run]));
+    eventually("what was under way in it has ended", SOON, || child.try_wait().unwrap());
+    let row = b.run(&run);
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&"stopped".into(), &"its organisation was blocked: fees are due".into())
+    );
+    let told = serde_json::to_string(&b.events(&run)).unwrap();
+    assert!(
+        told.contains("This lab is stopped, because its organisation was blocked: fees are due. Ask your instructor."),
+        "{told}"
+    );
+    let log = b.audit("run.blocked");
+    assert_eq!(log.iter().map(|e| &e["run"]).collect::<Vec<_>>(), [&serde_json::json!(run)]);
+    assert_eq!((b.run(&other)["state"].as_str(), b.shell(&other, "pc", "true").0), (Some("ready"), 0));
+
+    // Whoever blocks may die before anything is stopped: no more is done in it from that moment on, and the keeper stops it.
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = forge_core::store::Store::open(&b.home.path().join("forge.db")).unwrap();
+        store.write(|tx| forge_core::spawn::block(tx, "tenant:office", "moved out", "c", 1)).await.unwrap();
+    });
+    let out = b.forge(&["exec", &other, "pc", "--", "true"]);
+    assert!(matches!(out.status.code(), Some(3 | 9)), "{}", said(&out));
+    eventually("the keeper has stopped it", SOON, || (b.run(&other)["state"] == "stopped").then_some(()));
+    assert_eq!(b.audit("run.blocked").len(), 2);
+    assert!(b.left().is_empty());
     b.end();
 }

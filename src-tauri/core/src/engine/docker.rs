@@ -8,13 +8,13 @@ mod outside;
 mod stream;
 
 use super::{
-    Container, ContainerSpec, ContainerState, Engine, EngineEvent, EngineInfo, ExecOutput, ExecSpec, ExecStream,
+    Container, ContainerSpec, ContainerState, End, Engine, EngineEvent, EngineInfo, ExecOutput, ExecSpec, ExecStream,
     Labels, Network,
 };
 use crate::error::{Code, Error, Result};
 use address::Address;
 use async_trait::async_trait;
-use bollard::models::{ContainerSummaryStateEnum as DockerState, ExecConfig};
+use bollard::models::{ContainerStateStatusEnum, ContainerSummaryStateEnum as DockerState, ExecConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder, RestartContainerOptionsBuilder,
@@ -200,6 +200,18 @@ impl Engine for Docker {
             .and_then(|pid| u32::try_from(pid).ok())
             .filter(|pid| *pid > 0)
             .ok_or_else(|| Error::new(Code::WrongState, format!("Container {id} does not run.")))
+    }
+
+    async fn end_of(&self, id: &str) -> Result<Option<End>> {
+        let client = self.client().await?;
+        let state = bounded("Inspecting a container", CALL, client.inspect_container(id, None)).await?.state;
+        let ended = state
+            .filter(|s| matches!(s.status, Some(ContainerStateStatusEnum::EXITED | ContainerStateStatusEnum::DEAD)));
+        Ok(ended.map(|s| End {
+            status: s.exit_code.unwrap_or_default(),
+            at: s.finished_at.and_then(|at| at.parse::<jiff::Timestamp>().ok()).map_or(0, |at| at.as_millisecond()),
+            starved: s.oom_killed.unwrap_or(false),
+        }))
     }
 
     async fn pause(&self, id: &str) -> Result<()> {

@@ -125,6 +125,16 @@ pub struct ExecSpec {
     pub stdin: bool,
 }
 
+/// How a container's last life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    pub status: i64,
+    /// When, in Unix milliseconds; 0 where Docker does not say.
+    pub at: i64,
+    /// It, or something in it, was ended for want of memory.
+    pub starved: bool,
+}
+
 /// A live exec. Dropping it detaches; the process in the container goes on until its input ends.
 pub struct ExecStream {
     pub id: String,
@@ -167,6 +177,10 @@ pub trait Engine: Send + Sync {
     async fn start(&self, id: &str) -> Result<()>;
     /// Pid of the container's init in the host's PID namespace; error when it does not run.
     async fn pid(&self, id: &str) -> Result<u32>;
+    /// How a container ended; None while it runs, or when it never did.
+    async fn end_of(&self, _id: &str) -> Result<Option<End>> {
+        Ok(None)
+    }
     async fn pause(&self, id: &str) -> Result<()>;
     async fn unpause(&self, id: &str) -> Result<()>;
     /// Kills and starts again (volumes stay).

@@ -142,14 +142,37 @@ impl Forge {
     /// Whoever blocked them may have died before they were stopped.
     pub(super) async fn stop_blocked(&self, caller: &Caller) -> Result<Vec<String>> {
         let blocked = self.store.read(blocks::alive_runs).await?;
-        let stops = blocked.into_iter().map(|(run, reason)| async move {
-            let why = format!("its subject was blocked: {reason}");
-            match self.stop(caller, &run, &why).await {
-                Ok(_) => Ok(run),
+        let stops = blocked.into_iter().map(|(run, block)| async move {
+            match self.stop_for(caller, &run, &block).await {
+                Ok(()) => Ok(run),
                 Err(e) => Err(e.context(format!("Stopping {run}"))),
             }
         });
         futures_util::future::join_all(stops).await.into_iter().collect()
+    }
+
+    /// Said before it is done, to whoever looks at the lab, and for good in the audit log.
+    async fn stop_for(&self, caller: &Caller, run: &str, block: &blocks::Block) -> Result<()> {
+        let whose = if spawn::names_a_tenant(&block.subject) { "organisation" } else { "subject" };
+        let why = format!("its {whose} was blocked: {}", block.reason);
+        let (id, data) = (run.to_owned(), serde_json::json!({"subject": block.subject, "reason": block.reason}));
+        let (fact, told) = (data.clone(), format!("This lab is stopped, because {why}. Ask your instructor."));
+        let first = self
+            .store
+            .write(move |tx| {
+                // Two processes may have seen it at once; one of them says so.
+                let state = runs::get(tx, &id)?.state;
+                if state == RunState::Stopping || !runs::alive(state) {
+                    return Ok(false);
+                }
+                audit::append(tx, Fact { at: now(), run: Some(id), kind: "run.blocked".into(), data: fact })?;
+                Ok(true)
+            })
+            .await?;
+        if first {
+            self.emit(caller, Some(run), "run.blocked", Level::Warn, told, data).await;
+        }
+        self.stop(caller, run, &why).await.map(drop)
     }
 
     pub(super) async fn disk_floor_mb(&self) -> Result<u64> {

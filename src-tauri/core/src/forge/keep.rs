@@ -9,7 +9,8 @@ use super::{Forge, engine_caller};
 use crate::api::{Level, NodeState, RunState};
 use crate::error::{Code, Result};
 use crate::lab::{self, Keeper, Witness};
-use crate::store::runs;
+use crate::store::{events, runs};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,6 +179,27 @@ impl Forge {
         lab::ensure_guard(self.engine.as_ref(), &image).await.map(drop)
     }
 
+    /// Once for each count, however many keepers come and go: decided where the event is written.
+    async fn tell_starved(&self, run: String, node: String, life: i64, kills: u64) -> Result<()> {
+        const KIND: &str = "node.starved";
+        let text = format!("{node} ran out of the memory its lab gives it; the program that wanted it was ended.");
+        let news = Starved { node, life, kills };
+        let data = serde_json::to_value(&news)?;
+        let caller = engine_caller("keeper");
+        let event = self.events.draft(&caller.correlation, Some(&run), KIND, Level::Warn, text, data);
+        let told = self.store.write_relaxed(move |tx| {
+            let same = |told: Starved| told.node == news.node && told.life == news.life && told.kills >= news.kills;
+            let known = events::of_kind(tx, &run, KIND)?;
+            let known = known.into_iter().any(|e| serde_json::from_value(e.data).is_ok_and(same));
+            if known { Ok(None) } else { events::append(tx, event).map(Some) }
+        });
+        if let Some(event) = told.await? {
+            self.events.announce(&event);
+            self.happened.notify_one();
+        }
+        Ok(())
+    }
+
     /// Docker leaves shells running whose window was killed; nobody can reach them any more.
     async fn end_orphaned_shells(&self, live: &lab::Live) {
         let paused = self.run_row(live.run()).await.is_ok_and(|row| row.state == RunState::Paused);
@@ -197,6 +219,14 @@ impl Forge {
     }
 }
 
+/// What is told of a node that ran out of memory; see [`Witness::starved`].
+#[derive(Serialize, Deserialize)]
+struct Starved {
+    node: String,
+    life: i64,
+    kills: u64,
+}
+
 /// Tells what happens to nodes as events of their run.
 struct Teller(Arc<Forge>);
 
@@ -208,6 +238,15 @@ impl Witness for Teller {
 
     fn run(&self, run: &str, text: &str) {
         self.tell(run, "log", text, serde_json::Value::Null);
+    }
+
+    fn starved(&self, run: &str, node: &str, life: i64, kills: u64) {
+        let (forge, run, node) = (self.0.clone(), run.to_owned(), node.to_owned());
+        tokio::spawn(async move {
+            if let Err(e) = forge.tell_starved(run, node, life, kills).await {
+                tracing::error!("a node that ran out of memory could not be told of: {e}");
+            }
+        });
     }
 
     fn refused(&self, run: &str, news: &lab::Refused) {

@@ -10,7 +10,7 @@ use crate::fault;
 use crate::lab::{self, Live, Plan, Progress};
 use crate::spawn::billing::Billing;
 use crate::spawn::{self, Admission, Settlement, SpentToken};
-use crate::store::{intents, runs};
+use crate::store::{events, intents, runs};
 use crate::template::scenario::Scenario;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a launching process looks whether another one asked to stop the run.
 const STOP_POLL: Duration = Duration::from_millis(150);
+/// How often a start is looked at that happens in another process.
+const READY_POLL: Duration = Duration::from_millis(10);
 
 impl Forge {
     pub(super) async fn start(&self, caller: &Caller, request: StartLab) -> Result<RunSummary> {
@@ -39,9 +41,9 @@ impl Forge {
         let mut scenario = lab.instantiate(&seed)?;
         let approved_profiles = self.open_egress(&mut scenario)?;
         let standing = self.standing().await?;
-        self.repair_if_alone().await;
         // Docker gone is said before anything is written; a run that never began needs no row.
-        let machine = self.machine_now().await?;
+        let ((), machine) = tokio::join!(self.repair_if_alone(), self.machine_now());
+        let machine = machine?;
         let run = spawn::draw_run_id(&mut *super::rng());
         // Known as under way before its row exists: a row of ours that is not is taken for one that nobody brings to an end.
         let launching = Launching::begin(self.arc()?, &run);
@@ -121,21 +123,19 @@ impl Forge {
         let outcome = self.launch_steps(caller, run, &scenario, token, &steps, &cancel).await;
         watching.abort();
         let steps = steps.finish().await;
-        // Before the state changes: whoever waits for it reads the steps next.
-        let saved = {
-            let (run, steps) = (run.to_owned(), steps.clone());
-            self.store.write_relaxed(move |tx| runs::set_steps(tx, &run, &steps)).await
-        };
-        if let Err(e) = saved {
-            tracing::error!(run, "the steps of a launch could not be saved: {e}");
-        }
         let settled = match outcome {
             Ok(live) => self.launched(caller, run, &scenario, &steps, live, began).await,
             Err(e) => Err(e),
         };
         if let Err(e) = settled {
+            // Before the state changes: whoever waits for it reads the steps next.
+            let id = run.to_owned();
+            if let Err(e) = self.store.write_relaxed(move |tx| runs::set_steps(tx, &id, &steps)).await {
+                tracing::error!(run, "the steps of a launch could not be saved: {e}");
+            }
             self.launch_failed(caller, run, &e).await;
         }
+        self.settled.notify_waiters();
     }
 
     async fn launch_steps(
@@ -220,12 +220,14 @@ impl Forge {
         let deadline = at + i64::from(scenario.limits.timeout_minutes) * 60_000;
         let id = run.to_owned();
         let owner = self.owner();
+        let steps = steps.to_vec();
         lock(&self.live).insert(run.to_owned(), live.clone());
         fault::point("start.record.before");
         let saved = self
             .store
             .write(move |tx| {
                 runs::ready(tx, &id, ready_ms, &started, deadline)?;
+                runs::set_steps(tx, &id, &steps)?;
                 runs::set_isolation(tx, &id, &isolation)?;
                 intents::clear(tx, &id, Some("launch"))?;
                 runs::release(tx, &id, &owner)
@@ -251,41 +253,48 @@ impl Forge {
         Ok(())
     }
 
-    /// What was made is gone by now (`lab::launch` sees to it); the row says how it ended.
+    /// What was made is gone by now (`lab::launch` sees to it); the row says how it ended. Its event is written together with it:
+    /// whoever sees the one looks for the error in the other.
     async fn launch_failed(&self, caller: &Caller, run: &str, error: &Error) {
         let cancelled = error.code == Code::Cancelled;
-        let (id, reason) = (run.to_owned(), error.message.clone());
+        let text =
+            if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
+        let level = if cancelled { Level::Info } else { Level::Error };
+        let (id, reason, stream) = (run.to_owned(), error.message.clone(), self.events.clone());
+        let (correlation, said, cause) = (caller.correlation.clone(), text.clone(), error.clone());
         let outcome = self
             .store
             .write(move |tx| {
                 intents::clear(tx, &id, Some("launch"))?;
                 let row = runs::get(tx, &id)?;
-                match row.state {
+                let row = match row.state {
                     // Somebody else is stopping it and waits for us to let go.
-                    RunState::Stopping => runs::stopped(tx, &id, now()),
-                    RunState::Stopped | RunState::Failed => Ok(row),
+                    RunState::Stopping => runs::stopped(tx, &id, now())?,
+                    RunState::Stopped | RunState::Failed => row,
                     _ if cancelled => {
                         runs::stopping(tx, &id, "cancelled while starting")?;
-                        runs::stopped(tx, &id, now())
+                        runs::stopped(tx, &id, now())?
                     }
-                    _ => runs::failed(tx, &id, &reason, now()),
-                }
+                    _ => runs::failed(tx, &id, &reason, now())?,
+                };
+                let data = serde_json::json!({"state": row.state, "error": cause});
+                let event = stream.draft(&correlation, Some(&id), "run.state", level, said, data);
+                events::append(tx, event)
             })
             .await;
-        let state = match outcome {
-            Ok(row) => row.state,
+        match outcome {
+            Ok(event) => {
+                self.events.announce(&event);
+                self.happened.notify_one();
+            }
             Err(e) => {
                 tracing::error!(run, "a failed start could not be recorded: {e}");
                 // Whoever waits for it must not wait for a row that cannot change; a repair closes it when there is room.
                 lock(&self.unsaid).insert(run.to_owned(), if cancelled { e } else { error.clone() });
-                RunState::Failed
+                let data = serde_json::json!({"state": RunState::Failed, "error": error});
+                self.emit(caller, Some(run), "run.state", level, text, data).await;
             }
-        };
-        let text =
-            if cancelled { "Start cancelled; nothing was left behind.".to_owned() } else { error.message.clone() };
-        let level = if cancelled { Level::Info } else { Level::Error };
-        self.emit(caller, Some(run), "run.state", level, text, serde_json::json!({"state": state, "error": error}))
-            .await;
+        }
     }
 
     async fn cancel_when_stopped(self: Arc<Self>, run: String, cancel: CancellationToken) {
@@ -306,6 +315,9 @@ impl Forge {
     pub(super) async fn ready_within(&self, run: &str, limit: Duration) -> Result<RunDetail> {
         let until = Instant::now() + limit;
         loop {
+            // Listened to before the row is read: what is settled in between is heard.
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
             let row = self.run_row(run).await?;
             if let (RunState::Starting, Some(error)) = (row.state, lock(&self.unsaid).get(run)) {
                 return Err(error.clone());
@@ -318,7 +330,8 @@ impl Forge {
                     )
                     .hint(format!("It may still get there: `forge ps`; or give up with `forge stop {run}`.")));
                 }
-                RunState::Starting => tokio::time::sleep(Duration::from_millis(10)).await,
+                // Another process's launch is seen, not heard.
+                RunState::Starting => drop(tokio::time::timeout(READY_POLL, settled).await),
                 RunState::Ready | RunState::Paused => return self.detail(run).await,
                 RunState::Stopping | RunState::Stopped | RunState::Failed => return Err(self.why_ended(&row).await),
             }

@@ -15,8 +15,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A launching process notices a stop within `launch::STOP_POLL` and needs this long at most to clear up.
-const HAND_OVER: Duration = Duration::from_secs(30);
+/// A launching process notices a stop within `launch::STOP_POLL`, lets the call to Docker that is under way end (30 s at most), and
+/// clears up.
+const HAND_OVER: Duration = Duration::from_secs(60);
 /// A restarted node's startup and readiness.
 pub(super) const NODE_BACK: Duration = Duration::from_secs(60);
 /// More time than this at once is a slip of the finger.

@@ -68,15 +68,24 @@ impl Standing {
 }
 
 /// Megabytes that the operator wants to stay free, where that is more than the policy's floor.
-fn wanted_floor() -> Result<u64> {
-    const NAME: &str = "FORGE_DISK_FLOOR_MB";
-    match std::env::var(NAME) {
+fn wanted_floor(name: &str) -> Result<u64> {
+    match std::env::var(name) {
         Ok(text) if !text.trim().is_empty() => text.trim().parse().map_err(|_| {
-            Error::new(Code::InvalidInput, format!("{NAME} is “{text}”, which is not a number of MiB."))
-                .hint("For example FORGE_DISK_FLOOR_MB=10240.")
+            Error::new(Code::InvalidInput, format!("{name} is “{text}”, which is not a number of MiB."))
+                .hint(format!("For example {name}=2048."))
         }),
         _ => Ok(0),
     }
+}
+
+/// MiB that programs could still be given, from the kernel's own account; None when that account is of another machine than the
+/// engine's (its memory is not the same), as where Docker runs in a virtual one.
+fn memory_free_mb(account: &str, engines_bytes: u64) -> Option<u64> {
+    let kib = |name: &str| -> Option<u64> {
+        let line = account.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    (kib("MemTotal")? << 10 == engines_bytes).then_some(kib("MemAvailable")? >> 10)
 }
 
 impl Forge {
@@ -88,13 +97,22 @@ impl Forge {
     /// Whether settings could be worked with, before they are kept.
     pub(super) async fn check_plan(&self, set: &Settings) -> Result<()> {
         let standing = Standing::read(set, |_| None)?;
-        let machine = Machine { cpus: 1, memory_mb: 1024, disk_free_mb: None, disk_floor_mb: 0 };
+        let machine = Machine {
+            cpus: 1,
+            memory_mb: 1024,
+            disk_free_mb: None,
+            disk_floor_mb: 0,
+            memory_free_mb: None,
+            memory_floor_mb: 0,
+        };
         spawn::ceilings(&self.policy, &standing.entitlement, &machine).map(drop)
     }
 
     /// The machine as the quota gate sees it. Fails as Docker does when it does not answer.
     pub(super) async fn machine_now(&self) -> Result<Machine> {
         let info = self.engine.info().await?;
+        // Where there is none, nothing is told.
+        let account = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let docker = std::path::Path::new(&info.root_dir);
         let free = [Some(self.options.home.as_path()), docker.is_dir().then_some(docker)]
             .into_iter()
@@ -105,7 +123,9 @@ impl Forge {
             cpus: info.cpus,
             memory_mb: info.memory_bytes >> 20,
             disk_free_mb: free.map(|bytes| bytes >> 20),
-            disk_floor_mb: wanted_floor()?,
+            disk_floor_mb: wanted_floor("FORGE_DISK_FLOOR_MB")?,
+            memory_free_mb: memory_free_mb(&account, info.memory_bytes),
+            memory_floor_mb: wanted_floor("FORGE_MEMORY_FLOOR_MB")?,
         })
     }
 
@@ -166,6 +186,15 @@ mod tests {
         let env = read(&set, &[("FORGE_PLAN", "free"), ("FORGE_SUBJECT", "ada@x")]).unwrap();
         assert_eq!((env.entitlement.plan(), env.subject.as_str()), ("free", "ada@x"));
         assert!(env.from.contains("FORGE_PLAN"));
+    }
+
+    #[test]
+    fn free_memory_is_told_only_of_the_engines_own_machine() {
+        let account = "MemTotal:        4096 kB\nMemFree:          100 kB\nMemAvailable:    2048 kB\n";
+        assert_eq!(memory_free_mb(account, 4 << 20), Some(2));
+        assert_eq!(memory_free_mb(account, 8 << 20), None);
+        assert_eq!(memory_free_mb("MemTotal: many\n", 0), None);
+        assert_eq!(memory_free_mb("", 0), None);
     }
 
     #[test]

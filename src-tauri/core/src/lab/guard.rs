@@ -71,10 +71,10 @@ async fn begin(engine: &dyn Engine, image: &str) -> Result<String> {
     Ok(id)
 }
 
-/// Waits until the rule is in the host's packet filter. One that went away meanwhile (its time was just over) is started anew.
-pub async fn hold(engine: &dyn Engine, fabric: &Fabric, image: &str) -> Result<IsolationRow> {
-    let guard = ensure(engine, image).await?;
-    match fabric.guarded(&guard, HOLDS).await {
+/// Waits until the rule of this guard is in the host's packet filter. One that went away meanwhile (its time was just over) is
+/// started anew.
+pub async fn hold(engine: &dyn Engine, fabric: &Fabric, guard: &str, image: &str) -> Result<IsolationRow> {
+    match fabric.guarded(guard, HOLDS).await {
         Ok(()) => {}
         Err(error) if error.code == Code::WrongState => {
             let guard = ensure(engine, image).await?;

@@ -19,6 +19,9 @@ pub trait Witness: Send + Sync + 'static {
     fn node(&self, run: &str, node: &str, state: NodeState, text: &str);
     /// Something about the run as a whole that a learner should know: Docker went away, came back, the fabric ended.
     fn run(&self, run: &str, text: &str);
+    /// The kernel has ended `kills` programs for want of memory in this life of a node. Told again to whoever begins to watch: the
+    /// count says what is news.
+    fn starved(&self, run: &str, node: &str, life: i64, kills: u64);
     /// The gateway of a lab with a way out refused something.
     fn refused(&self, _run: &str, _news: &Refused) {}
 }
@@ -30,6 +33,8 @@ pub struct Keeper {
 
 /// How long a node that came back may take to be ready before the delay is reported.
 const READY: Duration = Duration::from_secs(60);
+/// The status of what was ended by force.
+const KILLED: i64 = 137;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -73,6 +78,8 @@ async fn watch(live: &Arc<Live>, witness: &Arc<dyn Witness>, pause: &mut Duratio
     }
     // Also at first: a node may have been restarted before anybody watched.
     reconcile(live, witness, &mut work).await?;
+    // What happened before anybody listened is in the kernel's count.
+    work.spawn(count_starved(live.clone(), witness.clone(), None));
     (*pause, *lost) = (FIRST_PAUSE, false);
     while let Some(event) = events.next().await {
         handle(live, witness, event?, &mut work);
@@ -95,7 +102,10 @@ async fn reconcile(live: &Arc<Live>, witness: &Arc<dyn Witness>, work: &mut Join
         match container.state {
             ContainerState::Running => mend(live, witness, node, false, work),
             ContainerState::Paused => witness.node(live.run(), node, NodeState::Paused, &format!("{node} is paused")),
-            _ => witness.node(live.run(), node, NodeState::Exited, &format!("{node} has ended")),
+            _ => {
+                witness.node(live.run(), node, NodeState::Exited, &format!("{node} has ended"));
+                work.spawn(tell_starved_end(live.clone(), witness.clone(), node.clone(), container.id.clone()));
+            }
         }
     }
     Ok(())
@@ -118,12 +128,47 @@ fn handle(live: &Arc<Live>, witness: &Arc<dyn Witness>, event: EngineEvent, work
             live.stale(&node);
             let status = event.labels.get("exitCode").map(|c| format!(" with status {c}")).unwrap_or_default();
             witness.node(run, &node, NodeState::Exited, &format!("{node} has ended{status}"));
+            work.spawn(tell_starved_end(live.clone(), witness.clone(), node, event.container));
         }
-        "oom" => witness.run(run, &format!("{node} ran out of the memory its lab gives it.")),
+        "oom" => {
+            work.spawn(count_starved(live.clone(), witness.clone(), Some(node)));
+        }
         "pause" => witness.node(run, &node, NodeState::Paused, &format!("{node} is paused")),
         "unpause" => witness.node(run, &node, NodeState::Running, &format!("{node} goes on")),
         "destroy" => witness.node(run, &node, NodeState::Absent, &format!("{node} was removed")),
         _ => {}
+    }
+}
+
+/// A node that has ended for want of memory has no count any more; Docker knows.
+async fn tell_starved_end(live: Arc<Live>, witness: Arc<dyn Witness>, node: String, container: String) {
+    match live.engine.end_of(&container).await {
+        Ok(Some(end)) if end.starved && end.status == KILLED => witness.starved(live.run(), &node, end.at, 1),
+        Ok(_) => {}
+        Err(error) => tracing::debug!(run = live.run(), node, %error, "how a node ended cannot be told"),
+    }
+}
+
+/// Tells which nodes the kernel took memory from; of all that run, or of the one that Docker has just named.
+async fn count_starved(live: Arc<Live>, witness: Arc<dyn Witness>, only: Option<String>) {
+    let wanted = |name: &&str| only.as_deref().is_none_or(|node| node == *name);
+    let names: Vec<&str> = live.scenario.nodes.iter().map(|n| n.name.as_str()).filter(wanted).collect();
+    let mut places = Vec::with_capacity(names.len());
+    for name in names {
+        // One that does not run has its end told instead.
+        places.extend(live.place(name).await.ok());
+    }
+    let counts = live.fabric.starved(&places).await.unwrap_or_else(|error| {
+        tracing::debug!(run = live.run(), %error, "whom the kernel took memory from cannot be counted");
+        Default::default()
+    });
+    for place in &places {
+        match (counts.get(&place.node), &only) {
+            (Some(kills), _) => witness.starved(live.run(), &place.node, i64::from(place.pid), *kills),
+            // Docker has said so, whatever the count.
+            (None, Some(node)) => witness.run(live.run(), &format!("{node} ran out of the memory its lab gives it.")),
+            (None, None) => {}
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{egress, guard, isolation, life};
 use crate::api::{Step, StepState};
 use crate::engine::fabric::{Condition, Fabric, Place, Wiring};
 use crate::engine::gateway::ruleset;
-use crate::engine::{ContainerSpec, Engine};
+use crate::engine::{ContainerSpec, End, Engine};
 use crate::error::{Code, Error, Result};
 use crate::fault;
 use crate::template::scenario::GATEWAY;
@@ -105,7 +105,11 @@ async fn bring_up(
         there
     };
     let (woven, guard, nodes) = join3(weave, guard, nodes).await;
-    let mut failures: Vec<Error> = guard.err().into_iter().collect();
+    let mut failures = Vec::new();
+    let guard = guard.unwrap_or_else(|error| {
+        failures.push(error);
+        String::new()
+    });
     let mut places = Vec::with_capacity(nodes.len());
     for made in nodes {
         match made {
@@ -126,7 +130,7 @@ async fn bring_up(
     stages.begin(STARTUP_STEP);
     fault::point("launch.startup.before");
     let waited = or_cancelled(cancel, woven.wait(&all_started, STARTUP)).await;
-    with_log(engine.as_ref(), &places, waited).await?;
+    with_cause(&woven, &places, waited).await?;
     fault::point("launch.startup.after");
     stages.end(STARTUP_STEP, "");
 
@@ -141,7 +145,7 @@ async fn bring_up(
     fault::point("launch.ready.before");
     if !conditions.is_empty() {
         let waited = or_cancelled(cancel, woven.wait(&conditions, READY)).await;
-        with_log(engine.as_ref(), &places, waited).await?;
+        with_cause(&woven, &places, waited).await?;
     }
     fault::point("launch.ready.after");
     stages.end(READY_STEP, "");
@@ -149,7 +153,7 @@ async fn bring_up(
     stages.begin(ISOLATION);
     fault::point("launch.isolation.before");
     let every: Vec<&Place> = places.iter().collect();
-    let looks = join(woven.survey(&every), guard::hold(engine.as_ref(), &woven, &plan.fabric.image));
+    let looks = join(woven.survey(&every), guard::hold(engine.as_ref(), &woven, &guard, &plan.fabric.image));
     let (found, guarded) = or_cancelled(cancel, async { Ok(looks.await) }).await?;
     let mut proof = isolation::judge(&found?, &plan.scenario, &plan.bridges)?;
     proof.rows.push(guarded?);
@@ -224,7 +228,12 @@ async fn node_up(
     fault::point("launch.node.start.before");
     engine.start(&container).await.map_err(doing)?;
     fault::point("launch.node.start.after");
-    let pid = engine.pid(&container).await.map_err(doing)?;
+    let pid = match engine.pid(&container).await {
+        Ok(pid) => pid,
+        Err(error) => {
+            return Err(as_it_ended(engine.as_ref(), &container, error).await.context(format!("node {}", node.name)));
+        }
+    };
     stages.one(START);
     let place = Place { node: node.name.clone(), container, pid };
 
@@ -242,7 +251,9 @@ async fn node_up(
         woven.fence(&place, &ruleset(exit)).await?;
     }
     fault::point("launch.node.wire.before");
-    woven.wire(&place, &wiring).await?;
+    if let Err(error) = woven.wire(&place, &wiring).await {
+        return Err(as_it_ended(engine.as_ref(), &place.container, error).await);
+    }
     fault::point("launch.node.wire.after");
     stages.one(WIRE);
     Ok(place)
@@ -261,16 +272,43 @@ async fn or_cancelled<T>(cancel: &CancellationToken, wait: impl Future<Output = 
     }
 }
 
-/// Adds what the node printed last when one is to blame.
-async fn with_log(engine: &dyn Engine, places: &[Place], waited: Result<()>) -> Result<()> {
+/// Adds what the node printed last when one is to blame, and whether it was for want of memory.
+async fn with_cause(fabric: &Fabric, places: &[Place], waited: Result<()>) -> Result<()> {
     let Err(error) = waited else { return Ok(()) };
+    let engine = fabric.engine();
     let blamed = error.details.get("node").and_then(|n| n.as_str()).unwrap_or_default().to_string();
     let Some(place) = places.iter().find(|p| p.node == blamed) else { return Err(error) };
+    let error = if starved(fabric, place).await { no_memory(&error) } else { error };
     let log = settled(|| async { engine.logs(&place.container, 20).await.unwrap_or_default() }).await;
     Err(match log.trim() {
         "" => error,
         log => error.hint(format!("{blamed} printed: {log}")),
     })
+}
+
+/// Whether the kernel ended the node, or a program in it, because there was no memory: by its count while the node runs, by Docker's
+/// word afterwards. Not being told is no.
+async fn starved(fabric: &Fabric, place: &Place) -> bool {
+    let counted = fabric.starved(std::slice::from_ref(place)).await;
+    counted.is_ok_and(|c| c.contains_key(&place.node))
+        || matches!(fabric.engine().end_of(&place.container).await, Ok(Some(End { starved: true, .. })))
+}
+
+/// A node that is not there any more ended for want of memory more often than not; then that is what is to be said.
+async fn as_it_ended(engine: &dyn Engine, container: &str, error: Error) -> Error {
+    if error.code != Code::WrongState {
+        return error;
+    }
+    match engine.end_of(container).await {
+        Ok(Some(End { starved: true, .. })) => no_memory(&error),
+        _ => error,
+    }
+}
+
+fn no_memory(error: &Error) -> Error {
+    Error::new(Code::NoMemory, format!("{} It ran out of the memory that the lab gives it.", error.message))
+        .hint("Start it again; if it happens again, its template must ask for more memory (limits, memory_mb).")
+        .details(error.details.clone())
 }
 
 /// A log whose last lines may still be on their way: the engine copies what a container prints from a pipe, so a node can be

@@ -110,13 +110,14 @@ pub(super) const NODE_DISK_MB: u64 = 256;
 /// MiB that a run may have on the disk, however many nodes it has.
 const RUN_DISK_MB: u64 = 2048;
 
-/// What a launch takes from the machine, so that the quota gate counts what is really given.
+/// What a launch takes from the machine, so that the quota gate counts what is really given: the nodes, an egress gateway among
+/// them, and the fabric that joins them.
 pub fn footprint(scenario: &Scenario) -> Footprint {
     let nodes = scenario.nodes.len().max(1) as u64;
     let each = (Share::of(scenario).memory_bytes >> 20) as u64;
     Footprint {
-        memory_mb: scenario.limits.memory_mb.max(each * nodes),
-        pids: NODE_PIDS as u64 * nodes,
+        memory_mb: scenario.limits.memory_mb.max(each * nodes) + fabric::MEMORY_MB,
+        pids: NODE_PIDS as u64 * nodes + fabric::PIDS,
         disk_mb: (NODE_DISK_MB * nodes).min(RUN_DISK_MB),
     }
 }
@@ -405,9 +406,9 @@ mod tests {
         let mut scenario = lab.instantiate("s").unwrap();
         let with = footprint(&scenario);
         // One node of the author's, and the gateway, which comes by itself.
-        assert_eq!((with.memory_mb, with.pids, with.disk_mb), (256, 512, 512));
+        assert_eq!((with.memory_mb, with.pids, with.disk_mb), (256 + fabric::MEMORY_MB, 512 + fabric::PIDS, 512));
         scenario.nodes.retain(|n| n.role != Role::Gateway);
-        assert_eq!((footprint(&scenario).pids, footprint(&scenario).disk_mb), (256, 256));
+        assert_eq!((footprint(&scenario).pids, footprint(&scenario).disk_mb), (256 + fabric::PIDS, 256));
     }
 
     /// What is promised to a run is what its containers get.
@@ -419,9 +420,10 @@ mod tests {
             scenario.nodes = (0..n).map(|i| Node { name: format!("n{i}"), ..node.clone() }).collect();
             scenario.links.clear();
             let (print, plan) = (footprint(&scenario), plan(scenario.clone()).unwrap());
-            let given: i64 = plan.nodes.iter().filter_map(|n| n.spec.memory_bytes).sum();
+            let all = || plan.nodes.iter().map(|n| &n.spec).chain([&plan.fabric]);
+            let given: i64 = all().map(|spec| spec.memory_bytes.unwrap()).sum();
             assert!(print.memory_mb >= (given >> 20) as u64, "{n}: {print:?}");
-            assert_eq!(print.pids, plan.nodes.iter().map(|n| n.spec.pids as u64).sum::<u64>());
+            assert_eq!(print.pids, all().map(|spec| spec.pids as u64).sum::<u64>());
         }
     }
 

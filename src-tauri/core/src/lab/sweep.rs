@@ -5,7 +5,7 @@ use super::life;
 use super::plan::Identity;
 use crate::engine::{ContainerState, Engine, label};
 use crate::error::{Error, Result};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What exists of a run.
@@ -30,7 +30,9 @@ pub struct Swept {
 /// All runs of this instance that have anything in Docker.
 pub async fn survey(engine: &dyn Engine, instance: &str) -> Result<Vec<Found>> {
     let mut runs: BTreeMap<String, Found> = BTreeMap::new();
-    for container in engine.list(&[(label::INSTANCE, instance)]).await? {
+    let ours = [(label::INSTANCE, instance)];
+    let (containers, networks) = try_join(engine.list(&ours), engine.networks(&ours)).await?;
+    for container in containers {
         let get = |key: &str| container.labels.get(key).cloned();
         // Benches, probes and builds have no run, and their own makers.
         let Some(run) = get(label::RUN) else { continue };
@@ -42,7 +44,7 @@ pub async fn survey(engine: &dyn Engine, instance: &str) -> Result<Vec<Found>> {
             (None, _) => {}
         }
     }
-    for network in engine.networks(&[(label::INSTANCE, instance)]).await? {
+    for network in networks {
         // All that a crash between making the network and its container leaves.
         if let Some(run) = network.labels.get(label::RUN) {
             runs.entry(run.clone()).or_insert_with(|| Found { run: run.clone(), ..Found::default() });

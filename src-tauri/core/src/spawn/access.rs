@@ -1,13 +1,12 @@
 //! In whose name, on which tracks and until when labs are opened here, as the access gate is asked it.
 
 use crate::error::{Code, Error, Result};
-use crate::store::{Conn, blocks};
+use crate::store::Conn;
+use crate::store::blocks::{self, TENANT};
 use serde_json::{Value, json};
 
 /// Where no end is set, the owner of the machine holds a token that is made for each question and lasts so long.
 const MOMENT_MS: i64 = 120_000;
-/// How a whole organisation is named among those that are blocked.
-const TENANT: &str = "tenant:";
 
 /// What the holder wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,6 +70,9 @@ pub struct Machine {
     pub disk_free_mb: Option<u64>,
     /// Room that whoever runs the machine wants to stay free, where that is more than the policy's own floor.
     pub disk_floor_mb: u64,
+    /// What programs could still be given; None where it is not told, or of another machine than the engine's.
+    pub memory_free_mb: Option<u64>,
+    pub memory_floor_mb: u64,
 }
 
 /// The rights a node will really get, as the launch plan computes them.
@@ -349,6 +352,7 @@ fn launch(tx: &Tx, keys: &Keys, policy_digest: &str, request: &Request) -> Resul
             run: request.run.clone(),
             request_id: request.request_id.clone(),
             subject: request.subject.clone(),
+            tenant: request.tenant.clone(),
             lab: scenario.lab.clone(),
             lab_title: scenario.title.clone(),
             track: scenario.track.clone(),

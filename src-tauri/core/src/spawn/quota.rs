@@ -31,6 +31,8 @@ pub struct Limits {
     pub pids: Option<f64>,
     /// MiB of the disk that stay free whatever labs do.
     pub disk_floor_mb: Option<f64>,
+    /// MiB of memory that must be free before anything starts.
+    pub memory_floor_mb: Option<f64>,
 }
 
 /// What is allowed for this entitlement on this machine, from the policy itself.
@@ -81,15 +83,18 @@ pub(super) fn question(conn: &Conn, request: &Request, mode: &str, plan: &Value)
     Ok(question)
 }
 
-/// A system that does not say how much of its disk is free is no reason to refuse; the watch on the running labs sees Docker's.
-const UNTOLD_DISK_MB: u64 = 1 << 40;
+/// A system that does not say how much of its disk or memory is free is no reason to refuse; the watch on the running labs sees
+/// Docker's disk.
+const UNTOLD_MB: u64 = 1 << 40;
 
 fn seen(machine: &Machine) -> Value {
     json!({
         "cpus": machine.cpus,
         "memory_mb": machine.memory_mb,
-        "disk_free_mb": machine.disk_free_mb.unwrap_or(UNTOLD_DISK_MB),
+        "disk_free_mb": machine.disk_free_mb.unwrap_or(UNTOLD_MB),
         "disk_floor_mb": machine.disk_floor_mb,
+        "memory_free_mb": machine.memory_free_mb.unwrap_or(UNTOLD_MB),
+        "memory_floor_mb": machine.memory_floor_mb,
     })
 }
 

@@ -90,7 +90,14 @@ pub(super) fn request(n: u64) -> Request {
         entitlement: Entitlement::Practice,
         settlement: Settlement::stub(),
         approved_profiles: Vec::new(),
-        machine: Machine { cpus: 2, memory_mb: 8192, disk_free_mb: Some(50_000), disk_floor_mb: 0 },
+        machine: Machine {
+            cpus: 2,
+            memory_mb: 8192,
+            disk_free_mb: Some(50_000),
+            disk_floor_mb: 0,
+            memory_free_mb: None,
+            memory_floor_mb: 0,
+        },
         correlation: "c1".into(),
         scrubber: Scrubber::default(),
         owner: Owner { pid: 1, process: "p".into() },
@@ -413,6 +420,7 @@ async fn the_machine_has_an_end_whoever_asks() {
         (|r| r.scenario.limits.cpu = 7.0, "promised 8.5 CPUs"),
         (|r| r.machine.disk_free_mb = Some(1279), "only 1279 MiB are"),
         (|r| r.machine.disk_floor_mb = 60_000, "60000 MiB of the disk must stay free"),
+        (|r| r.machine.memory_free_mb = Some(255), "Only 255 MiB of this machine's memory are free"),
     ] {
         let e = b.admit(ask(change)).await.unwrap_err();
         assert_eq!(e.details["gates"], json!(["quota"]));
@@ -437,13 +445,34 @@ async fn a_blocked_subject_starts_nothing_until_it_is_let_in_again() {
     // A block that comes later finds the runs that are alive.
     b.store.write(|tx| block(tx, "learner", "again", "c", NOW)).await.unwrap();
     let alive = b.store.read(crate::store::blocks::alive_runs).await.unwrap();
-    assert_eq!(alive, [(request(1).run, "again".to_owned())]);
+    let found: Vec<(&str, &str)> = alive.iter().map(|(run, b)| (run.as_str(), b.reason.as_str())).collect();
+    assert_eq!(found, [(request(1).run.as_str(), "again")]);
     let kinds: Vec<String> = b.store.read(|c| Ok(newest(c)?.into_iter().map(|e| e.kind).collect())).await.unwrap();
     assert_eq!(kinds.iter().filter(|k| k.starts_with("subject.")).count(), 3);
     for (subject, reason) in [("", "x"), ("a b", "x"), ("a", ""), ("a", "x\ny"), ("a", &"x".repeat(201))] {
         let (subject, reason) = (subject.to_owned(), reason.to_owned());
         assert!(b.store.write(move |tx| block(tx, &subject, &reason, "c", NOW)).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_blocked_organisation_is_found_by_what_runs_for_it() {
+    let b = bench();
+    let mut other = request(2);
+    (other.tenant, other.access.tenant) = ("elsewhere".into(), "elsewhere".into());
+    new(b.admit(request(1)).await.unwrap());
+    new(b.admit(other.clone()).await.unwrap());
+    let tenant = format!("tenant:{}", request(1).tenant);
+    let blocked = tenant.clone();
+    b.store.write(move |tx| block(tx, &blocked, "not paid", "c", NOW)).await.unwrap();
+    let alive = || b.store.read(crate::store::blocks::alive_runs);
+    let found = alive().await.unwrap();
+    assert_eq!(found.iter().map(|(run, b)| (run, &b.subject)).collect::<Vec<_>>(), [(&request(1).run, &tenant)]);
+    // Its own block goes before that of its organisation, and each run is named once.
+    b.store.write(|tx| block(tx, "learner", "cheated", "c", NOW)).await.unwrap();
+    let found = alive().await.unwrap();
+    let reasons: Vec<&str> = found.iter().map(|(_, b)| b.reason.as_str()).collect();
+    assert_eq!((found.len(), reasons), (2, vec!["cheated", "cheated"]));
 }
 
 #[tokio::test]
@@ -476,7 +505,7 @@ async fn the_ceilings_that_are_shown_are_the_policys() {
     let practice = ceilings(&b.policy, &Entitlement::Practice, &machine).unwrap();
     assert_eq!(practice.limits.memory_mb, Some(6144.0));
     assert_eq!((practice.limits.per_day, practice.machine.pids), (None, Some(16_384.0)));
-    assert_eq!(practice.machine.disk_floor_mb, Some(1024.0));
+    assert_eq!((practice.machine.disk_floor_mb, practice.machine.memory_floor_mb), (Some(1024.0), Some(256.0)));
     let free = ceilings(&b.policy, &Entitlement::Plan("free".into()), &machine).unwrap();
     assert_eq!((free.limits.per_day, free.limits.at_once, free.limits.cpu), (Some(5.0), Some(1.0), Some(1.0)));
     assert_eq!(ceilings(&b.policy, &Entitlement::Plan("gold".into()), &machine).unwrap_err().code, Code::Denied);

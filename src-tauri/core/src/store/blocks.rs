@@ -1,4 +1,4 @@
-//! Subjects that may not start labs. Read in the transaction that admits a run, so that a block that was written is in
+//! Subjects and whole organisations that may not start labs. Read in the transaction that admits a run, so that a block that was written is in
 //! force for everything admitted after it.
 
 use super::{Conn, Tx};
@@ -11,6 +11,9 @@ CREATE TABLE blocks (
     reason   TEXT NOT NULL,
     at       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;";
+
+/// How an organisation is named among those that are blocked.
+pub const TENANT: &str = "tenant:";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -47,13 +50,18 @@ pub fn list(conn: &Conn) -> Result<Vec<Block>> {
     q.query_and_then([], |r| Ok(read(r)?))?.collect()
 }
 
-/// `(run, reason)` of runs that are alive although their subject is blocked.
-pub fn alive_runs(conn: &Conn) -> Result<Vec<(String, String)>> {
+/// Runs that are alive although somebody is kept out whose they are, each with the block: a subject's own before its organisation's.
+pub fn alive_runs(conn: &Conn) -> Result<Vec<(String, Block)>> {
     let mut q = conn.prepare_cached(
-        "SELECT r.run, b.reason FROM runs r JOIN blocks b ON b.subject = r.subject
-         WHERE r.state IN ('starting', 'ready', 'paused') ORDER BY r.run",
+        "SELECT r.run, b.subject, b.reason, b.at FROM runs r JOIN blocks b
+             ON b.subject = r.subject OR (r.tenant <> '' AND b.subject = ?1 || r.tenant)
+         WHERE r.state IN ('starting', 'ready', 'paused') ORDER BY r.run, b.subject <> r.subject",
     )?;
-    q.query_and_then([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect()
+    let mut found: Vec<(String, Block)> = q
+        .query_and_then([TENANT], |r| Ok((r.get(0)?, Block { subject: r.get(1)?, reason: r.get(2)?, at: r.get(3)? })))?
+        .collect::<Result<_>>()?;
+    found.dedup_by(|next, first| next.0 == first.0);
+    Ok(found)
 }
 
 fn read(r: &Row) -> rusqlite::Result<Block> {

@@ -72,6 +72,12 @@ pub fn latest(conn: &Conn, run: Option<&str>, seq: i64, limit: u32) -> Result<Ve
     Ok(found)
 }
 
+/// All events of one kind that a run has, in order.
+pub fn of_kind(conn: &Conn, run: &str, kind: &str) -> Result<Vec<Event>> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE run = ?1 AND kind = ?2 ORDER BY seq");
+    conn.prepare_cached(&sql)?.query_and_then([run, kind], read)?.collect()
+}
+
 /// The number of the newest event ever, pruned or not; 0 before the first.
 pub fn newest(conn: &Conn) -> Result<i64> {
     Ok(conn

@@ -56,6 +56,7 @@ fn migrations() -> Migrations<'static> {
         M::up(sync::V2),
         M::up(points::V1),
         M::up(session::V1),
+        M::up(runs::V3),
     ])
 }
 

@@ -56,7 +56,10 @@ ALTER TABLE runs ADD COLUMN pids INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN disk_mb INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN disk_lent_mb INTEGER NOT NULL DEFAULT 0;";
 
-const COLUMNS: &str = "run, request_id, subject, lab, lab_title, track, version, digest, seed, nodes, state, reason, \
+/// Whose organisation's it is; empty for runs of before.
+pub(super) const V3: &str = "ALTER TABLE runs ADD COLUMN tenant TEXT NOT NULL DEFAULT '';";
+
+const COLUMNS: &str = "run, request_id, subject, tenant, lab, lab_title, track, version, digest, seed, nodes, state, reason, \
      created, started, ready_ms, deadline, remaining_ms, ended, last_check, isolation, owner, cpu_milli, memory_mb, \
      pids, disk_mb, disk_lent_mb";
 
@@ -67,6 +70,7 @@ pub struct NewRun {
     pub request_id: String,
     /// Whom its use counts against.
     pub subject: String,
+    pub tenant: String,
     pub lab: String,
     pub lab_title: String,
     pub track: String,
@@ -127,6 +131,7 @@ pub struct Run {
     pub run: String,
     pub request_id: String,
     pub subject: String,
+    pub tenant: String,
     pub lab: String,
     pub lab_title: String,
     pub track: String,
@@ -212,8 +217,8 @@ pub fn insert(tx: &Tx, new: &NewRun) -> Result<Run> {
     }
     tx.prepare_cached(
         "INSERT INTO runs (run, request_id, subject, lab, lab_title, track, version, digest, seed, scenario, nodes,
-                           cpu_milli, memory_mb, state, created, owner, pids, disk_mb)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                           cpu_milli, memory_mb, state, created, owner, pids, disk_mb, tenant)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         new.run,
@@ -234,6 +239,7 @@ pub fn insert(tx: &Tx, new: &NewRun) -> Result<Run> {
         encode(&new.owner)?,
         signed(new.pids)?,
         signed(new.disk_mb)?,
+        new.tenant,
     ])?;
     get(tx, &new.run)
 }
@@ -476,6 +482,7 @@ fn read(r: &Row) -> Result<Run> {
         run: r.get("run")?,
         request_id: r.get("request_id")?,
         subject: r.get("subject")?,
+        tenant: r.get("tenant")?,
         lab: r.get("lab")?,
         lab_title: r.get("lab_title")?,
         track: r.get("track")?,

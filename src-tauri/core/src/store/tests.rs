@@ -11,6 +11,7 @@ fn new_run(run: &str, request: &str, created: i64) -> runs::NewRun {
         run: run.into(),
         request_id: request.into(),
         subject: "learner".into(),
+        tenant: "school".into(),
         lab: "netplus-dns".into(),
         lab_title: "DNS".into(),
         track: "netplus".into(),

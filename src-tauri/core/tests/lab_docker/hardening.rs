@@ -146,7 +146,7 @@ async fn every_container_of_a_lab_got_what_its_role_gets_and_nothing_else() {
         seen["HostConfig"]["PidMode"], "host",
         "it enters the nodes' namespaces, and is the only one to see them"
     );
-    assert_eq!((&seen["HostConfig"]["PidsLimit"], &seen["HostConfig"]["Memory"]), (&json!(1024), &json!(384 << 20)));
+    assert_eq!((&seen["HostConfig"]["PidsLimit"], &seen["HostConfig"]["Memory"]), (&json!(1024), &json!(128 << 20)));
     assert!(nothing(&seen["Mounts"]), "{}", seen["Mounts"]);
     assert_eq!(bed.left().await, ROLES.len() + 1, "nothing else belongs to the lab");
 }

@@ -13,6 +13,10 @@ impl Witness for Heard {
     fn run(&self, run: &str, text: &str) {
         panic!("{run}: {text}");
     }
+
+    fn starved(&self, run: &str, node: &str, _: i64, kills: u64) {
+        panic!("{run}: {node} lost {kills} programs");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,7 +143,9 @@ impl Raw {
                 buffer.reserve(CHUNK);
                 let read = (&mut reader).take(CHUNK as u64).read_buf(&mut buffer).await;
                 if read.map_err(|e| unavailable(format!("the stream broke: {e}")))? == 0 {
-                    return Ok(None);
+                    // What was announced and has not come makes half an output, which must not pass for all of it.
+                    let whole = frames.as_ref().is_none_or(|f| f.left == 0 && buffer.is_empty());
+                    return if whole { Ok(None) } else { Err(unavailable("the stream of a program broke off")) };
                 }
             }
         });
@@ -213,6 +215,16 @@ mod tests {
         assert_eq!(got[1], (2, Bytes::from_static(b"e")));
         assert!(got[2..].iter().all(|(s, b)| *s == 1 && b.len() <= CHUNK + 8), "no piece may collect a whole frame");
         assert_eq!(got[2..].iter().map(|(_, b)| b.len()).sum::<usize>(), big.len());
+    }
+
+    #[tokio::test]
+    async fn half_a_frame_is_not_the_end() {
+        let whole = [1, 0, 0, 0, 0, 0, 0, 2, b'a', b'b'];
+        assert_eq!(read(whole.to_vec(), false).await.unwrap(), vec![(1, Bytes::from_static(b"ab"))]);
+        for cut in [1, 7, 8, 9] {
+            let error = read(whole[..cut].to_vec(), false).await.unwrap_err();
+            assert_eq!(error.code, Code::DockerUnavailable, "cut after {cut}");
+        }
     }
 
     #[tokio::test]

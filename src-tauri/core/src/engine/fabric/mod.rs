@@ -8,6 +8,7 @@
 pub mod channel;
 mod files;
 mod hosts;
+mod memory;
 pub mod wiring;
 
 use crate::engine::{ContainerSpec, Engine, ExecSpec, ExecStream, Labels, SeccompProfile, gateway};
@@ -22,6 +23,9 @@ use wiring::{Bridge, Port};
 
 pub use hosts::UnseenHost;
 
+/// What a run's fabric may take of the machine beside its nodes.
+pub const MEMORY_MB: u64 = 128;
+pub const PIDS: u64 = 1024;
 const SAMPLER: &str = include_str!("sampler.pl");
 const RELAY: &str = include_str!("relay.pl");
 /// What one look may print on each stream.
@@ -112,10 +116,10 @@ pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
             .map(String::from)
             .collect(),
         seccomp: SeccompProfile::Fabric,
-        tmpfs: [("/tmp".into(), scratch("128m")), ("/run".into(), scratch("4m"))].into(),
-        pids: 1024,
+        tmpfs: [("/tmp".into(), scratch("64m")), ("/run".into(), scratch("4m"))].into(),
+        pids: PIDS as i64,
         nofile: 4096,
-        memory_bytes: Some(384 << 20),
+        memory_bytes: Some((MEMORY_MB << 20) as i64),
         host_pid: true,
         ..ContainerSpec::default()
     }
@@ -134,6 +138,10 @@ impl Fabric {
     /// A fabric that exists already. Nothing is asked of Docker until the first operation.
     pub fn adopt(engine: Arc<dyn Engine>, container: String) -> Self {
         Self { engine, container, channel: Mutex::new(None), netem: OnceCell::new() }
+    }
+
+    pub fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
     }
 
     pub fn container(&self) -> &str {

@@ -22,8 +22,8 @@ pub struct Cli {
     /// Labs from this folder instead of the built-in ones, for authors
     #[arg(long, global = true, env = "FORGE_LABS", value_name = "DIR")]
     pub labs: Option<PathBuf>,
-    /// The passphrase of your keys: the first line of this file, of a descriptor (/dev/fd/3) or of stdin (-)
-    #[arg(long, global = true, env = "FORGE_PASSPHRASE_FILE", value_name = "FILE")]
+    /// The passphrase of your keys: the first line of this file, of a descriptor (/dev/fd/3) or of stdin (-); FORGE_PASSPHRASE_FILE
+    #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// Log to stderr as well (what is logged: RUST_LOG)
     #[arg(short, long, global = true)]

@@ -3,7 +3,7 @@
 use crate::args::KeysCommand;
 use crate::engine;
 use crate::out::{Ink, Out};
-use forge_core::api::{KeyPlace, KeysKept};
+use forge_core::api::KeysKept;
 use forge_core::error::{Code, Error, Result};
 use forge_core::keys::{Keeping, Keys, Passphrase, Protect, Source};
 use std::io::IsTerminal;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub fn keeping(file: Option<PathBuf>) -> Result<Keeping> {
     let mut keeping = Keeping::from(|name| std::env::var_os(name))?;
     let ask = move || ask("Passphrase of your keys: ");
+    let file = file.or(keeping.passphrase.file);
     keeping.passphrase = Source { file, ask: somebody().then(|| Arc::new(ask) as _) };
     Ok(keeping)
 }
@@ -69,11 +70,9 @@ fn show(home: &Path, keeping: &Keeping, out: &Out) -> Result<()> {
 }
 
 fn told(out: &Out, kept: &KeysKept) -> Result<()> {
-    match (&kept.warning, kept.place) {
-        (Some(warning), _) => out.line(format!("{} {warning}", out.ink(Ink::Warn, "!"))),
-        (None, KeyPlace::Os | KeyPlace::Passphrase | KeyPlace::Plain) => {
-            out.line(format!("{} {}", out.ink(Ink::Good, "✓"), kept.told))
-        }
+    match &kept.warning {
+        Some(warning) => out.line(format!("{} {warning}", out.ink(Ink::Warn, "!"))),
+        None => out.line(format!("{} {}", out.ink(Ink::Good, "✓"), kept.told)),
     }
 }
 

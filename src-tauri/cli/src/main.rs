@@ -86,7 +86,9 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
             Command::Schema => return engine::schema(&out),
             Command::Keys { what } => return cmd::keys::run(home, keys, what, &caller.correlation, &out).await,
             Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
-            Command::Prove { lab, seeds } => return engine::prove(home, cli.labs, keys, &caller, &out, &lab, seeds).await,
+            Command::Prove { lab, seeds } => {
+                return engine::prove(home, cli.labs, keys, &caller, &out, &lab, seeds).await;
+            }
             Command::Serve(options) => {
                 let engine = engine::open(home, "serve", cli.labs, keys).await?;
                 let served = serve::run(engine.clone(), options, caller.instructor, &out).await;

@@ -25,14 +25,19 @@ fn somebody() -> bool {
 }
 
 fn ask(words: &str) -> Result<Passphrase> {
-    let text = rpassword::prompt_password(words)
-        .map_err(|e| Error::from(e).context("Asking for the passphrase"))?;
+    let text = rpassword::prompt_password(words).map_err(|e| Error::from(e).context("Asking for the passphrase"))?;
     Passphrase::new(text.into())
 }
 
 /// # Errors
 /// Why the keys cannot be looked at, opened or moved.
-pub async fn run(home: PathBuf, keeping: Keeping, what: Option<KeysCommand>, correlation: &str, out: &Out) -> Result<ExitCode> {
+pub async fn run(
+    home: PathBuf,
+    keeping: Keeping,
+    what: Option<KeysCommand>,
+    correlation: &str,
+    out: &Out,
+) -> Result<ExitCode> {
     match what {
         None => show(&home, &keeping, out)?,
         Some(KeysCommand::Unlock) => {
@@ -41,7 +46,7 @@ pub async fn run(home: PathBuf, keeping: Keeping, what: Option<KeysCommand>, cor
                 Keys::open_kept(&home, &keeping, &mut forge_core::keys::system_rng()).map(|keys| keys.kept().clone())
             });
             let kept = kept.await.map_err(Error::internal)??;
-            out.answer(&kept, |out, k| told(out, k))?;
+            out.answer(&kept, told)?;
         }
         Some(KeysCommand::Protect { os, passphrase, new_passphrase_file, .. }) => {
             let to = match (os, passphrase) {
@@ -73,7 +78,8 @@ fn told(out: &Out, kept: &KeysKept) -> Result<()> {
     match &kept.warning {
         Some(warning) => out.line(format!("{} {warning}", out.ink(Ink::Warn, "!"))),
         None => out.line(format!("{} {}", out.ink(Ink::Good, "✓"), kept.told)),
-    }
+    }?;
+    kept.command.as_ref().map_or(Ok(()), |command| out.line(format!("  {} {command}", out.ink(Ink::Ember, "→"))))
 }
 
 /// A new passphrase: from a file, or typed twice.
@@ -87,7 +93,9 @@ fn wanted(file: Option<&Path>) -> Result<Passphrase> {
     }
     let new = ask("New passphrase: ")?.worth_having()?;
     if !new.same(&ask("Once more: ")?) {
-        return Err(Error::new(Code::InvalidInput, "The two passphrases differ; nothing was changed.").hint("Try again."));
+        return Err(
+            Error::new(Code::InvalidInput, "The two passphrases differ; nothing was changed.").hint("Try again.")
+        );
     }
     Ok(new)
 }

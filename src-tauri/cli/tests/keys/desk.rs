@@ -49,7 +49,9 @@ impl Desk {
         );
         std::fs::write(&config, text).unwrap();
         let mut bus = desk.plain_command("dbus-daemon");
-        bus.arg(format!("--config-file={}", config.display())).args(["--nofork", "--nopidfile", "--nosyslog"]);
+        bus.arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--nopidfile", "--nosyslog"])
+            .stderr(Stdio::null());
         desk.bus = Some(bus.spawn().expect("dbus is needed: scripts/setup.sh test"));
         until("the bus listens", || desk.bus_path().exists());
         desk.start_keyring(true);
@@ -66,8 +68,11 @@ impl Desk {
         if unlocked {
             daemon.arg("--unlock");
         }
-        let mut daemon =
-            daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("gnome-keyring is needed: scripts/setup.sh test");
+        let mut daemon = daemon
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("gnome-keyring is needed: scripts/setup.sh test");
         daemon.stdin.take().unwrap().write_all(PASSWORD).unwrap();
         self.keyring = Some(daemon);
         until("the keyring answers", || self.owned());

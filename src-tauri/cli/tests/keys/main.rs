@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod desk;
+mod keeper;
 mod moves;
 mod passphrase;
 mod quiet;
 mod store;
 
-use forge_core::keys::{Domain, KeyName, Keeping, Keys};
+use forge_core::keys::{Domain, Keeping, KeyName, Keys};
 use std::io::BufRead;
 
 /// Not a test: another process with the keys open, which does what it is told on stdin (`Desk::hand`).

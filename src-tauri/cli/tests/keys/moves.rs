@@ -44,7 +44,11 @@ fn a_move_killed_anywhere_loses_nothing_and_is_ended_by_the_same_command() {
             if point == "keys.move.first" && from != "plain" {
                 continue;
             }
-            desk.forge(&["keys", "protect", &format!("--{from}"), "--new-passphrase-file", &phrase][..if from == "passphrase" { 5 } else { 3 }]).ok();
+            desk.forge(
+                &["keys", "protect", &format!("--{from}"), "--new-passphrase-file", &phrase]
+                    [..if from == "passphrase" { 5 } else { 3 }],
+            )
+            .ok();
             assert_eq!(desk.names(), files(from), "{from} before {point}");
             killed(&desk, point, &protect);
             // As written down, whichever that is.

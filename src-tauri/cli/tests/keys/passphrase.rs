@@ -35,7 +35,8 @@ fn it_is_read_from_a_file_a_descriptor_or_stdin_and_a_wrong_one_is_told() {
     let gone = desk.forge(&["--passphrase-file", "/nowhere", "results"]);
     assert_eq!((gone.output.status.code(), gone.json()["error"]["code"].as_str()), (Some(2), Some("invalid_input")));
     let short = desk.file("short", "short");
-    let short = desk.forge(&["--passphrase-file", &good, "keys", "protect", "--passphrase", "--new-passphrase-file", &short]);
+    let short =
+        desk.forge(&["--passphrase-file", &good, "keys", "protect", "--passphrase", "--new-passphrase-file", &short]);
     assert_eq!(short.output.status.code(), Some(2));
     // Nobody to be asked for the new one.
     let nobody = desk.forge(&["--passphrase-file", &good, "keys", "protect", "--passphrase"]);
@@ -77,8 +78,14 @@ fn under_forge_home_keys_stay_in_that_folder() {
     desk.vars.push(("FORGE_HOME".into(), home.clone()));
     desk.forge(&["results"]).ok();
     let told = desk.forge(&["keys"]).ok();
-    assert_eq!((told["place"].as_str(), told["command"].as_str()), (Some("plain"), Some("forge keys protect --passphrase")));
+    assert_eq!(
+        (told["place"].as_str(), told["command"].as_str()),
+        (Some("plain"), Some("forge keys protect --passphrase"))
+    );
     assert!(std::path::Path::new(&home).join("keys/learner.pem").exists());
     let refused = desk.forge(&["keys", "protect", "--os"]);
-    assert_eq!((refused.output.status.code(), refused.json()["error"]["code"].as_str()), (Some(2), Some("invalid_input")));
+    assert_eq!(
+        (refused.output.status.code(), refused.json()["error"]["code"].as_str()),
+        (Some(2), Some("invalid_input"))
+    );
 }

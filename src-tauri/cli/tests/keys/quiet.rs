@@ -27,7 +27,11 @@ fn holds(bytes: &[u8], forms: &[Vec<u8>]) -> bool {
 fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { files(&path, found) } else if path.is_file() { found.push(path) }
+        if path.is_dir() {
+            files(&path, found)
+        } else if path.is_file() {
+            found.push(path)
+        }
     }
 }
 

@@ -25,7 +25,9 @@ impl Forge {
         let (from, kept) = moving.await.map_err(|e| Error::internal(format!("moving the keys ended early: {e}")))??;
         let data = serde_json::json!({"from": from, "to": kept.place, "correlation": correlation});
         Store::open(&home.join("forge.db"))?
-            .write(move |tx| audit::append(tx, Fact { at: now(), run: None, kind: "keys.protect".into(), data }).map(drop))
+            .write(move |tx| {
+                audit::append(tx, Fact { at: now(), run: None, kind: "keys.protect".into(), data }).map(drop)
+            })
             .await?;
         Ok(kept)
     }

@@ -48,7 +48,10 @@ impl Cost {
 
     /// A file must not make whoever opens it wait or fill the memory.
     fn bounded(self) -> bool {
-        (8..=256 * 1024).contains(&self.kib) && (1..=10).contains(&self.passes) && (1..=4).contains(&self.lanes) && self.kib >= 8 * self.lanes
+        (8..=256 * 1024).contains(&self.kib)
+            && (1..=10).contains(&self.passes)
+            && (1..=4).contains(&self.lanes)
+            && self.kib >= 8 * self.lanes
     }
 }
 
@@ -85,7 +88,8 @@ impl Encrypted {
     fn put(&self, setup: Setup, seeds: &Seeds) -> Result<()> {
         let mut nonce = [0; 24];
         rand::rng().fill_bytes(&mut nonce);
-        let bytes = seal(&*self.key(setup)?, setup, nonce, seeds)?;
+        let key = self.key(setup)?;
+        let bytes = seal(&key, setup, nonce, seeds)?;
         if self.opened(&bytes)? != *seeds {
             return Err(Error::internal("encrypted keys did not open again"));
         }

@@ -49,7 +49,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn the_format_is_what_was_written_down() {
     let setup = Setup { cost: Cost::USUAL, salt: [4; 16] };
     let passphrase = phrase("correct horse battery staple");
-    let bytes = seal(&*derive(&passphrase, setup).unwrap(), setup, [5; 24], &seeds()).unwrap();
+    let bytes = seal(&derive(&passphrase, setup).unwrap(), setup, [5; 24], &seeds()).unwrap();
     if std::env::var_os("FORGE_GOLDEN_UPDATE").is_some() {
         std::fs::write(GOLDEN, &bytes).unwrap();
     }

@@ -50,8 +50,11 @@ impl Keeping {
             Some("passphrase") => Some(KeyPlace::Passphrase),
             Some("plain") => Some(KeyPlace::Plain),
             Some(other) => {
-                return Err(Error::new(Code::InvalidInput, format!("FORGE_KEYS is “{other}”, which is no place for keys."))
-                    .hint("It is os, passphrase, plain or auto."));
+                return Err(Error::new(
+                    Code::InvalidInput,
+                    format!("FORGE_KEYS is “{other}”, which is no place for keys."),
+                )
+                .hint("It is os, passphrase, plain or auto."));
             }
         };
         let file = set("FORGE_PASSPHRASE_FILE").map(Into::into);
@@ -156,15 +159,19 @@ impl Record {
         let folder = folder.display();
         let (place, told, mut warning, mut command) = match &self.kept {
             Kept::Os { .. } => (KeyPlace::Os, "In this system's secret store.".to_owned(), None, None),
-            Kept::Passphrase {} => {
-                (KeyPlace::Passphrase, format!("In {folder}, encrypted under your passphrase. Nobody can recover it."), None, None)
-            }
+            Kept::Passphrase {} => (
+                KeyPlace::Passphrase,
+                format!("In {folder}, encrypted under your passphrase. Nobody can recover it."),
+                None,
+                None,
+            ),
             Kept::Plain { why } => {
-                let command = format!("forge keys protect {}", if os && why.is_none() { "--os" } else { "--passphrase" });
-                let why = why.as_ref().map(|why| format!(" {why}")).unwrap_or_default();
+                let command =
+                    format!("forge keys protect {}", if os && why.is_none() { "--os" } else { "--passphrase" });
+                let why = why.as_ref().map(|why| format!(" When they were made: {why}")).unwrap_or_default();
                 let warning = format!(
                     "The private keys lie unencrypted in {folder}, readable only by you. Whoever can read your files can sign in \
-                     your name.{why} To change that: {command}"
+                     your name.{why}"
                 );
                 (KeyPlace::Plain, format!("Unencrypted in {folder}."), Some(warning), Some(command))
             }

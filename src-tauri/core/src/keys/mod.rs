@@ -109,12 +109,7 @@ impl Keys {
         Self::open_with(data.join("keys"), &KeyName::SCOREBOARD, &Keeping::default(), rng)
     }
 
-    fn open_with(
-        folder: PathBuf,
-        names: &[KeyName],
-        keeping: &Keeping,
-        rng: &mut dyn rand::CryptoRng,
-    ) -> Result<Self> {
+    fn open_with(folder: PathBuf, names: &[KeyName], keeping: &Keeping, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
         let Opened { vault, record, passphrase, seeds, rotations } = opening::open(&folder, names, keeping, rng)?;
         let current = seeds.iter().map(|(name, seed)| (*name, SigningKey::from_bytes(seed))).collect();
         let kept = record.told(&folder, keeping.os);

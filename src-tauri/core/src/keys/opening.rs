@@ -22,7 +22,12 @@ pub(super) struct Opened {
     pub rotations: Vec<Rotation>,
 }
 
-pub(super) fn open(folder: &Path, names: &[KeyName], keeping: &Keeping, rng: &mut dyn rand::CryptoRng) -> Result<Opened> {
+pub(super) fn open(
+    folder: &Path,
+    names: &[KeyName],
+    keeping: &Keeping,
+    rng: &mut dyn rand::CryptoRng,
+) -> Result<Opened> {
     make_folder(folder)?;
     // A person is asked before the lock is taken: others need not wait for them.
     let passphrase = match Record::read(folder, names)?.map(|r| r.kept) {
@@ -130,10 +135,21 @@ fn complete(folder: &Path, names: &[KeyName], opened: &mut Opened, rng: &mut dyn
         };
         match (opened.seeds.get(&name), told) {
             (Some(seed), Some(told)) if !belongs(name, told, seed, &opened.rotations) => {
-                return Err(lost(folder, "store_changed", format!("This system's secret store holds another {} key than the one that was put there.", name.word())));
+                return Err(lost(
+                    folder,
+                    "store_changed",
+                    format!(
+                        "This system's secret store holds another {} key than the one that was put there.",
+                        name.word()
+                    ),
+                ));
             }
             (None, Some(_)) => {
-                return Err(lost(folder, "store_lost", format!("The {} key is no longer in this system's secret store.", name.word())));
+                return Err(lost(
+                    folder,
+                    "store_lost",
+                    format!("The {} key is no longer in this system's secret store.", name.word()),
+                ));
             }
             (None, None) => {
                 fresh.insert(name, draw(rng));
@@ -181,8 +197,11 @@ pub(super) fn leave(folder: &Path, names: &[KeyName], opened: &mut Opened) -> Re
             let files = Files(folder.to_owned());
             for (name, seed) in files.load(names)? {
                 if opened.seeds.get(&name) != Some(&seed) {
-                    return Err(Error::new(Code::WrongState, format!("{}.pem in {} is not the key in use, so it stays.", name.word(), folder.display()))
-                        .hint("Move it to where you keep what must not be lost."));
+                    return Err(Error::new(
+                        Code::WrongState,
+                        format!("{}.pem in {} is not the key in use, so it stays.", name.word(), folder.display()),
+                    )
+                    .hint("Move it to where you keep what must not be lost."));
                 }
                 files.remove(&[name])?;
                 fault::point("keys.move.first");
@@ -229,10 +248,15 @@ pub(super) fn lock(folder: &Path) -> Result<std::fs::File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(std::fs::TryLockError::Error(e)) => return Err(doing(e)),
-            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::new(Code::Timeout, "Another process of this program has held your keys for too long.")
-                    .hint("End it, then try again."));
+                return Err(Error::new(
+                    Code::Timeout,
+                    "Another process of this program has held your keys for too long.",
+                )
+                .hint("End it, then try again."));
             }
         }
     }

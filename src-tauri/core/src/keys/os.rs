@@ -65,7 +65,10 @@ impl Vault for Os {
         let mut seeds = Seeds::new();
         for (name, secret) in found {
             let seed: [u8; 32] = secret.as_slice().try_into().map_err(|_| {
-                unusable("damaged", format!("This system's secret store holds something else as the {} key.", name.word()))
+                unusable(
+                    "damaged",
+                    format!("This system's secret store holds something else as the {} key.", name.word()),
+                )
             })?;
             seeds.insert(name, Zeroizing::new(seed));
         }
@@ -84,7 +87,11 @@ impl Vault for Os {
             }
             Ok(true)
         })?;
-        if same { Ok(()) } else { Err(unusable("store_failed", "This system's secret store does not hold what it was given.")) }
+        if same {
+            Ok(())
+        } else {
+            Err(unusable("store_failed", "This system's secret store does not hold what it was given."))
+        }
     }
 
     fn remove(&self, names: &[KeyName]) -> Result<()> {
@@ -129,8 +136,10 @@ fn worded(e: StoreError) -> Error {
             unusable("store_failed", format!("This system's secret store cannot be used: {why}."))
                 .hint("On Linux it is the Secret Service of your desktop session (GNOME Keyring, KWallet, KeePassXC).")
         }
-        StoreError::Ambiguous(_) => unusable("store_failed", "This system's secret store has several entries for one key.")
-            .hint("Open its password manager and look under “FrostGate Forge”."),
+        StoreError::Ambiguous(_) => {
+            unusable("store_failed", "This system's secret store has several entries for one key.")
+                .hint("Open its password manager and look under “FrostGate Forge”.")
+        }
         other => unusable("store_failed", format!("This system's secret store cannot be used: {}.", named(&other))),
     }
 }
@@ -139,7 +148,9 @@ fn named(e: &StoreError) -> &'static str {
     match e {
         StoreError::BadEncoding(_) | StoreError::BadDataFormat(..) | StoreError::BadStoreFormat(_) => "it is damaged",
         StoreError::NoEntry => "an entry is gone",
-        StoreError::TooLong(..) | StoreError::Invalid(..) | StoreError::NotSupportedByStore(_) => "it refused the entry",
+        StoreError::TooLong(..) | StoreError::Invalid(..) | StoreError::NotSupportedByStore(_) => {
+            "it refused the entry"
+        }
         _ => "it gave no reason that is known here",
     }
 }

@@ -26,8 +26,11 @@ impl Passphrase {
     /// `InvalidInput` when it is too short to be somebody's new passphrase.
     pub fn worth_having(self) -> Result<Self> {
         if self.0.chars().count() < SHORTEST {
-            return Err(Error::new(Code::InvalidInput, format!("This passphrase has fewer than {SHORTEST} characters."))
-                .hint("Take four or five words that have nothing to do with each other."));
+            return Err(Error::new(
+                Code::InvalidInput,
+                format!("This passphrase has fewer than {SHORTEST} characters."),
+            )
+            .hint("Take four or five words that have nothing to do with each other."));
         }
         Ok(self)
     }

@@ -52,7 +52,10 @@ impl Keys {
             }
             Protect::Passphrase(passphrase) => {
                 Encrypted::new(&folder, passphrase.clone()).write(&seeds)?;
-                (Kept::Passphrase {}, Source { file: None, ask: Some(std::sync::Arc::new(move || Ok(passphrase.clone()))) })
+                (
+                    Kept::Passphrase {},
+                    Source { file: None, ask: Some(std::sync::Arc::new(move || Ok(passphrase.clone()))) },
+                )
             }
             Protect::Plain => {
                 Files(folder.clone()).save(&seeds)?;

@@ -68,8 +68,8 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Rotation>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(Error::from(e).context(format!("Reading {}", path.display()))),
     };
-    let rotations: Vec<Rotation> =
-        serde_json::from_slice(&text).map_err(|e| unusable("damaged", format!("{} is damaged: {e}", path.display())))?;
+    let rotations: Vec<Rotation> = serde_json::from_slice(&text)
+        .map_err(|e| unusable("damaged", format!("{} is damaged: {e}", path.display())))?;
     for rotation in &rotations {
         rotation.checked()?;
     }

@@ -169,7 +169,10 @@ fn phrase(text: &str) -> Passphrase {
 
 fn under(text: &str) -> Keeping {
     let passphrase = phrase(text);
-    Keeping { passphrase: Source { file: None, ask: Some(Arc::new(move || Ok(passphrase.clone()))) }, ..Keeping::default() }
+    Keeping {
+        passphrase: Source { file: None, ask: Some(Arc::new(move || Ok(passphrase.clone()))) },
+        ..Keeping::default()
+    }
 }
 
 fn names(home: &Path) -> Vec<String> {
@@ -208,7 +211,10 @@ fn keys_move_under_a_passphrase_to_another_and_back() {
     // And out of it.
     let plain = other.protect(&Keeping::default(), Protect::Plain, &mut rng(7)).unwrap();
     assert_eq!(plain.id(KeyName::Learner).unwrap(), rotation.new);
-    assert_eq!(names(home.path()), [".lock", "catalogue.pem", "kept.json", "learner.pem", "rotations.json", "spawn.pem"]);
+    assert_eq!(
+        names(home.path()),
+        [".lock", "catalogue.pem", "kept.json", "learner.pem", "rotations.json", "spawn.pem"]
+    );
     assert_eq!(Keys::open(home.path(), &mut rng(8)).unwrap().id(KeyName::Spawn).unwrap(), ids[1]);
 }
 
@@ -264,7 +270,9 @@ fn new_keys_can_begin_under_a_passphrase() {
 #[test]
 fn a_record_that_cannot_be_used_is_refused() {
     let (home, _) = keys();
-    for bad in ["", "{}", r#"{"version":2,"kept":{"kind":"plain","why":null}}"#, r#"{"version":1,"kept":{"kind":"cloud"}}"#] {
+    for bad in
+        ["", "{}", r#"{"version":2,"kept":{"kind":"plain","why":null}}"#, r#"{"version":1,"kept":{"kind":"cloud"}}"#]
+    {
         std::fs::write(home.path().join("keys/kept.json"), bad).unwrap();
         let e = Keys::open(home.path(), &mut rng(2)).unwrap_err();
         assert_eq!((e.code, e.details["kind"].as_str()), (Code::KeyUnavailable, Some("damaged")), "{bad}");

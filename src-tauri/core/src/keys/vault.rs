@@ -73,7 +73,10 @@ impl Vault for Files {
                 .map_err(|e| Error::internal(format!("a private key could not be encoded: {e}")))?;
             replace(&self.path(name), pem.as_bytes())?;
             if self.read(name)?.as_ref() != Some(seed) {
-                return Err(unusable("unreadable", format!("{} does not hold what was written.", self.path(name).display())));
+                return Err(unusable(
+                    "unreadable",
+                    format!("{} does not hold what was written.", self.path(name).display()),
+                ));
             }
         }
         Ok(())

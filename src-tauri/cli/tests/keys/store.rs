@@ -110,6 +110,10 @@ fn without_a_store_keys_are_plain_and_the_warning_says_what_to_do() {
     let warning = told["warning"].as_str().unwrap();
     assert!(warning.contains("cannot be used"), "{warning}");
     assert_eq!(told["command"], "forge keys protect --passphrase");
+    // A move that fails leaves them where they are.
+    let (id, names) = (desk.id(), desk.names());
+    assert_eq!(desk.forge(&["keys", "protect", "--os"]).within(2).refused(), "store_failed");
+    assert_eq!((desk.id(), desk.names()), (id, names));
     // Asked for by name, it is not quietly something else.
     let mut other = Desk::bare();
     other.vars.push(("FORGE_KEYS".into(), "os".into()));

@@ -49,7 +49,13 @@ fn a_store_that_is_silent_holds_nobody_up() {
     let id = desk.id();
     desk.signal_keyring("STOP");
     assert_eq!(desk.forge(&["results"]).within(2).refused(), "store_silent");
+    // Also while another process is patient with it, which then has the keys.
+    let mut patient = desk.command(env!("CARGO_BIN_EXE_forge")).args(["keys", "unlock"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(desk.forge(&["results"]).within(2).refused(), "store_silent");
+    assert!(patient.try_wait().unwrap().is_none(), "it waits");
     desk.signal_keyring("CONT");
+    assert!(patient.wait().unwrap().success());
     assert_eq!(desk.id(), id);
 
     // Nothing there yet: plain files, and it is said why.

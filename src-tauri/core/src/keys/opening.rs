@@ -29,20 +29,31 @@ pub(super) fn open(
     rng: &mut dyn rand::CryptoRng,
 ) -> Result<Opened> {
     make_folder(folder)?;
-    // A person is asked before the lock is taken: others need not wait for them.
-    let passphrase = match Record::read(folder, names)?.map(|r| r.kept) {
+    // A person is asked, and a store that may be silent, before the lock is taken: nobody waits for what another waits for.
+    let before = Record::read(folder, names)?;
+    let passphrase = match before.as_ref().map(|r| &r.kept) {
         Some(Kept::Passphrase {}) => Some(keeping.passphrase.get()?),
         None if keeping.first == Some(KeyPlace::Passphrase) => Some(keeping.passphrase.get()?),
+        _ => None,
+    };
+    let begun = |record: &Record| matches!(&record.kept, Kept::Os { keys, .. } if keys.is_empty());
+    let ahead = match &before {
+        Some(record) if matches!(record.kept, Kept::Os { .. }) && !begun(record) => {
+            Some(record.kept.vault(folder, None, keeping.limit())?.load(names)?)
+        }
         _ => None,
     };
     let _lock = lock(folder)?;
     let rotations = rotation::read(folder)?;
     let known = Record::read(folder, names)?;
-    let begun = |record: &Record| matches!(&record.kept, Kept::Os { keys, .. } if keys.is_empty());
     let mut opened = match known {
         Some(record) if !begun(&record) => {
             let vault = record.kept.vault(folder, passphrase.clone(), keeping.limit())?;
-            let seeds = vault.load(names)?;
+            let seeds = match ahead {
+                // No other process has put anything there since.
+                Some(seeds) if before.as_ref() == Some(&record) => seeds,
+                _ => vault.load(names)?,
+            };
             Opened { vault, record, passphrase, seeds, rotations }
         }
         record => first(folder, names, keeping, passphrase, record, rng)?,
@@ -236,8 +247,8 @@ fn make_folder(folder: &Path) -> Result<()> {
     builder.create(folder).map_err(|e| Error::from(e).context(format!("Making {}", folder.display())))
 }
 
-/// Two processes must not both make, move or rotate keys. Held until dropped; nobody holds it while a person is asked, but a
-/// move into a slow store may take some seconds.
+/// Two processes must not both make, move or rotate keys. Held until dropped; of what waits for a person, only a move into a
+/// locked store does so with it.
 pub(super) fn lock(folder: &Path) -> Result<std::fs::File> {
     const LONGEST: Duration = Duration::from_secs(20);
     let path = folder.join(".lock");

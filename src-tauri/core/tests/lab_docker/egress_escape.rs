@@ -16,7 +16,7 @@ async fn a_lab_with_one_way_out_has_no_other() {
     };
     let labs = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/egress").into());
     let options =
-        Options { home: home.path().into(), shell: "cli".into(), labs, keep: true, keeper: Vec::new(), egress };
+        Options { home: home.path().into(), shell: "cli".into(), labs, keep: true, keeper: Vec::new(), egress, keys: Default::default() };
     let forge = Forge::open(options).await.unwrap();
     let me = Caller { correlation: "test".into(), instructor: true };
     let text = "apiVersion: frostgate.forge/v1\nkind: EgressProfile\nname: world\ntitle: The world\nallow:\n  \

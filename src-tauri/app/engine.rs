@@ -3,6 +3,7 @@
 
 use forge_core::error::Result;
 use forge_core::forge::{EgressOptions, Forge, Options};
+use forge_core::keys::Keeping;
 use forge_core::observe::log::{self, LogGuard, LogOptions};
 use forge_core::shell::{Shellable, data_home};
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ impl Opening {
                 keep: true,
                 keeper,
                 egress: EgressOptions::from(|name| std::env::var_os(name))?,
+                keys: Keeping::from(|name| std::env::var_os(name))?,
             })
             .await
         });
@@ -94,6 +96,7 @@ pub fn keep() -> ExitCode {
             keep: false,
             keeper: Vec::new(),
             egress: EgressOptions::from(|name| std::env::var_os(name))?,
+            keys: Keeping::from(|name| std::env::var_os(name))?,
         })
         .await?;
         let end = forge.keep().await?;

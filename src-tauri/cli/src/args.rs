@@ -22,6 +22,9 @@ pub struct Cli {
     /// Labs from this folder instead of the built-in ones, for authors
     #[arg(long, global = true, env = "FORGE_LABS", value_name = "DIR")]
     pub labs: Option<PathBuf>,
+    /// The passphrase of your keys: the first line of this file, of a descriptor (/dev/fd/3) or of stdin (-); FORGE_PASSPHRASE_FILE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Log to stderr as well (what is logged: RUST_LOG)
     #[arg(short, long, global = true)]
     pub verbose: bool,
@@ -229,6 +232,11 @@ pub enum Command {
         #[command(subcommand)]
         what: AuditCommand,
     },
+    /// Show where your private keys are kept, or have them kept better
+    Keys {
+        #[command(subcommand)]
+        what: Option<KeysCommand>,
+    },
     /// Serve the same UI for a browser
     Serve(ServeOptions),
     /// Measure this machine
@@ -241,6 +249,28 @@ pub enum Command {
     /// End runs whose time is up, until there is none (started by `forge start`)
     #[command(hide = true)]
     Keep,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Move your private keys; they are removed from the old place when they are known to be at the new one
+    #[command(group = clap::ArgGroup::new("to").required(true))]
+    Protect {
+        /// Into this system's secret store
+        #[arg(long, group = "to")]
+        os: bool,
+        /// Into a file under a passphrase, or under another one
+        #[arg(long, group = "to")]
+        passphrase: bool,
+        /// Into plain files that only you may read
+        #[arg(long, group = "to")]
+        plain: bool,
+        /// The new passphrase, if nobody is to be asked: as --passphrase-file
+        #[arg(long, value_name = "FILE", requires = "passphrase")]
+        new_passphrase_file: Option<PathBuf>,
+    },
+    /// Open the keys once, and give you two minutes to unlock this system's secret store
+    Unlock,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,9 +2,10 @@
 
 use crate::exit;
 use crate::out::{Ink, Out, span};
-use forge_core::api::Caller;
+use forge_core::api::{Caller, KeysKept};
 use forge_core::error::{Error, Result};
 use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Options};
+use forge_core::keys::{Keeping, Protect};
 use forge_core::shell::Shellable;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ const SEEDS: [&str; 2] = ["prove-1", "prove-2"];
 ///
 /// # Errors
 /// Why the data folder, its keys, policies or labs cannot be opened.
-pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>) -> Result<Arc<Forge>> {
+pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keeping) -> Result<Arc<Forge>> {
     let keep = shell != "cli";
     let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
     Forge::open(Options {
@@ -28,12 +29,13 @@ pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>) -> Result<A
         keep,
         keeper,
         egress: EgressOptions::from(|name| std::env::var_os(name))?,
+        keys,
     })
     .await
 }
 
 /// The keeper process: ends runs whose time is up, until none is alive or another process keeps.
-pub async fn keep(home: PathBuf) -> Result<ExitCode> {
+pub async fn keep(home: PathBuf, keys: Keeping) -> Result<ExitCode> {
     let forge = Forge::open(Options {
         home,
         shell: "cli".into(),
@@ -41,6 +43,7 @@ pub async fn keep(home: PathBuf) -> Result<ExitCode> {
         keep: false,
         keeper: Vec::new(),
         egress: EgressOptions::from(|name| std::env::var_os(name))?,
+        keys,
     })
     .await?;
     let end = tokio::select! {
@@ -52,16 +55,25 @@ pub async fn keep(home: PathBuf) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Without opening the engine: what is moved may be what it cannot open.
+///
+/// # Errors
+/// Why they could not be moved.
+pub async fn protect_keys(home: PathBuf, keys: Keeping, to: Protect, correlation: &str) -> Result<KeysKept> {
+    Forge::protect_keys(home, keys, to, correlation).await
+}
+
 pub async fn prove(
     home: PathBuf,
     labs: Option<PathBuf>,
+    keys: Keeping,
     caller: &Caller,
     out: &Out,
     lab: &str,
     seeds: Vec<String>,
 ) -> Result<ExitCode> {
     let seeds = if seeds.is_empty() { SEEDS.map(str::to_owned).to_vec() } else { seeds };
-    let forge = open(home, "cli", labs).await?;
+    let forge = open(home, "cli", labs, keys).await?;
     let instructor = Caller { instructor: true, ..caller.clone() };
     let told = |proof: &forge_core::forge::Proof| {
         let (mark, ink) = if proof.ok { ("✓", Ink::Good) } else { ("✗", Ink::Bad) };

@@ -77,23 +77,27 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
     ) && !kept_out;
     let caller = Caller { correlation: correlation(), instructor: cli.instructor || teaches };
     let span = span(&caller.correlation);
+    let keys = cmd::keys::keeping(cli.passphrase_file)?;
     async move {
         match cli.command {
             Command::Bench { what } => return bench::run(what, &caller, &out).await,
-            Command::Keep => return engine::keep(home).await,
+            Command::Keep => return engine::keep(home, keys).await,
             Command::Catalogue { what } => return cmd::catalogue::run(what, &out),
             Command::Schema => return engine::schema(&out),
+            Command::Keys { what } => return cmd::keys::run(home, keys, what, &caller.correlation, &out).await,
             Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
-            Command::Prove { lab, seeds } => return engine::prove(home, cli.labs, &caller, &out, &lab, seeds).await,
+            Command::Prove { lab, seeds } => {
+                return engine::prove(home, cli.labs, keys, &caller, &out, &lab, seeds).await;
+            }
             Command::Serve(options) => {
-                let engine = engine::open(home, "serve", cli.labs).await?;
+                let engine = engine::open(home, "serve", cli.labs, keys).await?;
                 let served = serve::run(engine.clone(), options, caller.instructor, &out).await;
                 engine.shutdown().await;
                 return served.map(|()| ExitCode::SUCCESS);
             }
             _ => {}
         }
-        let engine = engine::open(home, "cli", cli.labs).await?;
+        let engine = engine::open(home, "cli", cli.labs, keys).await?;
         let cx = Cx { engine: engine.clone(), caller, out };
         let code = cmd::run(&cx, cli.command).await;
         engine.shutdown().await;

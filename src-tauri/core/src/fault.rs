@@ -5,8 +5,8 @@
 //! environment: what a learner runs must not be told from outside to end half-way, and costs nothing.
 //! `tests/faults.rs` of the command line ends a process at every one of them and says what must hold afterwards.
 
-/// Every place, in the order in which a run meets them.
-pub const POINTS: [&str; 45] = [
+/// Every place: those of a run in the order in which it meets them, then those of keys.
+pub const POINTS: [&str; 53] = [
     "start.admit.before",
     "start.admit.after",
     "start.images.before",
@@ -52,6 +52,14 @@ pub const POINTS: [&str; 45] = [
     "stop.remove.after",
     "stop.record.before",
     "stop.record.after",
+    "keys.make.begun",
+    "keys.make.saved",
+    "keys.move.written",
+    "keys.move.switched",
+    "keys.move.first",
+    "keys.move.removed",
+    "keys.rotate.recorded",
+    "keys.rotate.saved",
 ];
 
 /// Ends the process if this is the place it was told to end at.

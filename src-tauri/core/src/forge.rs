@@ -24,6 +24,7 @@ mod library;
 mod life;
 mod plan;
 mod presence;
+mod protect;
 mod quota;
 mod reexecute;
 mod repair;
@@ -44,7 +45,7 @@ use crate::api::{Caller, Level};
 use crate::engine::outside::Outside;
 use crate::engine::{Docker, Engine, Images, Shelf};
 use crate::error::{Code, Error, Result};
-use crate::keys::Keys;
+use crate::keys::{Keeping, Keys};
 use crate::lab::{Identity, Live};
 use crate::observe::events::Events;
 use crate::observe::telemetry::Hub;
@@ -75,6 +76,8 @@ pub struct Options {
     /// Started when a run begins and nobody keeps: program and arguments of a process that calls [`Forge::keep`].
     pub keeper: Vec<std::ffi::OsString>,
     pub egress: EgressOptions,
+    /// How keys are kept, and who is asked for a passphrase.
+    pub keys: Keeping,
 }
 
 /// What a lab's way out is to know of this machine's network, where looking is not enough.
@@ -152,7 +155,10 @@ impl Forge {
     pub async fn open(options: Options) -> Result<Arc<Self>> {
         let store = Store::open(&options.home.join("forge.db"))?;
         let instance = instance_of(&options.home)?;
-        let keys = Keys::open(&options.home, &mut rand::rng())?;
+        let (home, keeping) = (options.home.clone(), options.keys.clone());
+        // Here a secret store, or a person, may be waited for.
+        let opening = tokio::task::spawn_blocking(move || Keys::open_kept(&home, &keeping, &mut rand::rng()));
+        let keys = opening.await.map_err(|e| Error::internal(format!("opening the keys ended early: {e}")))??;
         let policy = Policy::load()?;
         let mut pins = Pins::open(&options.home, &keys, Catalogue::embedded());
         let catalogue = Mutex::new(Arc::new(Catalogue::pinned(&sources(&options), &mut pins)));

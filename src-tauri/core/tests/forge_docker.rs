@@ -44,6 +44,7 @@ async fn open(home: &std::path::Path) -> Arc<Forge> {
         keep: true,
         keeper: Vec::new(),
         egress: Default::default(),
+        keys: Default::default(),
     };
     Forge::open(options).await.unwrap()
 }
@@ -310,6 +311,7 @@ async fn a_command_waits_for_the_repair_that_is_under_way() {
         keep: false,
         keeper: Vec::new(),
         egress: Default::default(),
+        keys: Default::default(),
     };
     let forge = Forge::open(options).await.unwrap();
     let held = ["keeper.lock", "repair.lock"].map(|name| {

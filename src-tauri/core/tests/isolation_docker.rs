@@ -31,6 +31,7 @@ async fn open(home: &std::path::Path) -> Arc<Forge> {
         keep: false,
         keeper: Vec::new(),
         egress: Default::default(),
+        keys: Default::default(),
     };
     Forge::open(options).await.unwrap()
 }

@@ -19,6 +19,7 @@ async fn prove(lab: &str) {
         keep: true,
         keeper: Vec::new(),
         egress: Default::default(),
+        keys: Default::default(),
     };
     let forge = Forge::open(options).await.unwrap();
     let me = Caller { correlation: format!("prove-{lab}"), instructor: true };

@@ -49,6 +49,7 @@ impl Bench {
             keep: true,
             keeper: Vec::new(),
             egress: Default::default(),
+            keys: Default::default(),
         };
         Self { forge: Forge::open(options).await.unwrap(), home }
     }

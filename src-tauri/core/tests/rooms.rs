@@ -51,6 +51,12 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("regorus_mimalloc", &["policy"]),
     // template: a lab's own SSH keys are drawn from its seed.
     ("ed25519_dalek", &["keys", "template"]),
+    ("argon2", &["keys"]),
+    ("chacha20poly1305", &["keys"]),
+    ("keyring_core", &["keys"]),
+    ("zbus_secret_service_keyring_store", &["keys"]),
+    ("apple_native_keyring_store", &["keys"]),
+    ("windows_native_keyring_store", &["keys"]),
     ("pasetors", &["spawn"]),
     ("reqwest", &["http"]),
     ("similar", &["template"]),

@@ -50,6 +50,7 @@ impl Own {
             keep: false,
             keeper: Vec::new(),
             egress: Default::default(),
+            keys: Default::default(),
         };
         Ok(Self { session, docker, forge: Forge::open(options).await?, folder })
     }

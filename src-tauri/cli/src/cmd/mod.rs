@@ -6,6 +6,7 @@ mod demo;
 mod egress;
 mod grade;
 mod isolation;
+pub mod keys;
 mod look;
 mod node;
 pub mod policy;
@@ -110,6 +111,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Serve(_)
         | Command::Bench { .. }
         | Command::Schema
+        | Command::Keys { .. }
         | Command::Catalogue { .. }
         | Command::Prove { .. }
         | Command::Keep => {

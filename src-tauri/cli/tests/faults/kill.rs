@@ -11,7 +11,8 @@ fn points(of: &[&str]) -> Vec<&'static str> {
 
 #[test]
 fn each_point_belongs_to_one_of_the_tests_below() {
-    let tested = [points(&["start", "launch"]), points(&["check", "submit"]), points(&["stop"])];
+    // Those of keys: tests/keys.
+    let tested = [points(&["start", "launch"]), points(&["check", "submit"]), points(&["stop"]), points(&["keys"])];
     assert_eq!(tested.iter().map(Vec::len).sum::<usize>(), POINTS.len());
     assert!(tested.iter().all(|t| t.len() > 5));
 }

@@ -78,10 +78,32 @@ contract! {
     #[serde(rename_all = "snake_case")]
     pub enum Theme { #[default] System, Dark, Light }
 
+    /// Where private keys lie.
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    pub enum KeyPlace {
+        /// The operating system's secret store.
+        Os,
+        /// A file, encrypted under a passphrase.
+        Passphrase,
+        /// Files that only their owner may read.
+        Plain,
+    }
+
+    pub struct KeysKept {
+        pub place: KeyPlace,
+        pub told: String,
+        /// What their owner should know, and what to do.
+        pub warning: Option<String>,
+        /// Keeps them better.
+        pub command: Option<String>,
+    }
+
     pub struct About {
         pub version: String,
         pub home: String,
         pub key_id: String,
+        pub keys: KeysKept,
         pub docker: Option<String>,
         pub platform: String,
         /// `desktop`, `serve` or `cli`.

@@ -1,6 +1,6 @@
 //! What this machine has and lacks, in words, each with its remedy. Pure: [`Facts`] are gathered by the façade.
 
-use crate::api::{DoctorReport, DoctorRow, Fix, Health, ImageInfo};
+use crate::api::{DoctorReport, DoctorRow, Fix, Health, ImageInfo, KeysKept};
 use crate::engine::EngineInfo;
 use crate::error::Error;
 
@@ -22,8 +22,7 @@ pub struct Facts {
     /// Whether the kernel holds an egress gateway's filter, and whom gateways would ask for names; None when it could not be tried.
     pub egress: Option<(bool, Result<Vec<std::net::Ipv4Addr>, Error>)>,
     pub free_bytes: Option<u64>,
-    /// A warning of the keys' room about how they are kept; None when they are in an OS secret store.
-    pub keys: Result<Option<String>, Error>,
+    pub keys: KeysKept,
     pub policy_digest: Result<String, Error>,
     pub broken_labs: Vec<String>,
     pub home: String,
@@ -203,12 +202,13 @@ fn labs(broken: &[String]) -> DoctorRow {
     }
 }
 
-fn keys(keys: &Result<Option<String>, Error>) -> DoctorRow {
+fn keys(keys: &KeysKept) -> DoctorRow {
     let why = "Your key signs your verdicts: it proves where they come from.";
-    match keys {
-        Ok(None) => row("keys", "Signing key", why, Health::Ok, "kept by this system's secret store"),
-        Ok(Some(warning)) => row("keys", "Signing key", why, Health::Warn, warning.clone()),
-        Err(e) => row("keys", "Signing key", why, Health::Fail, e.message.clone()),
+    let state = if keys.warning.is_some() { Health::Warn } else { Health::Ok };
+    let told = row("keys", "Signing key", why, state, keys.warning.clone().unwrap_or_else(|| keys.told.clone()));
+    match &keys.command {
+        Some(command) => with(told, shell("Keep the keys better", command)),
+        None => told,
     }
 }
 
@@ -216,7 +216,17 @@ fn keys(keys: &Result<Option<String>, Error>) -> DoctorRow {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::api::KeyPlace;
     use crate::error::Code;
+
+    fn kept(warning: Option<&str>) -> KeysKept {
+        KeysKept {
+            place: if warning.is_some() { KeyPlace::Plain } else { KeyPlace::Os },
+            told: "somewhere".into(),
+            warning: warning.map(str::to_owned),
+            command: warning.map(|_| "forge keys protect --os".into()),
+        }
+    }
 
     fn good() -> Facts {
         Facts {
@@ -230,7 +240,7 @@ mod tests {
             wiring: Some(Ok(80)),
             egress: Some((true, Ok(vec![std::net::Ipv4Addr::new(192, 168, 1, 1)]))),
             free_bytes: Some(50 * GIB),
-            keys: Ok(None),
+            keys: kept(None),
             policy_digest: Ok("ab".repeat(32)),
             broken_labs: Vec::new(),
             home: "/data".into(),
@@ -270,7 +280,10 @@ mod tests {
         assert_eq!(state(&Facts { free_bytes: Some(1), ..good() }, "disk"), Health::Fail);
         assert_eq!(state(&Facts { free_bytes: None, ..good() }, "disk"), Health::Warn);
         assert_eq!(state(&Facts { wiring: None, ..good() }, "wiring"), Health::Warn);
-        assert_eq!(state(&Facts { keys: Ok(Some("a file".into())), ..good() }, "keys"), Health::Warn);
+        let plain = report(&Facts { keys: kept(Some("a file")), ..good() });
+        let row = plain.rows.iter().find(|r| r.id == "keys").unwrap();
+        assert_eq!((row.state, row.detail.as_str()), (Health::Warn, "a file"));
+        assert!(matches!(&row.fix, Some(Fix::Shell { command, .. }) if command == "forge keys protect --os"));
         assert_eq!(state(&Facts { broken_labs: vec!["x: 3:4 no".into()], ..good() }, "labs"), Health::Warn);
     }
 }

@@ -34,7 +34,7 @@ impl Forge {
             images,
             wiring,
             free_bytes: crate::store::free_bytes(&self.options.home),
-            keys: Ok(Some(self.keys.warning())),
+            keys: self.keys.kept().clone(),
             policy_digest: Ok(self.policy.digest().to_owned()),
             broken_labs: self.catalogue().broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
             home: self.options.home.display().to_string(),

@@ -365,14 +365,23 @@ impl Forge {
     pub(super) fn spawn_keeper(&self) {
         let Some((program, arguments)) = self.options.keeper.split_first() else { return };
         let mut command = std::process::Command::new(program);
+        let passphrase = self.keys.passphrase();
+        if passphrase.is_some() {
+            command.env("FORGE_PASSPHRASE_FILE", "-");
+        }
         command
             .args(arguments)
-            .stdin(std::process::Stdio::null())
+            .stdin(if passphrase.is_some() { std::process::Stdio::piped() } else { std::process::Stdio::null() })
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        if let Err(e) = command.spawn() {
+        let started = command.spawn().and_then(|mut keeper| match (passphrase, keeper.stdin.take()) {
+            // Fits into any pipe, so a keeper that reads late holds nobody up.
+            (Some(passphrase), Some(pipe)) => passphrase.write_to(pipe),
+            _ => Ok(()),
+        });
+        if let Err(e) = started {
             tracing::warn!("no keeper could be started, so runs end only while a forge process is open: {e}");
         }
     }

@@ -103,6 +103,7 @@ impl History<'_> {
             keep,
             keeper: Vec::new(),
             egress: Default::default(),
+            keys: Default::default(),
         };
         let parts = Parts {
             store: Store::open(&self.home.path().join("forge.db"))?.with_faults(disk),

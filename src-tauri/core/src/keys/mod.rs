@@ -2,21 +2,36 @@
 //! kind of signature from passing as another. This room knows nothing of what it signs.
 
 mod derived;
+mod encrypted;
+mod kept;
+mod opening;
+mod os;
+mod passphrase;
 mod portable;
+mod protect;
 mod public;
+mod rotation;
 mod vault;
 
 pub use derived::ed25519_public;
+pub use kept::Keeping;
+pub use passphrase::{Passphrase, Source};
 pub use portable::{Portable, system_rng};
+pub use protect::Protect;
 pub use public::{DSSE_PREFIX, Domain, NOTE_PREFIX, PublicKey};
+pub use rotation::Rotation;
 
+use crate::api::KeysKept;
 use crate::error::{Code, Error, Result};
+use crate::fault;
 use ed25519_dalek::{Signer, SigningKey};
+use kept::Record;
+use opening::{Opened, draw};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use vault::{Files, Seed, Vault};
+use vault::{Seeds, Vault};
 use zeroize::Zeroizing;
 
 /// Whose key, and for what.
@@ -37,7 +52,11 @@ impl KeyName {
     const LAPTOP: [Self; 3] = [Self::Learner, Self::Spawn, Self::Catalogue];
     const SCOREBOARD: [Self; 1] = [Self::Board];
 
-    fn file(self) -> &'static str {
+    fn named(word: &str) -> Option<Self> {
+        Self::LAPTOP.into_iter().chain(Self::SCOREBOARD).find(|name| name.word() == word)
+    }
+
+    fn word(self) -> &'static str {
         match self {
             Self::Learner => "learner",
             Self::Spawn => "spawn",
@@ -47,49 +66,17 @@ impl KeyName {
     }
 }
 
-/// One change of key: `signature` (hex) is the old key's, under [`Domain::KeyRotation`], over
-/// `<name>\n<new public key PEM>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rotation {
-    pub name: KeyName,
-    pub at: i64,
-    pub old: String,
-    pub new: String,
-    pub old_pem: String,
-    pub new_pem: String,
-    pub signature: String,
-}
-
-impl Rotation {
-    fn message(name: KeyName, new_pem: &str) -> Vec<u8> {
-        format!("{}\n{new_pem}", name.file()).into_bytes()
-    }
-
-    /// The two keys, old and new, if the old one really vouches for the new one.
-    pub fn checked(&self) -> Result<(PublicKey, PublicKey)> {
-        let bad =
-            |why: &str| Error::new(Code::KeyUnavailable, format!("A recorded change of key is not genuine: {why}."));
-        let old = PublicKey::from_pem(&self.old_pem)?;
-        let new = PublicKey::from_pem(&self.new_pem)?;
-        let signature = hex::decode(&self.signature).map_err(|_| bad("its signature is not hex"))?;
-        if old.id() != self.old || new.id() != self.new {
-            return Err(bad("a fingerprint does not belong to its key"));
-        }
-        if !old.verify(Domain::KeyRotation, &Self::message(self.name, &self.new_pem), &signature) {
-            return Err(bad("the old key did not sign the new one"));
-        }
-        Ok((old, new))
-    }
-}
-
 /// The keys of one data folder; clones share them. Signing takes about 20 µs and needs no I/O.
 #[derive(Clone)]
 pub struct Keys(Arc<Inner>);
 
 struct Inner {
     folder: PathBuf,
+    names: Vec<KeyName>,
     vault: Box<dyn Vault>,
+    record: Record,
+    kept: KeysKept,
+    passphrase: Option<Passphrase>,
     held: RwLock<Held>,
 }
 
@@ -105,46 +92,45 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Opens the keys in `<home>/keys`, making those that are missing from `rng`. Blocking, a few milliseconds.
-    /// `KeyUnavailable` when a key is there but cannot be used; it is never replaced silently.
+    /// Opens the keys in `<home>/keys`, making those that are missing from `rng`; new ones as plain files, nobody is asked anything.
+    /// Blocking, a few milliseconds. `KeyUnavailable` when a key is there but cannot be used; it is never replaced silently.
     pub fn open(home: &Path, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
-        let folder = home.join("keys");
-        Self::open_with(folder.clone(), Box::new(Files(folder)), &KeyName::LAPTOP, rng)
+        Self::open_kept(home, &Keeping::default(), rng)
+    }
+
+    /// Like [`open`](Self::open), with what a shell decides. Blocking: two seconds at most for a secret store, some 0.2 s for a
+    /// passphrase, and as long as the person takes who is asked for it.
+    pub fn open_kept(home: &Path, keeping: &Keeping, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
+        Self::open_with(home.join("keys"), &KeyName::LAPTOP, keeping, rng)
     }
 
     /// Like [`open`](Self::open), for a scoreboard's data folder: its one key and no laptop's.
     pub fn open_board(data: &Path, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
-        let folder = data.join("keys");
-        Self::open_with(folder.clone(), Box::new(Files(folder)), &KeyName::SCOREBOARD, rng)
+        Self::open_with(data.join("keys"), &KeyName::SCOREBOARD, &Keeping::default(), rng)
     }
 
-    fn open_with(
-        folder: PathBuf,
-        vault: Box<dyn Vault>,
-        names: &[KeyName],
-        rng: &mut dyn rand::CryptoRng,
-    ) -> Result<Self> {
-        make_folder(&folder)?;
-        let _lock = lock(&folder)?;
-        let mut current = BTreeMap::new();
-        for &name in names {
-            let seed = match vault.load(name.file())? {
-                Some(seed) => seed,
-                None => {
-                    let seed = draw(rng);
-                    vault.save(name.file(), &seed)?;
-                    seed
-                }
-            };
-            current.insert(name, SigningKey::from_bytes(&seed));
-        }
-        let rotations = read_rotations(&folder)?;
-        Ok(Self(Arc::new(Inner { folder, vault, held: RwLock::new(Held { current, rotations }) })))
+    fn open_with(folder: PathBuf, names: &[KeyName], keeping: &Keeping, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
+        let Opened { vault, record, passphrase, seeds, rotations } = opening::open(&folder, names, keeping, rng)?;
+        let current = seeds.iter().map(|(name, seed)| (*name, SigningKey::from_bytes(seed))).collect();
+        let kept = record.told(&folder, keeping.os);
+        let held = RwLock::new(Held { current, rotations });
+        Ok(Self(Arc::new(Inner { folder, names: names.to_vec(), vault, record, kept, passphrase, held })))
     }
 
-    /// How the private keys are kept here, for the doctor.
-    pub fn warning(&self) -> String {
-        self.0.vault.warning()
+    /// How the keys below `home` are kept, without opening them; None = there are none yet.
+    pub fn look(home: &Path, keeping: &Keeping) -> Result<Option<KeysKept>> {
+        let folder = home.join("keys");
+        Ok(Record::read(&folder, &KeyName::LAPTOP)?.map(|record| record.told(&folder, keeping.os)))
+    }
+
+    /// How the private keys are kept here, for the doctor and the settings.
+    pub fn kept(&self) -> &KeysKept {
+        &self.0.kept
+    }
+
+    /// What they were opened with, for a process that this one starts.
+    pub fn passphrase(&self) -> Option<&Passphrase> {
+        self.0.passphrase.as_ref()
     }
 
     pub fn public(&self, name: KeyName) -> Result<PublicKey> {
@@ -202,34 +188,38 @@ impl Keys {
 
     /// Replaces a key. The old one signs the new one, its public half stays for verification.
     pub fn rotate(&self, name: KeyName, at: i64, rng: &mut dyn rand::CryptoRng) -> Result<Rotation> {
-        let _lock = lock(&self.0.folder)?;
-        let stored = self.0.vault.load(name.file())?.ok_or_else(|| unavailable(name))?;
-        let old = SigningKey::from_bytes(&stored);
+        let _lock = opening::lock(&self.0.folder)?;
+        let mut record = self.still_here()?;
+        let stored = self.0.vault.load(&self.0.names)?;
+        let old = SigningKey::from_bytes(stored.get(&name).ok_or_else(|| missing(name))?);
         let seed = draw(rng);
         let new = SigningKey::from_bytes(&seed);
-        let (old_public, new_public) = (PublicKey::of(&old), PublicKey::of(&new));
-        let new_pem = new_public.pem();
-        let message = Domain::KeyRotation.message(&Rotation::message(name, &new_pem));
-        let rotation = Rotation {
-            name,
-            at,
-            old: old_public.id(),
-            new: new_public.id(),
-            old_pem: old_public.pem(),
-            signature: hex::encode(old.sign(&message).to_bytes()),
-            new_pem,
-        };
+        let rotation = Rotation::make(name, at, &old, &new);
         // The record first: a crash between the two leaves a vouched-for key that was never used, not a key
         // nobody vouches for.
-        let mut rotations = read_rotations(&self.0.folder)?;
+        let mut rotations = rotation::read(&self.0.folder)?;
         rotations.push(rotation.clone());
-        let text = serde_json::to_vec_pretty(&rotations).map_err(Error::internal)?;
-        vault::replace(&self.0.folder.join(ROTATIONS), &text)?;
-        self.0.vault.save(name.file(), &seed)?;
+        rotation::write(&self.0.folder, &rotations)?;
+        fault::point("keys.rotate.recorded");
+        self.0.vault.save(&Seeds::from([(name, seed)]))?;
+        fault::point("keys.rotate.saved");
+        if let kept::Kept::Os { keys, .. } = &mut record.kept {
+            keys.insert(name, rotation.new.clone());
+            record.write(&self.0.folder)?;
+        }
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
         held.current.insert(name, new);
         held.rotations = rotations;
         Ok(rotation)
+    }
+
+    /// What is written down about where the keys are, if that is still where they were opened. Under the lock.
+    fn still_here(&self) -> Result<Record> {
+        match Record::read(&self.0.folder, &self.0.names)? {
+            Some(record) if record.kept.same_place(&self.0.record.kept) => Ok(record),
+            _ => Err(Error::new(Code::WrongState, "The keys were moved while this program was open.")
+                .hint("Close it and start it again.")),
+        }
     }
 
     /// All changes of key recorded here, oldest first.
@@ -239,56 +229,18 @@ impl Keys {
 
     fn with<T>(&self, name: KeyName, work: impl FnOnce(&SigningKey) -> T) -> Result<T> {
         let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
-        held.current.get(&name).map(work).ok_or_else(|| unavailable(name))
+        held.current.get(&name).map(work).ok_or_else(|| missing(name))
     }
 }
 
-const ROTATIONS: &str = "rotations.json";
-
-fn unavailable(name: KeyName) -> Error {
-    Error::new(Code::KeyUnavailable, format!("The {} key is not there.", name.file()))
+fn missing(name: KeyName) -> Error {
+    unusable("missing", format!("The {} key is not there.", name.word()))
         .hint("Start again; if it was deleted on purpose, a new one is made then.")
 }
 
-fn draw(rng: &mut dyn rand::CryptoRng) -> Seed {
-    let mut seed = Zeroizing::new([0u8; 32]);
-    rng.fill_bytes(seed.as_mut());
-    seed
-}
-
-fn make_folder(folder: &Path) -> Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        builder.mode(0o700);
-    }
-    builder.create(folder).map_err(|e| Error::from(e).context(format!("Making {}", folder.display())))
-}
-
-/// Two processes must not both make, or both rotate, a key. Held until dropped.
-fn lock(folder: &Path) -> Result<std::fs::File> {
-    let path = folder.join(".lock");
-    let doing = |e: std::io::Error| Error::from(e).context(format!("Locking {}", path.display()));
-    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(doing)?;
-    file.lock().map_err(doing)?;
-    Ok(file)
-}
-
-fn read_rotations(folder: &Path) -> Result<Vec<Rotation>> {
-    let path = folder.join(ROTATIONS);
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::from(e).context(format!("Reading {}", path.display()))),
-    };
-    let rotations: Vec<Rotation> = serde_json::from_slice(&text)
-        .map_err(|e| Error::new(Code::KeyUnavailable, format!("{} is damaged: {e}", path.display())))?;
-    for rotation in &rotations {
-        rotation.checked()?;
-    }
-    Ok(rotations)
+/// `details.kind` tells the reasons apart.
+fn unusable(kind: &str, message: impl Into<String>) -> Error {
+    Error::new(Code::KeyUnavailable, message).details(serde_json::json!({ "kind": kind }))
 }
 
 #[cfg(test)]

@@ -32,11 +32,11 @@ impl Portable {
 
     pub fn open(path: &Path) -> Result<Self> {
         use ed25519_dalek::pkcs8::DecodePrivateKey;
-        let unusable = |why: &dyn std::fmt::Display| {
+        let unfit = |why: &dyn std::fmt::Display| {
             Error::new(Code::KeyUnavailable, format!("{} cannot be used to sign: {why}", path.display()))
         };
-        let pem = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| unusable(&e))?);
-        Ok(Self(SigningKey::from_pkcs8_pem(&pem).map_err(|e| unusable(&e))?))
+        let pem = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| unfit(&e))?);
+        Ok(Self(SigningKey::from_pkcs8_pem(&pem).map_err(|e| unfit(&e))?))
     }
 
     pub fn public(&self) -> PublicKey {

@@ -21,7 +21,10 @@ fn keys_are_made_once_and_stay() {
         assert_eq!(keys.id(name).unwrap().len(), 32);
     }
     assert_ne!(keys.id(KeyName::Learner).unwrap(), keys.id(KeyName::Spawn).unwrap());
-    assert!(keys.warning().contains("unencrypted"));
+    let kept = keys.kept();
+    assert_eq!(kept.place, crate::api::KeyPlace::Plain);
+    assert!(kept.warning.as_ref().unwrap().contains("unencrypted"), "{kept:?}");
+    assert_eq!(kept.command.as_deref(), Some("forge keys protect --passphrase"));
     assert!(!format!("{keys:?}").contains("current"));
 }
 
@@ -158,4 +161,154 @@ fn openssl_accepts_key_signature_and_fingerprint() {
     assert!(hex::encode(sha2::Sha256::digest(der.stdout)).starts_with(&keys.id(KeyName::Learner).unwrap()));
     let private = openssl(&["pkey", "-in", "keys/learner.pem", "-pubout"]);
     assert_eq!(String::from_utf8(private.stdout).unwrap(), keys.public_pem(KeyName::Learner).unwrap());
+}
+
+fn phrase(text: &str) -> Passphrase {
+    Passphrase::new(text.to_owned().into()).unwrap()
+}
+
+fn under(text: &str) -> Keeping {
+    let passphrase = phrase(text);
+    Keeping {
+        passphrase: Source { file: None, ask: Some(Arc::new(move || Ok(passphrase.clone()))) },
+        ..Keeping::default()
+    }
+}
+
+fn names(home: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(home.join("keys")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn keys_move_under_a_passphrase_to_another_and_back() {
+    let (home, keys) = keys();
+    let ids = KeyName::LAPTOP.map(|name| keys.id(name).unwrap());
+    let moved = keys.protect(&Keeping::default(), Protect::Passphrase(phrase("first one")), &mut rng(2)).unwrap();
+    assert_eq!(KeyName::LAPTOP.map(|name| moved.id(name).unwrap()), ids);
+    assert_eq!(names(home.path()), [".lock", "kept.json", "keys.enc"]);
+    assert_eq!(moved.kept().warning, None);
+    // Without it, or under another: a code, and nothing new is made.
+    let kind = |keeping: &Keeping| {
+        let e = Keys::open_kept(home.path(), keeping, &mut rng(3)).unwrap_err();
+        assert_eq!(e.code, Code::KeyUnavailable);
+        assert!(!e.hints.is_empty());
+        e.details["kind"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(kind(&Keeping::default()), "passphrase_needed");
+    assert_eq!(kind(&under("another")), "passphrase_wrong");
+    // Rotated where they are.
+    let rotation = moved.rotate(KeyName::Learner, 5, &mut rng(4)).unwrap();
+    let again = Keys::open_kept(home.path(), &under("first one"), &mut rng(5)).unwrap();
+    assert_eq!(again.id(KeyName::Learner).unwrap(), rotation.new);
+    assert_eq!(again.ever(KeyName::Learner).unwrap().len(), 2);
+    // Under another passphrase.
+    let other = again.protect(&Keeping::default(), Protect::Passphrase(phrase("second one")), &mut rng(6)).unwrap();
+    assert_eq!(other.id(KeyName::Learner).unwrap(), rotation.new);
+    assert_eq!(kind(&under("first one")), "passphrase_wrong");
+    // And out of it.
+    let plain = other.protect(&Keeping::default(), Protect::Plain, &mut rng(7)).unwrap();
+    assert_eq!(plain.id(KeyName::Learner).unwrap(), rotation.new);
+    assert_eq!(
+        names(home.path()),
+        [".lock", "catalogue.pem", "kept.json", "learner.pem", "rotations.json", "spawn.pem"]
+    );
+    assert_eq!(Keys::open(home.path(), &mut rng(8)).unwrap().id(KeyName::Spawn).unwrap(), ids[1]);
+}
+
+#[test]
+fn keys_that_were_moved_elsewhere_are_not_rotated_here() {
+    let (home, keys) = keys();
+    let stale = Keys::open(home.path(), &mut rng(2)).unwrap();
+    keys.protect(&Keeping::default(), Protect::Passphrase(phrase("first one")), &mut rng(2)).unwrap();
+    assert_eq!(stale.rotate(KeyName::Learner, 5, &mut rng(3)).unwrap_err().code, Code::WrongState);
+    let e = stale.clone().protect(&Keeping::default(), Protect::Plain, &mut rng(3)).unwrap_err();
+    assert_eq!(e.code, Code::WrongState);
+    // It still signs: what it holds is the same key.
+    stale.sign(KeyName::Learner, Domain::Receipt, b"x").unwrap();
+}
+
+#[test]
+fn a_plain_file_that_is_another_key_survives_a_move() {
+    let (home, keys) = keys();
+    let pem = std::fs::read(home.path().join("keys/learner.pem")).unwrap();
+    let moved = keys.protect(&Keeping::default(), Protect::Passphrase(phrase("first one")), &mut rng(2)).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    Keys::open(other.path(), &mut rng(77)).unwrap();
+    // As if a move had been cut off, and somebody had put a key of theirs there meanwhile.
+    let record = home.path().join("keys/kept.json");
+    let cut = r#"{"version":1,"kept":{"kind":"passphrase"},"leaving":{"kind":"plain","why":null}}"#;
+    for (bytes, stays) in [(std::fs::read(other.path().join("keys/learner.pem")).unwrap(), true), (pem, false)] {
+        std::fs::write(&record, cut).unwrap();
+        std::fs::write(home.path().join("keys/learner.pem"), bytes).unwrap();
+        let again = Keys::open_kept(home.path(), &under("first one"), &mut rng(3)).unwrap();
+        assert_eq!(again.id(KeyName::Learner).unwrap(), moved.id(KeyName::Learner).unwrap());
+        assert_eq!(home.path().join("keys/learner.pem").exists(), stays);
+        assert_eq!(again.kept().warning.is_some(), stays);
+    }
+}
+
+#[test]
+fn new_keys_can_begin_under_a_passphrase() {
+    let home = tempfile::tempdir().unwrap();
+    let keeping = Keeping { first: Some(crate::api::KeyPlace::Passphrase), ..under("first one") };
+    let keys = Keys::open_kept(home.path(), &keeping, &mut rng(1)).unwrap();
+    assert_eq!(names(home.path()), [".lock", "kept.json", "keys.enc"]);
+    // What is written down can be lost; the file says enough.
+    std::fs::remove_file(home.path().join("keys/kept.json")).unwrap();
+    let again = Keys::open_kept(home.path(), &under("first one"), &mut rng(2)).unwrap();
+    assert_eq!(again.id(KeyName::Learner).unwrap(), keys.id(KeyName::Learner).unwrap());
+    // The keys cannot: no others are made in their place.
+    std::fs::write(home.path().join("keys/kept.json"), r#"{"version":1,"kept":{"kind":"passphrase"}}"#).unwrap();
+    std::fs::remove_file(home.path().join("keys/keys.enc")).unwrap();
+    let e = Keys::open_kept(home.path(), &under("first one"), &mut rng(2)).unwrap_err();
+    assert_eq!((e.code, e.details["kind"].as_str()), (Code::KeyUnavailable, Some("damaged")));
+}
+
+#[test]
+fn a_record_that_cannot_be_used_is_refused() {
+    let (home, _) = keys();
+    for bad in
+        ["", "{}", r#"{"version":2,"kept":{"kind":"plain","why":null}}"#, r#"{"version":1,"kept":{"kind":"cloud"}}"#]
+    {
+        std::fs::write(home.path().join("keys/kept.json"), bad).unwrap();
+        let e = Keys::open(home.path(), &mut rng(2)).unwrap_err();
+        assert_eq!((e.code, e.details["kind"].as_str()), (Code::KeyUnavailable, Some("damaged")), "{bad}");
+        assert!(!e.hints.is_empty());
+    }
+}
+
+#[test]
+fn the_environment_says_where_new_keys_go() {
+    let from = |vars: &[(&str, &str)]| {
+        Keeping::from(|name| vars.iter().find(|(k, _)| *k == name).map(|(_, v)| std::ffi::OsString::from(v)))
+    };
+    let free = from(&[]).unwrap();
+    assert!(free.os && free.first.is_none());
+    let home = from(&[("FORGE_HOME", "/f"), ("FORGE_PASSPHRASE_FILE", "/p")]).unwrap();
+    assert!(!home.os && home.passphrase.file == Some("/p".into()));
+    assert_eq!(from(&[("FORGE_KEYS", "os")]).unwrap().first, Some(crate::api::KeyPlace::Os));
+    assert_eq!(from(&[("FORGE_KEYS", "os"), ("FORGE_HOME", "/f")]).unwrap_err().code, Code::InvalidInput);
+    assert_eq!(from(&[("FORGE_KEYS", "cloud")]).unwrap_err().code, Code::InvalidInput);
+    let e = keys().1.protect(&home, Protect::Os, &mut rng(2)).unwrap_err();
+    assert_eq!(e.code, Code::InvalidInput);
+}
+
+#[test]
+fn a_passphrase_is_the_first_line_of_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for (text, good) in [("one two\nthree", true), ("one two\r\n", true), ("", false), ("\n", false)] {
+        std::fs::write(file.path(), text).unwrap();
+        match Passphrase::read(file.path()) {
+            Ok(p) => assert!(good && p.same(&phrase("one two"))),
+            Err(e) => assert!(!good && e.code == Code::InvalidInput),
+        }
+    }
+    std::fs::write(file.path(), [0xff, 0xfe]).unwrap();
+    assert!(Passphrase::read(file.path()).is_err());
+    std::fs::write(file.path(), "x".repeat(100_000)).unwrap();
+    assert!(Passphrase::read(file.path()).is_err());
+    assert!(phrase("short").worth_having().is_err());
 }

@@ -15,8 +15,15 @@ async fn a_lab_with_one_way_out_has_no_other() {
         near: Some(vec![format!("{}.1/32", world.net).parse().unwrap()]),
     };
     let labs = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/egress").into());
-    let options =
-        Options { home: home.path().into(), shell: "cli".into(), labs, keep: true, keeper: Vec::new(), egress };
+    let options = Options {
+        home: home.path().into(),
+        shell: "cli".into(),
+        labs,
+        keep: true,
+        keeper: Vec::new(),
+        egress,
+        keys: Default::default(),
+    };
     let forge = Forge::open(options).await.unwrap();
     let me = Caller { correlation: "test".into(), instructor: true };
     let text = "apiVersion: frostgate.forge/v1\nkind: EgressProfile\nname: world\ntitle: The world\nallow:\n  \

@@ -31,8 +31,15 @@ async fn a_lab_reaches_out_by_an_approved_profile_and_its_refusals_are_seen() {
         near: Some(vec![format!("{}.1/32", world.net).parse().unwrap()]),
     };
     let labs = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/egress").into());
-    let options =
-        Options { home: home.path().into(), shell: "cli".into(), labs, keep: true, keeper: Vec::new(), egress };
+    let options = Options {
+        home: home.path().into(),
+        shell: "cli".into(),
+        labs,
+        keep: true,
+        keeper: Vec::new(),
+        egress,
+        keys: Default::default(),
+    };
     let forge = Forge::open(options).await.unwrap();
     let me = caller(false);
     let start = || StartLab { lab: "netplus-reach-out".into(), request_id: None, seed: Some("s".into()) };

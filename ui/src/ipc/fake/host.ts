@@ -5,7 +5,7 @@
  * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
  * audit log). Of a class: `teach`, `teach-new`, `teach-empty`, `teach-crowd`, `teach-away`, `class`, `class-frozen` (sessions.ts).
  */
-import type { DoctorRow, EgressProfile, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
+import type { DoctorRow, EgressProfile, Event, Health, JobInfo, KeysKept, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
 import { HostError } from "../host";
 import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
@@ -238,6 +238,12 @@ export class FakeHost implements Host {
     return found;
   }
 
+  #keys(): KeysKept {
+    return this.scene === "error"
+      ? { place: "plain", told: "Unencrypted in /home/ada/.local/share/forge/keys.", warning: "The private keys lie unencrypted in /home/ada/.local/share/forge/keys, readable only by you. Whoever can read your files can sign in your name. When they were made: This system's secret store did not answer within 2 s; it may be locked.", command: "forge keys protect --passphrase" }
+      : { place: "os", told: "In this system's secret store.", warning: null, command: null };
+  }
+
   #doctor(): DoctorRow[] {
     const gone = this.scene === "error";
     const row = (id: string, title: string, state: Health, detail: string, why: string, fix: DoctorRow["fix"] = null): DoctorRow => ({ id, title, state, detail, why, fix });
@@ -249,12 +255,12 @@ export class FakeHost implements Host {
       row("veth", "Network links (veth, bridge)", "ok", "Kernel 6.1: present", "Each link of a lab is a veth pair."),
       this.scene === "well" ? row("netem", "Delay and loss (sch_netem)", "ok", "Kernel 6.1: present", "Labs with slow or lossy links need it.") : row("netem", "Delay and loss (sch_netem)", "warn", "The kernel has no sch_netem module.", "Labs with slow or lossy links use a user-space variant instead.", { kind: "shell", label: "Install the module", command: "sudo apt-get install linux-modules-extra-$(uname -r)" }),
       row("images", "Lab images", this.#images.every((i) => i.ready) ? "ok" : "warn", `${this.#images.filter((i) => i.ready).length} of ${this.#images.length} prepared`, "A lab starts in seconds when its images are here.", { kind: "call", label: "Prepare images", command: "prepare_images", args: { images: [] } }),
-      row("key", "Signing key", "ok", "Ed25519, SHA256:9f2c41d07be8, in the system’s secret store", "Your verdicts are signed with it."),
+      row("keys", "Signing key", this.#keys().warning ? "warn" : "ok", this.#keys().warning ?? this.#keys().told, "Your key signs your verdicts: it proves where they come from.", this.#keys().command ? { kind: "shell", label: "Keep the keys better", command: "forge keys protect --passphrase" } : null),
     ];
   }
 
   readonly #commands: Handlers = {
-    about: () => ({ version: "0.1.0", home: "/home/ada/.local/share/forge", key_id: "SHA256:9f2c41d07be8", docker: this.scene === "error" ? null : "20.10.24", platform: "linux x86_64", shell: "serve" }),
+    about: () => ({ version: "0.1.0", home: "/home/ada/.local/share/forge", key_id: "SHA256:9f2c41d07be8", keys: this.#keys(), docker: this.scene === "error" ? null : "20.10.24", platform: "linux x86_64", shell: "serve" }),
     doctor: () => ({ ready: this.scene !== "error", rows: this.#doctor() }),
     list_labs: () => this.#labs.map((l) => l.summary),
     get_lab: ({ lab }) => {

@@ -53,27 +53,27 @@ pub enum Fact {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    pub version: u32,
-    /// The verdict's id: SHA-256 of verdict.pae, hex.
-    pub verdict: String,
-    /// Position in the order of acceptance on this server.
-    pub seq: i64,
+    pub class: String,
+    pub established: Vec<Fact>,
     /// Fingerprint of the key that signed the verdict.
     pub key_id: String,
-    pub learner: String,
-    pub class: String,
-    pub run: String,
     pub lab: String,
-    /// Milli-points.
-    pub score: u64,
+    pub learner: String,
     pub max: u64,
-    #[schemars(with = "String")]
-    pub tier: TrustTier,
-    pub established: Vec<Fact>,
-    /// The session whose challenge it answers.
-    pub session: Option<String>,
     /// Unix milliseconds, by the server's clock.
     pub received_at: i64,
+    pub run: String,
+    /// Milli-points.
+    pub score: u64,
+    /// Position in the order of acceptance on this server.
+    pub seq: i64,
+    /// The session whose challenge it answers.
+    pub session: Option<String>,
+    #[schemars(with = "String")]
+    pub tier: TrustTier,
+    /// The verdict's id: SHA-256 of verdict.pae, hex.
+    pub verdict: String,
+    pub version: u32,
 }
 
 /// The answer to a submission.

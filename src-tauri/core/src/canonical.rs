@@ -5,8 +5,8 @@
 //! order, and are then written and compared without a detour.
 
 use crate::error::{Code, Error, Result};
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::Serialize;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{self, Write};

@@ -19,6 +19,9 @@ use crate::api::TrustTier;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Envelopes that go in one request, and their bytes.
+pub const ENVELOPES_MAX: usize = 256;
+pub const ENVELOPES_BYTES: usize = 2 << 20;
 /// Bytes of an envelope, of score.json, of evidence.tar.zst and of the tar in it that a scoreboard reads.
 pub const ENVELOPE_MAX: usize = 256 << 10;
 pub const SCORE_MAX: usize = 1 << 20;
@@ -87,6 +90,14 @@ pub struct Accepted {
     /// Path of the verdict's own page on this server.
     pub page: String,
     pub receipt: Signed<Receipt>,
+}
+
+/// What became of one of many envelopes: a line of the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Each {
+    Accepted(Box<Accepted>),
+    Error(Refusal),
 }
 
 /// What a laptop signs to show that it holds a key; `Signed` under [`Domain::Enrolment`](crate::keys::Domain::Enrolment).

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use forge_core::api::TrustTier;
 use forge_core::board::{Accepted, Fact, Refusal, RefusalCode};
 use forge_core::error::{Code, Error};
+use futures_util::future::join_all;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -72,6 +73,11 @@ pub fn tier(facts: &[Fact]) -> TrustTier {
     }
 }
 
+/// Takes many envelopes in, each as if it had come alone; those that wait for the disk at the same time are stored together.
+pub async fn submit_all(board: &Arc<Board>, envelopes: Vec<Bytes>) -> Vec<Result<Outcome, Refusal>> {
+    join_all(envelopes.into_iter().map(|envelope| submit(board, envelope, None))).await
+}
+
 /// Takes a submission in. Nothing is stored unless this returns `Ok`, and what it returns is on the disk.
 pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>) -> Result<Outcome, Refusal> {
     let opened = envelope::open(&envelope)?;
@@ -103,7 +109,7 @@ pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>)
         let placed = tokio::task::spawn_blocking(move || evidence.place(&file, &id)).await;
         placed.map_err(|e| trouble(&Error::internal(e)))?.map_err(|e| trouble(&e))?;
     }
-    let candidate = record::Candidate::new(&opened, &statement, &checked, established, envelope.to_vec(), now);
+    let candidate = record::Candidate::new(&opened, &statement, &checked, established, envelope.clone(), now);
     let notes = candidate.notes.clone();
     let recorded = board.together.record(&board.store, candidate).await;
     let recorded = match recorded.map_err(|e| trouble(&e))? {
@@ -176,7 +182,7 @@ pub async fn complete(board: &Arc<Board>, id: &str) -> Result<Outcome, Refusal> 
         no(RefusalCode::Inconsistent, "score.json has not been sent yet.").hint("PUT it first, then the evidence.")
     })?;
     let file = board.evidence.part(id);
-    let outcome = submit(board, v.envelope.into(), Some(Parcel { score: score.into(), file })).await;
+    let outcome = submit(board, v.envelope, Some(Parcel { score, file })).await;
     if outcome.as_ref().is_err_and(|r| !r.code.retry())
         && let Err(e) = board.evidence.drop_part(id)
     {

@@ -12,10 +12,11 @@ const WRITER_LOCK: i64 = 0x466f_7267_6553_6362;
 const STATEMENTS: usize = 256;
 
 /// A statement that is prepared while a table is small must not walk through all of it once it is large: every row is looked up
-/// in its index, for which no scan of the whole and no join by hash or merge is an excuse. Planning a statement of a thousand
+/// in its index and a board is read in the order of its own, whatever is believed about sizes. Planning a statement of a thousand
 /// parameters anew takes longer than running it. An envelope is hardly smaller when it is compressed, so that must be cheap.
 const SETTINGS: &str = "SET synchronous_commit = on; SET statement_timeout = '60s'; SET lock_timeout = '20s'; SET jit = off;
-    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET plan_cache_mode = force_generic_plan;
     SELECT set_config(name, 'lz4', false) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
 
 struct Pg {

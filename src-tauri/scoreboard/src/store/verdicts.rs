@@ -205,7 +205,10 @@ pub fn by_run(tx: &mut dyn Tx, run: &str) -> Result<Option<Verdict>> {
 
 /// Who sealed another verdict of this run or on this evidence: its id and key.
 pub fn clash(tx: &mut dyn Tx, run: &str, tar: &str) -> Result<Option<(String, String)>> {
-    let row = tx.one("SELECT id, key_id FROM verdicts WHERE run = $1 OR tar = $2", params![run, tar])?;
+    let row = tx.one(
+        "SELECT id, key_id FROM verdicts WHERE run = $1 UNION ALL SELECT id, key_id FROM verdicts WHERE tar = $2",
+        params![run, tar],
+    )?;
     row.map(|r| Ok((r.text(0)?, r.text(1)?))).transpose()
 }
 

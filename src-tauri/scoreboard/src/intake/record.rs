@@ -87,6 +87,11 @@ impl Candidate {
         };
         Self { verdict, notes }
     }
+
+    /// The verdict's id.
+    pub fn id(&self) -> &str {
+        &self.verdict.id
+    }
 }
 
 /// What became of a candidate.

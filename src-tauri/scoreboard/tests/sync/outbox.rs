@@ -3,6 +3,7 @@ use crate::learner::*;
 use crate::support::*;
 use forge_core::api::TrustTier;
 use forge_core::store::sync::{self as rows, Board};
+use forge_core::sync::round::Told;
 use forge_core::sync::{WHOLE_MAX, pace, parcel, preview};
 use forge_scoreboard::bench::workshop::Wish;
 use std::sync::atomic::Ordering;

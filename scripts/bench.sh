@@ -23,7 +23,9 @@ stage window node tests/desktop/bench.mjs
 stage "build scoreboard" cargo build --locked --release --quiet -p forge-scoreboard
 BOARD=$ROOT/target/release/forge-scoreboard
 stage "ingest, SQLite" "$BOARD" bench ingest
+stage "ingest in batches, SQLite" "$BOARD" bench ingest --open 4 --batch 128
 stage "ingest, PostgreSQL" scripts/postgres.sh "$BOARD" bench ingest --database '{db}'
+stage "ingest in batches, PostgreSQL" scripts/postgres.sh "$BOARD" bench ingest --open 4 --batch 128 --database '{db}'
 for verdicts in 10000 1000000; do
   stage "leaderboard of $verdicts, SQLite" "$BOARD" bench leaderboard --verdicts $verdicts
   stage "leaderboard of $verdicts, PostgreSQL" scripts/postgres.sh "$BOARD" bench leaderboard --verdicts $verdicts --database '{db}'

@@ -28,6 +28,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("store", 1),
     ("shell", 1),
     ("api", 0),
+    ("canonical", 0),
     ("error", 0),
     ("fault", 0),
 ];

@@ -388,6 +388,7 @@ async fn keys(server: &Server, joe: &Person, teacher: &Person, boss: &Person) {
 /// kill -9 under load: every acknowledged verdict is there afterwards.
 async fn killed(server: Server, mara: &Person) -> Server {
     let many: Vec<_> = (0..400).map(|i| mara.made(&format!("load-{i}"), SSH)).collect();
+    let before = server.get("/v1/stats").await.1["verdicts"].as_i64().unwrap();
     let (many, stop) = (Arc::new(many), Arc::new(AtomicBool::new(false)));
     let mut tasks = Vec::new();
     for lane in 0..8 {
@@ -411,7 +412,11 @@ async fn killed(server: Server, mara: &Person) -> Server {
             acknowledged
         }));
     }
-    tokio::time::sleep(Duration::from_millis(250)).await;
+    // In the middle of it, however fast the machine is.
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while server.get("/v1/stats").await.1["verdicts"].as_i64().unwrap() < before + 40 {
+        assert!(std::time::Instant::now() < end, "nothing is stored");
+    }
     stop.store(true, Ordering::SeqCst);
     let (data, database) = (server.data.clone(), server.database.clone());
     server.kill9();

@@ -193,6 +193,16 @@ async fn real_questions_and_answers_are_as_described() {
     let (status, answer) = server.submit_bundle(&made).await;
     assert_eq!(status, 201);
     document.answer_holds("post", "/v1/verdicts", &answer);
+    let lines = [mara.made("one-of-two", SSH).envelope, b"nonsense".to_vec()].join(&b'\n');
+    let answer = reqwest::Client::new().post(format!("{}/v1/envelopes", server.url)).body(lines).send().await.unwrap();
+    let schema =
+        &document.operation("post", "/v1/envelopes")["responses"]["2XX"]["content"]["application/x-ndjson"]["schema"];
+    let text = answer.text().await.unwrap();
+    for (line, what) in text.lines().zip(["accepted", "error"]) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert!(line[what].is_object(), "{line}");
+        document.holds(schema, &line, "a line of the answer to many");
+    }
     ask("get", "/v1/verdicts", "/v1/verdicts".into(), "", none()).await;
     ask("get", "/v1/verdicts/{id}", format!("/v1/verdicts/{}", made.id), "", none()).await;
     ask("get", "/v1/verdicts/{id}/score.json", format!("/v1/verdicts/{}/score.json", made.id), "", none()).await;

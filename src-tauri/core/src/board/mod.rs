@@ -19,6 +19,9 @@ use crate::api::TrustTier;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Envelopes that go in one request, and their bytes.
+pub const ENVELOPES_MAX: usize = 256;
+pub const ENVELOPES_BYTES: usize = 2 << 20;
 /// Bytes of an envelope, of score.json, of evidence.tar.zst and of the tar in it that a scoreboard reads.
 pub const ENVELOPE_MAX: usize = 256 << 10;
 pub const SCORE_MAX: usize = 1 << 20;
@@ -53,27 +56,27 @@ pub enum Fact {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    pub version: u32,
-    /// The verdict's id: SHA-256 of verdict.pae, hex.
-    pub verdict: String,
-    /// Position in the order of acceptance on this server.
-    pub seq: i64,
+    pub class: String,
+    pub established: Vec<Fact>,
     /// Fingerprint of the key that signed the verdict.
     pub key_id: String,
-    pub learner: String,
-    pub class: String,
-    pub run: String,
     pub lab: String,
-    /// Milli-points.
-    pub score: u64,
+    pub learner: String,
     pub max: u64,
-    #[schemars(with = "String")]
-    pub tier: TrustTier,
-    pub established: Vec<Fact>,
-    /// The session whose challenge it answers.
-    pub session: Option<String>,
     /// Unix milliseconds, by the server's clock.
     pub received_at: i64,
+    pub run: String,
+    /// Milli-points.
+    pub score: u64,
+    /// Position in the order of acceptance on this server.
+    pub seq: i64,
+    /// The session whose challenge it answers.
+    pub session: Option<String>,
+    #[schemars(with = "String")]
+    pub tier: TrustTier,
+    /// The verdict's id: SHA-256 of verdict.pae, hex.
+    pub verdict: String,
+    pub version: u32,
 }
 
 /// The answer to a submission.
@@ -87,6 +90,14 @@ pub struct Accepted {
     /// Path of the verdict's own page on this server.
     pub page: String,
     pub receipt: Signed<Receipt>,
+}
+
+/// What became of one of many envelopes: a line of the answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Each {
+    Accepted(Box<Accepted>),
+    Error(Refusal),
 }
 
 /// What a laptop signs to show that it holds a key; `Signed` under [`Domain::Enrolment`](crate::keys::Domain::Enrolment).

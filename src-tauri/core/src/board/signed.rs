@@ -1,5 +1,6 @@
 //! A statement of a scoreboard or laptop with its signature beside it.
 
+use crate::canonical;
 use crate::error::{Code, Error, Result};
 use crate::keys::{Domain, KeyName, Keys, PublicKey};
 use schemars::JsonSchema;
@@ -17,7 +18,7 @@ pub struct Signed<T> {
 
 impl<T: Serialize> Signed<T> {
     pub fn seal(body: T, keys: &Keys, name: KeyName, domain: Domain) -> Result<Self> {
-        let bytes = serde_json_canonicalizer::to_vec(&body).map_err(Error::internal)?;
+        let bytes = canonical::to_bytes(&body)?;
         let signature = hex::encode(keys.sign(name, domain, &bytes)?);
         Ok(Self { body, key_id: keys.id(name)?, signature })
     }
@@ -28,7 +29,7 @@ impl<T: Serialize> Signed<T> {
         if self.key_id != key.id() {
             return Err(bad("it names another key than the one it was held against"));
         }
-        let bytes = serde_json_canonicalizer::to_vec(&self.body).map_err(Error::internal)?;
+        let bytes = canonical::to_bytes(&self.body)?;
         let signature = hex::decode(&self.signature).map_err(|_| bad("its signature is not hex"))?;
         if !key.verify(domain, &bytes, &signature) {
             return Err(bad("its signature does not hold"));

@@ -12,9 +12,9 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope {
+    payload: String,
     #[serde(rename = "payloadType")]
     payload_type: String,
-    payload: String,
     signatures: Vec<Signature>,
 }
 

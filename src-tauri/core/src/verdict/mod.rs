@@ -6,7 +6,6 @@
 //! the same way. Never here: Docker, HTTP, the meaning of a probe.
 pub mod attest;
 pub mod bundle;
-pub mod canonical;
 mod checkpoint;
 pub mod dsse;
 pub mod regrade;
@@ -18,6 +17,7 @@ mod submission;
 mod tests;
 pub mod verify;
 
+pub use crate::canonical;
 pub use checkpoint::checkpoint_in;
 pub use seal::{Sealed, Sealing, Signer, remove_half_sealed, seal};
 pub use statement::{Checkpoint, Claims, Statement};

@@ -15,26 +15,26 @@ pub const VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Score {
-    pub version: u32,
-    pub run: String,
-    pub lab: String,
-    pub score: u64,
-    pub max: u64,
     pub criteria: Vec<Row>,
+    pub lab: String,
+    pub max: u64,
+    pub run: String,
+    pub score: u64,
+    pub version: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
+    /// Where in the evidence it was decided: `observations.json#<criterion>/<index>`.
+    pub evidence: Vec<String>,
+    pub hint_cost: u64,
     pub id: String,
-    pub weight: u32,
+    pub max: u64,
     /// `pass`, `fail` or `error`.
     pub outcome: OutcomeKind,
     pub points: u64,
-    pub max: u64,
-    pub hint_cost: u64,
-    /// Where in the evidence it was decided: `observations.json#<criterion>/<index>`.
-    pub evidence: Vec<String>,
+    pub weight: u32,
 }
 
 impl Score {

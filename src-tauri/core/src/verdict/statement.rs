@@ -16,18 +16,18 @@ pub const PREDICATE_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.
 pub struct Statement {
     #[serde(rename = "_type")]
     pub kind: String,
-    /// score.json, evidence.tar.zst, evidence.tar: in this order.
-    pub subject: Vec<Subject>,
+    pub predicate: Predicate,
     #[serde(rename = "predicateType")]
     pub predicate_type: String,
-    pub predicate: Predicate,
+    /// score.json, evidence.tar.zst, evidence.tar: in this order.
+    pub subject: Vec<Subject>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    pub name: String,
     pub digest: Digest,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,43 +47,43 @@ impl Digest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Predicate {
-    pub result: String,
     pub configuration: Vec<Subject>,
-    pub passed_tests: Vec<String>,
     pub failed_tests: Vec<String>,
     pub forge: Claims,
+    pub passed_tests: Vec<String>,
+    pub result: String,
 }
 
 /// What the verdict claims beyond the outcome. Digests in lower-case hex SHA-256, times in Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claims {
-    pub run: String,
-    pub lab: String,
-    pub version: String,
-    /// Of the lab's folder (the catalogue's pin).
-    pub template_digest: String,
-    /// Of scenario.json in the evidence.
-    pub scenario_digest: String,
-    pub policy_digest: String,
-    /// Image id by short name.
-    pub images: BTreeMap<String, String>,
-    /// See [`seed_commitment`].
-    pub seed_commitment: String,
-    pub key_id: String,
-    pub tier: TrustTier,
-    pub started: i64,
-    pub finished: i64,
-    /// Measured by a clock that is never set, without pauses.
-    pub duration_ms: u64,
-    /// Nonce of an instructor who asked for this run.
-    pub challenge: Option<String>,
     /// The newest checkpoint of the audit log when this was sealed.
     pub audit: Option<Checkpoint>,
+    /// Nonce of an instructor who asked for this run.
+    pub challenge: Option<String>,
+    /// Measured by a clock that is never set, without pauses.
+    pub duration_ms: u64,
+    pub finished: i64,
+    /// Image id by short name.
+    pub images: BTreeMap<String, String>,
     /// What was proven about the run's isolation, in words.
     pub isolation: String,
-    pub score: u64,
+    pub key_id: String,
+    pub lab: String,
     pub max: u64,
+    pub policy_digest: String,
+    pub run: String,
+    /// Of scenario.json in the evidence.
+    pub scenario_digest: String,
+    pub score: u64,
+    /// See [`seed_commitment`].
+    pub seed_commitment: String,
+    pub started: i64,
+    /// Of the lab's folder (the catalogue's pin).
+    pub template_digest: String,
+    pub tier: TrustTier,
+    pub version: String,
 }
 
 /// A C2SP checkpoint as text, signature included.

@@ -16,7 +16,7 @@ const PACE: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(120);
 
 fn school(conn: &mut dyn Connection, verdicts: u32) -> Result<()> {
-    let envelope = vec![b'x'; 3_000];
+    let envelope = bytes::Bytes::from(vec![b'x'; 3_000]);
     let tracks = ["netplus", "ccna", "cissp"];
     for first in (0..verdicts).step_by(10_000) {
         conn.begin(true)?;

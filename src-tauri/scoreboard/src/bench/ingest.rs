@@ -4,7 +4,7 @@
 //! clients.
 
 use super::ground::{Ground, verdicts_of};
-use super::server::Server;
+use super::server::{Server, cpu_seconds, post};
 use super::workshop::{Laptop, Made, Wish};
 use super::{progress, quantile};
 use crate::board::Board;
@@ -22,33 +22,37 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// The floor is measured before and after, and the better one counts: other work on the machine must not flatter us.
-pub fn run(count: u32, open: u32, database: Option<&str>) -> Result<serde_json::Value> {
+pub fn run(count: u32, open: u32, batch: u32, database: Option<&str>) -> Result<serde_json::Value> {
     let ground = Ground::new(database)?;
     let laptops = ground.class()?;
     progress(format!("making {count} verdicts"));
     let made = verdicts_of(&laptops, count)?;
     let keys = laptops.iter().map(|l| Ok((l.key_id.clone(), PublicKey::from_pem(&l.pem()?)?)));
     let keys: HashMap<String, PublicKey> = keys.collect::<Result<_>>()?;
-    let open = usize::try_from(open).unwrap_or(1).max(1);
+    let (open, batch) = (open.max(1) as usize, batch.max(1) as usize);
+    let group = (open * batch).min(made.len().max(1));
     progress("measuring the bare limit");
-    let before = bare(ground.home(), &made, &keys, open)?;
+    let before = bare(ground.home(), &made, &keys, group)?;
     let single = bare(ground.home(), made.get(..made.len().min(500)).unwrap_or_default(), &keys, 1)?;
-    progress(format!("submitting over {open} connections"));
+    progress(format!("submitting over {open} connections, {batch} in a request"));
     let server = ground.serve()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let made = Arc::new(made);
-    let (seconds, ms) = runtime.block_on(over_http(&server, made.clone(), open))?;
+    let requests = requests(&made, batch);
+    let own = cpu_seconds(std::process::id());
+    let (seconds, ms) = runtime.block_on(over_http(&server, requests, open))?;
     let cpu = server.cpu_seconds();
+    let own = cpu_seconds(std::process::id()).zip(own).map(|(after, before)| after - before);
+    let each = |seconds: Option<f64>| seconds.map(|s| (s * 1e6 / f64::from(count)).round());
     drop(server);
-    let grouped = bare(ground.home(), &made, &keys, open)?.max(before);
+    let grouped = bare(ground.home(), &made, &keys, group)?.max(before);
     let rate = f64::from(count) / seconds;
     Ok(serde_json::json!({
-        "database": ground.kind()?, "verdicts": count, "open": open, "per_second": rate.round(),
+        "database": ground.kind()?, "verdicts": count, "open": open, "batch": batch, "per_second": rate.round(),
         "bare_grouped_per_second": grouped.round(), "bare_single_per_second": single.round(),
         "share_of_grouped": (rate / grouped * 100.0).round() / 100.0,
         "share_of_single": (rate / single * 100.0).round() / 100.0,
         "p50_ms": quantile(&ms, 0.5), "p99_ms": quantile(&ms, 0.99),
-        "server_cpu_us_each": cpu.map(|s| (s * 1e6 / f64::from(count)).round()),
+        "server_cpu_us_each": each(cpu), "clients_cpu_us_each": each(own),
         "cores": std::thread::available_parallelism()?.get(),
     }))
 }
@@ -85,9 +89,32 @@ fn bare(folder: &Path, made: &[Made], keys: &HashMap<String, PublicKey>, group: 
     Ok(made.len() as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Seconds for all, and the milliseconds that each took, sorted.
-async fn over_http(server: &Server, made: Arc<Vec<Made>>, open: usize) -> Result<(f64, Vec<f64>)> {
-    let next = Arc::new(AtomicUsize::new(0));
+/// As it travels, made beforehand: making it is not what is measured.
+struct Asked {
+    request: Vec<u8>,
+    /// The status that says it was taken.
+    wanted: &'static str,
+    /// Lines of answer, where many go in one.
+    lines: Option<usize>,
+}
+
+fn requests(made: &[Made], batch: usize) -> Vec<Asked> {
+    let one = |one: &Made| Asked {
+        request: post("/v1/verdicts", "application/json", &one.envelope),
+        wanted: "201",
+        lines: None,
+    };
+    let several = |made: &[Made]| {
+        let lines: Vec<&[u8]> = made.iter().map(|one| one.envelope.as_slice()).collect();
+        let request = post("/v1/envelopes", "application/x-ndjson", &lines.join(&b'\n'));
+        Asked { request, wanted: "200", lines: Some(made.len()) }
+    };
+    if batch == 1 { made.iter().map(one).collect() } else { made.chunks(batch).map(several).collect() }
+}
+
+/// Seconds for all, and the milliseconds that each request took, sorted.
+async fn over_http(server: &Server, requests: Vec<Asked>, open: usize) -> Result<(f64, Vec<f64>)> {
+    let (requests, next) = (Arc::new(requests), Arc::new(AtomicUsize::new(0)));
     let mut connections = Vec::new();
     for _ in 0..open {
         connections.push(server.connect().await?);
@@ -95,13 +122,16 @@ async fn over_http(server: &Server, made: Arc<Vec<Made>>, open: usize) -> Result
     let began = Instant::now();
     let mut clients = tokio::task::JoinSet::new();
     for mut client in connections {
-        let (made, next) = (made.clone(), next.clone());
+        let (requests, next) = (requests.clone(), next.clone());
         clients.spawn(async move {
             let mut ms = Vec::new();
-            while let Some(one) = made.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(asked) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let began = Instant::now();
-                client.submit(&one.envelope).await?;
+                client.ask(&asked.request, asked.wanted).await?;
                 ms.push(began.elapsed().as_secs_f64() * 1000.0);
+                if let Some(lines) = asked.lines {
+                    all_accepted(client.body(), lines)?;
+                }
             }
             Ok::<_, Error>(ms)
         });
@@ -113,6 +143,14 @@ async fn over_http(server: &Server, made: Arc<Vec<Made>>, open: usize) -> Result
     let seconds = began.elapsed().as_secs_f64();
     ms.sort_by(f64::total_cmp);
     Ok((seconds, ms))
+}
+
+fn all_accepted(answer: &[u8], carried: usize) -> Result<()> {
+    let accepted = answer.split(|b| *b == b'\n').filter(|line| line.starts_with(b"{\"accepted\":")).count();
+    if accepted == carried {
+        return Ok(());
+    }
+    Err(Error::internal(format!("The server accepted {accepted} of {carried} verdicts of the bench.")))
 }
 
 /// One class, one learner, one verdict of each known lab, through the same intake as any other.

@@ -27,6 +27,9 @@ pub enum What {
         /// Submissions that are open at the same time
         #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4_000))]
         open: u32,
+        /// Envelopes in one submission; more than one go by POST /v1/envelopes
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+        batch: u32,
         #[command(flatten)]
         empty: Empty,
     },
@@ -57,7 +60,9 @@ pub enum What {
 
 pub fn run(what: &What, json: bool) -> Result<()> {
     let value = match what {
-        What::Ingest { verdicts, open, empty } => ingest::run(*verdicts, *open, empty.database.as_deref())?,
+        What::Ingest { verdicts, open, batch, empty } => {
+            ingest::run(*verdicts, *open, *batch, empty.database.as_deref())?
+        }
         What::Leaderboard { verdicts, asked, empty } => {
             board::leaderboard(*verdicts, *asked, empty.database.as_deref())?
         }

@@ -50,10 +50,7 @@ impl Server {
 
     /// CPU seconds that it has used, where the kernel tells.
     pub fn cpu_seconds(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok());
-        Some((ticks(11)? + ticks(12)?) / rustix::param::clock_ticks_per_second() as f64)
+        cpu_seconds(self.child.id())
     }
 }
 
@@ -63,6 +60,14 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU seconds that a process has used, where the kernel tells.
+pub fn cpu_seconds(process: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok());
+    Some((ticks(11)? + ticks(12)?) / rustix::param::clock_ticks_per_second() as f64)
 }
 
 fn late(what: &str) -> Error {
@@ -89,17 +94,17 @@ impl Client {
     }
 
     pub async fn submit(&mut self, envelope: &[u8]) -> Result<()> {
-        let head = format!(
-            "POST /v1/verdicts HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            envelope.len()
-        );
-        let mut request = head.into_bytes();
-        request.extend_from_slice(envelope);
-        self.ask(&request, "201").await
+        self.ask(&post("/v1/verdicts", "application/json", envelope), "201").await
+    }
+
+    /// The body of the last answer.
+    pub fn body(&self) -> &[u8] {
+        let end = self.buffer.windows(4).position(|w| w == b"\r\n\r\n").map_or(self.buffer.len(), |end| end + 4);
+        self.buffer.get(end..).unwrap_or_default()
     }
 
     /// Any other status than `wanted` ends the measurement.
-    async fn ask(&mut self, request: &[u8], wanted: &str) -> Result<()> {
+    pub async fn ask(&mut self, request: &[u8], wanted: &str) -> Result<()> {
         let whole = async {
             self.stream.write_all(request).await?;
             self.buffer.clear();
@@ -135,6 +140,14 @@ impl Client {
             }
         }
     }
+}
+
+/// The bytes of a request.
+pub fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// None while it is not whole; then whether it has the wanted status.

@@ -17,8 +17,8 @@ pub async fn bytes(body: Body, max: usize) -> Answer<Bytes> {
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max as u64));
     }
+    let mut out = BytesMut::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
     let mut stream = body.into_data_stream();
-    let mut out = BytesMut::new();
     while let Some(part) = next(&mut stream).await? {
         if out.len() + part.len() > max {
             return Err(too_large(max as u64));

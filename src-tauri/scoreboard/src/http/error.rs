@@ -27,19 +27,24 @@ pub fn no(code: RefusalCode, message: impl Into<String>) -> No {
     No(Refusal::new(code, message))
 }
 
+/// As it travels: whether it is worth another try stands in its details.
+pub fn told(mut refusal: Refusal) -> Refusal {
+    if refusal.code.retry() {
+        let mut details = refusal.details.as_object().cloned().unwrap_or_default();
+        details.insert("retry".into(), true.into());
+        refusal.details = details.into();
+    }
+    refusal
+}
+
 /// Left on the response for the log and the counters.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused(pub RefusalCode);
 
 impl IntoResponse for No {
     fn into_response(self) -> Response {
-        let mut refusal = self.0;
+        let refusal = told(self.0);
         let code = refusal.code;
-        if code.retry() {
-            let mut details = refusal.details.as_object().cloned().unwrap_or_default();
-            details.insert("retry".into(), true.into());
-            refusal.details = details.into();
-        }
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(serde_json::json!({"error": refusal}))).into_response();
         if code.retry() && code != RefusalCode::WrongOffset {

@@ -4,6 +4,7 @@
 //! reading · [`error`] refusals · [`listen`] connections · the others answer.
 
 pub mod body;
+mod envelopes;
 pub mod error;
 mod guard;
 mod health;
@@ -47,6 +48,13 @@ pub fn table() -> Routes {
             Open,
             "Submit a verdict: its envelope as JSON, or a form of envelope, score and evidence; answers Accepted",
             verdicts::submit,
+        )
+        .add::<routes::Envelopes, routes::Lines<wire::Each>, _, _>(
+            Post,
+            "/v1/envelopes",
+            Open,
+            "Submit many verdicts' envelopes, one a line; answers a line for each, in the same order",
+            envelopes::submit,
         )
         .add::<(), VerdictList, _, _>(Get, "/v1/verdicts", Open, "Verdicts in order of acceptance", verdicts::list)
         .add::<(), VerdictView, _, _>(

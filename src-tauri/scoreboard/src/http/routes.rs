@@ -76,6 +76,8 @@ raw! {
     /// Part of an upload.
     Bytes = "application/octet-stream";
     Csv = "text/csv";
+    /// One a line.
+    Envelopes = "application/x-ndjson";
     Evidence = "application/zstd";
     /// A stream that does not end by itself.
     Events = "text/event-stream";
@@ -86,6 +88,21 @@ raw! {
     ScoreJson = "application/json";
     /// An envelope, or a form with the parts envelope, score and evidence.
     Submission = "submission";
+}
+
+/// A `T` a line.
+pub struct Lines<T>(std::marker::PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for Lines<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "lines".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<T>()
+    }
 }
 
 /// What travels, by media type; `()` where nothing does.
@@ -104,6 +121,9 @@ fn content<T: JsonSchema>(generator: &mut SchemaGenerator) -> Option<Value> {
         Some("application/json") => Some(json!({"application/json": {"schema": {"type": "object"}}})),
         Some(media) => Some(json!({media: {"schema": binary}})),
         None if T::schema_name() == "null" => None,
+        None if T::schema_name() == "lines" => {
+            Some(json!({"application/x-ndjson": {"schema": generator.subschema_for::<T>().to_value()}}))
+        }
         None => Some(json!({"application/json": {"schema": generator.subschema_for::<T>().to_value()}})),
     }
 }

@@ -166,16 +166,16 @@ pub async fn evidence(app: State<App>, who: Who, Path(text): Path<String>) -> An
 pub async fn file(State(app): State<App>, who: Who, Path((text, name)): Path<(String, String)>) -> Answer<Response> {
     let v = find(&app, &text).await?;
     let gone = || no(RefusalCode::NotFound, "The verdict has no such file here.");
-    let sent = |kind: &'static str, bytes: Vec<u8>| ([(header::CONTENT_TYPE, kind)], bytes).into_response();
+    let sent = |kind: &'static str, bytes: Bytes| ([(header::CONTENT_TYPE, kind)], bytes).into_response();
     let signed = || dsse::read(&v.envelope).map_err(No::from);
     Ok(match name.as_str() {
         "verdict.dsse.json" => sent("application/json", v.envelope),
-        "verdict.pae" => sent("application/octet-stream", dsse::pae(dsse::PAYLOAD_TYPE, &signed()?.payload)),
-        "verdict.sig" => sent("application/octet-stream", signed()?.signature.to_vec()),
+        "verdict.pae" => sent("application/octet-stream", dsse::pae(dsse::PAYLOAD_TYPE, &signed()?.payload).into()),
+        "verdict.sig" => sent("application/octet-stream", signed()?.signature.to_vec().into()),
         "verdict.pub.pem" => {
             let key_id = v.key_id.clone();
             let key = app.store.read(move |tx| people::key(tx, &key_id)).await?.ok_or_else(gone)?;
-            sent("application/x-pem-file", key.pem.into_bytes())
+            sent("application/x-pem-file", key.pem.into())
         }
         "score.json" => sent("application/json", v.score_json.ok_or_else(gone)?),
         "evidence.tar.zst" => {

@@ -1,6 +1,7 @@
 //! Score and evidence: the ones that were signed, about the lab that the server knows, and the outcomes recomputed.
 
 use super::no;
+use bytes::Bytes;
 use forge_core::board::{EVIDENCE_MAX, EVIDENCE_TAR_MAX, Fact, Refusal, RefusalCode, SCORE_MAX};
 use forge_core::check::evidence::{OBSERVATIONS, Observations, SCENARIO};
 use forge_core::error::{Code, Error};
@@ -22,7 +23,7 @@ pub const LIMITS: Limits =
 pub struct Established {
     pub facts: Vec<Fact>,
     pub notes: Vec<String>,
-    pub score_json: Vec<u8>,
+    pub score_json: Bytes,
     pub evidence_bytes: u64,
     /// Digest of what was observed.
     pub answers: String,
@@ -60,7 +61,7 @@ pub fn check(
     let mut established = Established {
         facts: vec![Fact::Digests],
         notes: Vec::new(),
-        score_json: score_json.to_vec(),
+        score_json: Bytes::copy_from_slice(score_json),
         evidence_bytes: unpacked.packed_bytes,
         answers: answers(&material.observations),
     };

@@ -74,6 +74,32 @@ pub fn tier(facts: &[Fact]) -> TrustTier {
 
 /// Takes a submission in. Nothing is stored unless this returns `Ok`, and what it returns is on the disk.
 pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>) -> Result<Outcome, Refusal> {
+    let candidate = judge(board, envelope, parcel.as_ref()).await?;
+    let (id, notes) = (candidate.id().to_owned(), candidate.notes.clone());
+    let decided = board.together.record(&board.store, candidate).await;
+    if parcel.is_some() && matches!(decided, Ok(Err(_))) {
+        unplace(board, &id).await;
+    }
+    settle(board, notes, decided)
+}
+
+/// Takes many envelopes in, each as if they had come one after the other; they are stored together.
+pub async fn submit_all(board: &Arc<Board>, envelopes: Vec<Bytes>) -> Vec<Result<Outcome, Refusal>> {
+    let (mut judged, mut candidates) = (Vec::new(), Vec::new());
+    for envelope in envelopes {
+        judged.push(judge(board, envelope, None).await.map(|candidate| {
+            let notes = candidate.notes.clone();
+            candidates.push(candidate);
+            notes
+        }));
+    }
+    let mut decided = board.together.record_all(&board.store, candidates).await.into_iter();
+    let mut next = || decided.next().unwrap_or_else(|| Err(Error::internal("a candidate has no decision")));
+    judged.into_iter().map(|notes| settle(board, notes?, next())).collect()
+}
+
+/// Everything before the database is asked; the evidence is in its place then.
+async fn judge(board: &Arc<Board>, envelope: Bytes, parcel: Option<&Parcel>) -> Result<record::Candidate, Refusal> {
     let opened = envelope::open(&envelope)?;
     let key = board.ring.learner(&board.store, &opened.key_id).await.map_err(|e| trouble(&e))?.ok_or_else(|| {
         no(RefusalCode::UnknownKey, "The key that signed this is not enrolled here.")
@@ -82,7 +108,7 @@ pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>)
     let statement = envelope::verify(&opened, &key)?;
     let now = clock::now();
     let checked = claims::check(&statement, &opened.key_id, now, &board.labs)?;
-    let established = match &parcel {
+    let established = match parcel {
         None => None,
         Some(parcel) => {
             let (score, file) = (parcel.score.clone(), parcel.file.clone());
@@ -97,25 +123,21 @@ pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>)
             Some(task.await.map_err(|e| trouble(&Error::internal(e)))??)
         }
     };
-    if let (Some(parcel), Some(_)) = (&parcel, &established) {
+    if let (Some(parcel), Some(_)) = (parcel, &established) {
         // Before the row that speaks of it. Should the row be refused, the file is what any later submission would bring.
         let (evidence, file, id) = (board.evidence.clone(), parcel.file.clone(), opened.id.clone());
         let placed = tokio::task::spawn_blocking(move || evidence.place(&file, &id)).await;
         placed.map_err(|e| trouble(&Error::internal(e)))?.map_err(|e| trouble(&e))?;
     }
-    let candidate = record::Candidate::new(&opened, &statement, &checked, established, envelope.to_vec(), now);
-    let notes = candidate.notes.clone();
-    let recorded = board.together.record(&board.store, candidate).await;
-    let recorded = match recorded.map_err(|e| trouble(&e))? {
-        Ok(recorded) => recorded,
-        Err(refusal) => {
-            if parcel.is_some() {
-                unplace(board, &opened.id).await;
-            }
-            return Err(refusal);
-        }
-    };
-    let mut notes = notes;
+    Ok(record::Candidate::new(&opened, &statement, &checked, established, envelope, now))
+}
+
+fn settle(
+    board: &Board,
+    mut notes: Vec<String>,
+    decided: forge_core::error::Result<record::Decided>,
+) -> Result<Outcome, Refusal> {
+    let recorded = decided.map_err(|e| trouble(&e))??;
     notes.extend(recorded.notes);
     told(board, &recorded.verdict, &recorded.name, recorded.change);
     answer(board, &recorded.verdict, recorded.change, notes)
@@ -176,7 +198,7 @@ pub async fn complete(board: &Arc<Board>, id: &str) -> Result<Outcome, Refusal> 
         no(RefusalCode::Inconsistent, "score.json has not been sent yet.").hint("PUT it first, then the evidence.")
     })?;
     let file = board.evidence.part(id);
-    let outcome = submit(board, v.envelope.into(), Some(Parcel { score: score.into(), file })).await;
+    let outcome = submit(board, v.envelope, Some(Parcel { score, file })).await;
     if outcome.as_ref().is_err_and(|r| !r.code.retry())
         && let Err(e) = board.evidence.drop_part(id)
     {

@@ -8,6 +8,7 @@ use super::{no, tier};
 use crate::store::standing::{self, Counted};
 use crate::store::verdicts::{self, Verdict};
 use crate::store::{Tx, people, session};
+use bytes::Bytes;
 use forge_core::api::TrustTier;
 use forge_core::board::{CLOCK_SKEW, Fact, Refusal, RefusalCode};
 use forge_core::error::Result;
@@ -42,7 +43,7 @@ impl Candidate {
         statement: &Statement,
         checked: &Checked,
         established: Option<Established>,
-        envelope: Vec<u8>,
+        envelope: Bytes,
         now: i64,
     ) -> Self {
         let claims = &statement.predicate.forge;
@@ -86,6 +87,11 @@ impl Candidate {
         };
         Self { verdict, notes }
     }
+
+    /// The verdict's id.
+    pub fn id(&self) -> &str {
+        &self.verdict.id
+    }
 }
 
 /// What became of a candidate.
@@ -100,7 +106,7 @@ pub fn record(tx: &mut dyn Tx, candidates: &[Candidate]) -> Result<Vec<Decided>>
     let keys: HashMap<String, people::Key> = keys.into_iter().map(|k| (k.key_id.clone(), k)).collect();
     let mut taken: HashSet<String> = verdicts::taken(tx, &wanted)?.into_iter().flatten().collect();
     let mut decided: Vec<Option<Decided>> = Vec::new();
-    let (mut fresh, mut seq) = (Vec::new(), verdicts::next_seq(tx)?);
+    let mut seq = verdicts::next_seq(tx)?;
     for v in wanted {
         let key = keys.get(&v.key_id).filter(|k| k.revoked_at.is_none() && v.nonce.is_none());
         let own = [&v.id, &v.run, &v.tar];
@@ -113,13 +119,13 @@ pub fn record(tx: &mut dyn Tx, candidates: &[Candidate]) -> Result<Vec<Decided>>
         owned(&mut v, &key.owner);
         v.seq = seq;
         seq += 1;
-        fresh.push(v.clone());
         let name = key.owner.name.clone();
         decided.push(Some(Ok(Recorded { verdict: v, name, change: Change::New, notes: Vec::new() })));
     }
+    let new: Vec<&Recorded> = decided.iter().flatten().flatten().collect();
+    let fresh: Vec<&Verdict> = new.iter().map(|r| &r.verdict).collect();
     verdicts::insert(tx, &fresh)?;
-    let new = decided.iter().flatten().flatten();
-    let ranked = new.filter(|r| r.verdict.facts.contains(&Fact::KnownLab));
+    let ranked = new.iter().filter(|r| r.verdict.facts.contains(&Fact::KnownLab));
     let counted = ranked.map(|r| Counted { verdict: &r.verdict, name: &r.name, below: None });
     standing::count(tx, &counted.collect::<Vec<_>>())?;
     let mut tallies: BTreeMap<(&str, TrustTier), i64> = BTreeMap::new();
@@ -166,7 +172,7 @@ fn one(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Decided> {
     v.facts.sort_unstable();
     v.tier = tier(&v.facts);
     v.seq = verdicts::next_seq(tx)?;
-    verdicts::insert(tx, std::slice::from_ref(&v))?;
+    verdicts::insert(tx, &[&v])?;
     if let Some(nonce) = &v.nonce {
         session::answer(tx, nonce, &v.id)?;
     }

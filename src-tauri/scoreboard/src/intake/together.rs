@@ -19,17 +19,35 @@ pub struct Together(Arc<Mutex<Vec<Waiting>>>);
 impl Together {
     /// Returns once what was decided is on the disk.
     pub async fn record(&self, store: &Store, candidate: Candidate) -> Result<Decided> {
-        let (reply, answer) = oneshot::channel();
+        let decided = self.record_all(store, vec![candidate]).await.pop();
+        decided.unwrap_or_else(|| Err(Error::internal("nothing was decided")))
+    }
+
+    /// In this order: of two that exclude each other the first is stored.
+    pub async fn record_all(&self, store: &Store, candidates: Vec<Candidate>) -> Vec<Result<Decided>> {
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let waits = |candidate| {
+            let (reply, answer) = oneshot::channel();
+            (Waiting { candidate, reply }, answer)
+        };
+        let (more, answers): (Vec<_>, Vec<_>) = candidates.into_iter().map(waits).unzip();
         let first = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(Waiting { candidate, reply });
-            waiting.len() == 1
+            let first = waiting.is_empty();
+            waiting.extend(more);
+            first
         };
         if first {
             // A task of its own: the others must be answered even if the client of this one goes away.
             tokio::spawn(all(self.clone(), store.clone()));
         }
-        answer.await.map_err(|_| Error::internal("nobody has recorded a candidate"))?
+        let mut decided = Vec::new();
+        for answer in answers {
+            decided.push(answer.await.unwrap_or_else(|_| Err(Error::internal("nobody has recorded a candidate"))));
+        }
+        decided
     }
 
     fn take(&self) -> Vec<Waiting> {

@@ -40,7 +40,7 @@ fn value(json: &serde_json::Value) -> Result<Value> {
         serde_json::Value::String(s) => Value::Text(s.clone()),
         serde_json::Value::Object(o) => {
             let text = o.get("base64").and_then(serde_json::Value::as_str).ok_or_else(broken)?;
-            Value::Bytes(BASE64_STANDARD.decode(text).map_err(|_| broken())?)
+            BASE64_STANDARD.decode(text).map_err(|_| broken())?.into()
         }
         _ => return Err(broken()),
     })

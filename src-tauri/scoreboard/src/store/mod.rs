@@ -21,6 +21,7 @@ pub mod verdicts;
 pub use lanes::{Figures, Store};
 pub use many::in_parts;
 
+use bytes::Bytes;
 use forge_core::error::{Code, Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ pub enum Value {
     Null,
     Int(i64),
     Text(String),
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
 }
 
 impl From<i64> for Value {
@@ -48,9 +49,14 @@ impl From<String> for Value {
         Self::Text(s)
     }
 }
+impl From<Bytes> for Value {
+    fn from(b: Bytes) -> Self {
+        Self::Bytes(b)
+    }
+}
 impl From<Vec<u8>> for Value {
     fn from(b: Vec<u8>) -> Self {
-        Self::Bytes(b)
+        Self::Bytes(b.into())
     }
 }
 impl<T: Into<Value>> From<Option<T>> for Value {
@@ -98,11 +104,11 @@ impl Row {
         }
     }
 
-    pub fn bytes(&self, i: usize) -> Result<Vec<u8>> {
+    pub fn bytes(&self, i: usize) -> Result<Bytes> {
         self.maybe_bytes(i)?.ok_or_else(|| wrong(i, "bytes"))
     }
 
-    pub fn maybe_bytes(&self, i: usize) -> Result<Option<Vec<u8>>> {
+    pub fn maybe_bytes(&self, i: usize) -> Result<Option<Bytes>> {
         match self.at(i)? {
             Value::Bytes(b) => Ok(Some(b.clone())),
             Value::Null => Ok(None),

@@ -11,6 +11,14 @@ use std::time::Duration;
 const WRITER_LOCK: i64 = 0x466f_7267_6553_6362;
 const STATEMENTS: usize = 256;
 
+/// A statement that is prepared while a table is small must not walk through all of it once it is large: every row is looked up
+/// in its index and a board is read in the order of its own, whatever is believed about sizes. Planning a statement of a thousand
+/// parameters anew takes longer than running it. An envelope is hardly smaller when it is compressed, so that must be cheap.
+const SETTINGS: &str = "SET synchronous_commit = on; SET statement_timeout = '60s'; SET lock_timeout = '20s'; SET jit = off;
+    SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SET plan_cache_mode = force_generic_plan;
+    SELECT set_config(name, 'lz4', false) FROM pg_settings WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)";
+
 struct Pg {
     client: postgres::Client,
     prepared: HashMap<String, postgres::Statement>,
@@ -23,12 +31,7 @@ pub fn open(url: &str) -> Result<Box<dyn Connection>> {
     })?;
     config.connect_timeout(Duration::from_secs(5)).application_name("forge-scoreboard").keepalives(true);
     let mut client = config.connect(postgres::NoTls).map_err(|e| failed(&e))?;
-    client
-        .batch_execute(
-            // A statement that is prepared while a table is small must not walk through all of it once it is large.
-            "SET synchronous_commit = on; SET statement_timeout = '60s'; SET lock_timeout = '20s'; SET enable_seqscan = off; SET jit = off",
-        )
-        .map_err(|e| failed(&e))?;
+    client.batch_execute(SETTINGS).map_err(|e| failed(&e))?;
     Ok(Box::new(Pg { client, prepared: HashMap::new() }))
 }
 
@@ -44,7 +47,7 @@ impl ToSql for Value {
             Self::Null => Ok(IsNull::Yes),
             Self::Int(n) => n.to_sql(ty, out),
             Self::Text(s) => s.to_sql(ty, out),
-            Self::Bytes(b) => b.to_sql(ty, out),
+            Self::Bytes(b) => b.as_ref().to_sql(ty, out),
         }
     }
     fn accepts(ty: &Type) -> bool {
@@ -58,7 +61,7 @@ impl<'a> FromSql<'a> for Value {
         match *ty {
             Type::INT8 => Ok(Self::Int(i64::from_sql(ty, raw)?)),
             Type::INT4 => Ok(Self::Int(i32::from_sql(ty, raw)?.into())),
-            Type::BYTEA => Ok(Self::Bytes(raw.to_vec())),
+            Type::BYTEA => Ok(raw.to_vec().into()),
             _ => Ok(Self::Text(String::from_sql(ty, raw)?)),
         }
     }

@@ -16,7 +16,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Connection>> {
         c.busy_timeout(Duration::from_secs(10))?;
         c.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;
-             PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 16000; PRAGMA trusted_schema = OFF;",
+             PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 16000; PRAGMA trusted_schema = OFF;",
         )?;
         c.set_prepared_statement_cache_capacity(128);
         Ok(c)
@@ -66,7 +66,7 @@ impl Tx for Sqlite {
                     ValueRef::Null => Value::Null,
                     ValueRef::Integer(n) => Value::Int(n),
                     ValueRef::Text(t) => Value::Text(String::from_utf8_lossy(t).into_owned()),
-                    ValueRef::Blob(b) => Value::Bytes(b.to_vec()),
+                    ValueRef::Blob(b) => b.to_vec().into(),
                     ValueRef::Real(_) => return Err(super::wrong(i, "of a type that we store")),
                 });
             }

@@ -4,6 +4,7 @@
 use super::many::in_parts;
 use super::{Row, Tx, Value};
 use crate::params;
+use bytes::Bytes;
 use forge_core::api::TrustTier;
 use forge_core::board::Fact;
 use forge_core::error::{Error, Result};
@@ -42,8 +43,8 @@ pub struct Verdict {
     pub nonce: Option<String>,
     /// Commitment, as signed.
     pub seed: String,
-    pub envelope: Vec<u8>,
-    pub score_json: Option<Vec<u8>>,
+    pub envelope: Bytes,
+    pub score_json: Option<Bytes>,
     pub evidence_bytes: Option<i64>,
     /// Digest of what was observed, whatever the lab: equal ones under different seeds are a question.
     pub answers: Option<String>,
@@ -112,8 +113,8 @@ pub fn next_seq(tx: &mut dyn Tx) -> Result<i64> {
     tx.one("SELECT COALESCE(MAX(seq), 0) + 1 FROM verdicts", &[])?.map_or(Ok(1), |r| r.int(0))
 }
 
-pub fn insert(tx: &mut dyn Tx, fresh: &[Verdict]) -> Result<()> {
-    let rows = fresh.iter().map(row_of).collect::<Result<_>>()?;
+pub fn insert(tx: &mut dyn Tx, fresh: &[&Verdict]) -> Result<()> {
+    let rows = fresh.iter().map(|v| row_of(v)).collect::<Result<_>>()?;
     in_parts(rows, |places, values| {
         tx.execute(&format!("INSERT INTO verdicts ({COLUMNS}) VALUES {places}"), values).map(drop)
     })
@@ -187,8 +188,8 @@ pub fn raise(tx: &mut dyn Tx, v: &Verdict) -> Result<()> {
     super::export::raised(tx, &v.id, v.facts.len())
 }
 
-pub fn set_score(tx: &mut dyn Tx, id: &str, score_json: &[u8]) -> Result<()> {
-    tx.execute("UPDATE verdicts SET score_json = $2 WHERE id = $1", params![id, score_json.to_vec()])?;
+pub fn set_score(tx: &mut dyn Tx, id: &str, score_json: &Bytes) -> Result<()> {
+    tx.execute("UPDATE verdicts SET score_json = $2 WHERE id = $1", params![id, score_json.clone()])?;
     Ok(())
 }
 
@@ -204,7 +205,10 @@ pub fn by_run(tx: &mut dyn Tx, run: &str) -> Result<Option<Verdict>> {
 
 /// Who sealed another verdict of this run or on this evidence: its id and key.
 pub fn clash(tx: &mut dyn Tx, run: &str, tar: &str) -> Result<Option<(String, String)>> {
-    let row = tx.one("SELECT id, key_id FROM verdicts WHERE run = $1 OR tar = $2", params![run, tar])?;
+    let row = tx.one(
+        "SELECT id, key_id FROM verdicts WHERE run = $1 UNION ALL SELECT id, key_id FROM verdicts WHERE tar = $2",
+        params![run, tar],
+    )?;
     row.map(|r| Ok((r.text(0)?, r.text(1)?))).transpose()
 }
 

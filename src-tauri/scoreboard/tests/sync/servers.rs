@@ -1,0 +1,150 @@
+//! Scoreboards that change their key, are full, lie, or are none.
+use crate::learner::*;
+use crate::support::*;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use forge_core::api::TrustTier;
+use forge_core::board::{Accepted, Receipt, Signed};
+use forge_core::keys::{Domain, KeyName, Keys};
+use forge_core::store::sync::{self as rows, Board};
+use forge_core::sync::parcel;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_new_key_is_believed_when_the_old_one_vouches_for_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let mara = Learner::new();
+    let board = mara.enrol(&server, "N").await;
+    for _ in 0..2 {
+        assert_eq!(server.call("POST", "/v1/keys/rotate", &server.admin, serde_json::json!({})).await.0 / 100, 2);
+    }
+    mara.submit("run-a").await;
+    assert_eq!(mara.sync().await.accepted.len(), 1);
+    let now = mara.store.read(rows::board).await.unwrap().unwrap();
+    assert_eq!((now.keys.len(), now.root), (3, board.root));
+}
+
+/// A server that says whatever `reply` says.
+async fn fake(reply: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = count.clone();
+    let handler = move |_: axum::extract::Request| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        let answer = reply();
+        async move { answer }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handler)).await });
+    (url, count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_full_or_lying_loses_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = Keys::open_board(home.path(), &mut rand::rng()).unwrap();
+    let other_home = tempfile::tempdir().unwrap();
+    let imposter = Keys::open_board(other_home.path(), &mut rand::rng()).unwrap();
+    let mara = Learner::new();
+    let made = mara.submit("run-a").await;
+    mara.submit("run-b").await;
+    let claims = parcel::read(&mara.home.path().join("results/run-a"), &made.id).unwrap().claims;
+    let receipt = Receipt {
+        version: 1,
+        verdict: made.id.clone(),
+        seq: 1,
+        key_id: mara.laptop.key_id.clone(),
+        learner: "m".into(),
+        class: "c".into(),
+        run: "run-a".into(),
+        lab: LAB.into(),
+        score: claims.score,
+        max: claims.max,
+        tier: TrustTier::ReGraded,
+        established: Vec::new(),
+        session: None,
+        received_at: now(),
+    };
+    let accepted = |r: Receipt, k: &Keys| {
+        let receipt = Signed::seal(r, k, KeyName::Board, Domain::Acceptance).unwrap();
+        serde_json::to_string(&Accepted { duplicate: false, notes: Vec::new(), page: "/".into(), receipt }).unwrap()
+    };
+    let full = r#"{"error":{"code":"disk_full","message":"Full.","hints":[],"details":{"retry":true}}}"#;
+    let cases: Vec<(&str, u16, String)> = vec![
+        ("disk_full", 507, full.into()),
+        ("unreadable", 429, "slow down".into()),
+        ("unreadable", 200, "<html>Please log in</html>".into()),
+        ("unreadable", 404, "not here".into()),
+        ("bad_receipt", 201, accepted(receipt.clone(), &imposter)),
+        ("bad_receipt", 201, accepted(Receipt { verdict: "0".repeat(64), ..receipt.clone() }, &keys)),
+        ("bad_receipt", 201, accepted(Receipt { score: claims.score + 1, ..receipt.clone() }, &keys)),
+    ];
+    let board = |url: String| Board {
+        url,
+        ca: None,
+        clear_text: false,
+        learner: String::new(),
+        name: String::new(),
+        class: String::new(),
+        instructor: false,
+        key_id: mara.laptop.key_id.clone(),
+        token: String::new(),
+        root: keys.id(KeyName::Board).unwrap(),
+        keys: vec![keys.public_pem(KeyName::Board).unwrap()],
+        enrolled_at: now(),
+        ahead_ms: 0,
+        failures: 0,
+        retry_at: 0,
+        last_at: None,
+        last_error: String::new(),
+    };
+    for (want, status, body) in cases {
+        let (url, _) = fake(move || (StatusCode::from_u16(status).unwrap(), body.clone()).into_response()).await;
+        mara.keep(&board(url)).await;
+        let told = mara.sync().await;
+        assert_eq!((stopped(&told), told.accepted.len(), told.refused.len()), (want, 0, 0), "{told:?}");
+        assert_eq!((mara.pending().await, mara.tiers().await.len(), mara.refusals().await.len()), (2, 0, 0));
+        let b = mara.store.read(rows::board).await.unwrap().unwrap();
+        assert!(b.failures == 1 && b.retry_at > mara.clock.load(Ordering::SeqCst) && !b.last_error.is_empty());
+    }
+    // One that never answers is given up, and the others are not tried at it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    mara.keep(&board(format!("http://{}", silent.local_addr().unwrap()))).await;
+    let began = std::time::Instant::now();
+    assert_eq!(stopped(&mara.round(true, 1).await), "timeout");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    // A genuine one is believed.
+    let good = accepted(receipt, &keys);
+    let (url, asked) = fake(move || (StatusCode::CREATED, good.clone()).into_response()).await;
+    mara.keep(&board(url)).await;
+    let told = mara.sync().await;
+    assert_eq!(
+        (told.accepted, stopped_code(&told.stopped)),
+        (vec![made.id], "bad_receipt"),
+        "the second gets the first one's receipt"
+    );
+    assert!(asked.load(Ordering::SeqCst) >= 2);
+}
+
+fn stopped_code(stopped: &Option<(String, String)>) -> &str {
+    stopped.as_ref().map_or("", |(code, _)| code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enrolling_says_what_is_wrong() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let mara = Learner::new();
+    let refused = |e: forge_core::error::Error| e.details["code"].as_str().unwrap_or("none").to_owned();
+    let e = mara.enrol_at(&server.url, "AAAA-BBBB-CCCC-DDDD").await.unwrap_err();
+    assert_eq!(refused(e), "code_unknown");
+    let (url, _) = fake(|| (StatusCode::OK, "<html>").into_response()).await;
+    assert_eq!(refused(mara.enrol_at(&url, "X").await.unwrap_err()), "unreadable");
+    let e = mara.enrol_at("http://board.example:1", "X").await.unwrap_err();
+    assert!(e.hints.iter().any(|h| h.contains("--clear-text")), "{e:?}");
+    assert!(mara.store.read(rows::board).await.unwrap().is_none(), "nothing is kept of an enrolment that failed");
+}

@@ -142,13 +142,8 @@ fn note(tx: &mut dyn Tx, session: &Session, kind: Kind, at: i64, data: Value) ->
     if !export::begun(tx)? {
         return Ok(false);
     }
-    // One statement: another process on the same database waits for this transaction, and no number comes twice.
-    tx.execute(
-        "INSERT INTO meta (name, value) VALUES ($1, '1')
-         ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)",
-        params![COUNT],
-    )?;
-    let seq = meta::number(tx, COUNT)?.unwrap_or(1);
+    let seq = meta::number(tx, COUNT)?.unwrap_or(0) + 1;
+    meta::set(tx, COUNT, &seq.to_string())?;
     let mut body = json!({
         "id": uuid::Uuid::now_v7().to_string(), "seq": seq, "kind": kind.word(), "session": session.id, "class": session.class, "at": at,
     });

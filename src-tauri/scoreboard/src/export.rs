@@ -1,9 +1,13 @@
-//! Accepted verdicts and what is established later, told to NATS JetStream in the order of acceptance. The database is the
+//! Accepted verdicts and what is established later, in the order of acceptance, and what happens in class sessions, told to NATS
+//! JetStream. The database is the
 //! queue: what was acknowledged is written down there, so that a crash or a week without NATS loses nothing, and intake never
 //! waits. The one room that names async-nats.
 
 use crate::board::Board;
+use crate::clock;
+use crate::store::Tx;
 use crate::store::export::{self as queue, Told};
+use crate::store::session_events::{self as sessions, Happened};
 use async_nats::ConnectOptions;
 use async_nats::connection::State;
 use async_nats::jetstream::message::PublishMessage;
@@ -16,6 +20,8 @@ use std::time::Duration;
 pub const STREAM: &str = "FORGE_BOARD";
 pub const VERDICT: &str = "forge.board.verdict";
 pub const RAISED: &str = "forge.board.raised";
+/// Followed by what happened.
+pub const SESSION: &str = "forge.board.session";
 /// Events that are on their way at the same time: what bounds the memory.
 const BATCH: i64 = 256;
 /// How long an acknowledgement, or a connection, may take.
@@ -140,8 +146,8 @@ async fn tell(board: &Board, to: &Destination) -> Result<std::convert::Infallibl
     tracing::info!(stream = STREAM, "events are told to NATS");
     let (_, _, mut news) = board.live.listen(None);
     loop {
-        let events = waiting(board).await?;
-        if events.is_empty() {
+        let (events, happened) = waiting(board).await?;
+        if events.is_empty() && happened.is_empty() {
             if context.client().connection_state() != State::Connected {
                 return Err(failed("staying connected", &"the connection was lost"));
             }
@@ -149,28 +155,39 @@ async fn tell(board: &Board, to: &Destination) -> Result<std::convert::Infallibl
             let _ = tokio::time::timeout(LOOK, news.recv()).await;
             continue;
         }
-        let count = events.len() as u64;
-        let telling = tokio::time::timeout(PATIENCE, publish(&context, &events)).await;
+        let count = (events.len() + happened.len()) as u64;
+        let telling = tokio::time::timeout(PATIENCE, publish(&context, &events, &happened)).await;
         telling.map_err(|_| failed("publishing", &"no acknowledgement came in time"))??;
-        board.store.write(move |tx| queue::acknowledged(tx, &events)).await?;
+        let told = move |tx: &mut dyn Tx| {
+            queue::acknowledged(tx, &events)?;
+            sessions::acknowledged(tx, &happened)
+        };
+        board.store.write(told).await?;
         board.metrics.export.published.inc_by(count);
     }
 }
 
-async fn waiting(board: &Board) -> Result<Vec<Told>> {
-    let next = board.store.read(|tx| queue::next(tx, BATCH)).await?;
-    board.metrics.export.pending.set(next.waiting);
-    Ok(next.events)
+async fn waiting(board: &Board) -> Result<(Vec<Told>, Vec<Happened>)> {
+    let now = clock::now();
+    // Nobody does anything when a session's time is over.
+    if board.store.read(move |tx| sessions::closes(tx, now)).await? {
+        board.store.write(move |tx| sessions::close(tx, now)).await?;
+    }
+    let (verdicts, happened) = board.store.read(|tx| Ok((queue::next(tx, BATCH)?, sessions::next(tx, BATCH)?))).await?;
+    board.metrics.export.pending.set(verdicts.waiting + happened.waiting);
+    Ok((verdicts.events, happened.events))
 }
 
 /// All of them acknowledged, or an error: then they are told again, and NATS knows them by their ids.
-async fn publish(context: &Context, events: &[Told]) -> Result<()> {
-    let mut acknowledgements = Vec::with_capacity(events.len());
-    for event in events {
-        let message = PublishMessage::build()
-            .message_id(format!("{}-{}", event.id, event.revision))
-            .payload(event.body.clone().into());
+async fn publish(context: &Context, events: &[Told], happened: &[Happened]) -> Result<()> {
+    let verdicts = events.iter().map(|event| {
         let subject = if event.raised { RAISED } else { VERDICT };
+        (subject.to_owned(), format!("{}-{}", event.id, event.revision), event.body.clone())
+    });
+    let sessions = happened.iter().map(|e| (format!("{SESSION}.{}", e.kind), e.id.clone(), e.body.clone()));
+    let mut acknowledgements = Vec::with_capacity(events.len() + happened.len());
+    for (subject, id, body) in verdicts.chain(sessions) {
+        let message = PublishMessage::build().message_id(id).payload(body.into());
         acknowledgements.push(context.send_publish(subject, message).await.map_err(|e| failed("publishing", &e))?);
     }
     for acknowledgement in acknowledgements {

@@ -4,7 +4,7 @@
 mod support;
 
 use async_nats::ConnectOptions;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -77,18 +77,20 @@ impl Drop for Nats {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqlite() {
     nothing_is_lost_and_nothing_comes_twice(None).await;
+    a_session_is_told(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
     let pg = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
-    let (pg, url) = tokio::task::spawn_blocking(move || {
-        let url = pg.database("one");
-        (pg, url)
+    let (pg, one, two) = tokio::task::spawn_blocking(move || {
+        let (one, two) = (pg.database("one"), pg.database("two"));
+        (pg, one, two)
     })
     .await
     .unwrap();
-    nothing_is_lost_and_nothing_comes_twice(Some(&url)).await;
+    nothing_is_lost_and_nothing_comes_twice(Some(&one)).await;
+    a_session_is_told(Some(&two)).await;
     drop(pg);
 }
 
@@ -154,6 +156,88 @@ async fn nothing_is_lost_and_nothing_comes_twice(database: Option<&str>) {
     let server = Server::start_with(&data, database, &events);
     assert_eq!(server.submit(&mara.made("e5", SSH).envelope).await.0, 201);
     assert_eq!(nats.holds(6).await.len(), 6);
+}
+
+/// From its making to its end; NATS away and the board killed in the middle of it.
+async fn a_session_is_told(database: Option<&str>) {
+    let home = tempfile::tempdir().unwrap();
+    let (data, store) = (home.path().join("board"), home.path().join("nats"));
+    let secret = home.path().join("credentials");
+    std::fs::write(&secret, "board:secret\n").unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("nats://127.0.0.1:{port}");
+    let events = ["--events", &url, "--events-credentials", secret.to_str().unwrap()];
+
+    // Nobody asked for events yet: none is written down.
+    let server = Server::start(&data, database);
+    let teacher = server.newcomer("Networks", "instructor", "Tilda Teach").await;
+    let mara = server.newcomer("Networks", "learner", "Mara Maier").await;
+    let wanted = |minutes: i64| json!({"title": "Monday", "labs": [LAB], "seeds": "per_learner", "deadline": now() + minutes * 60_000, "hints": true, "attempts": 2});
+    assert_eq!(server.call("POST", "/v1/sessions", &teacher.token, wanted(60)).await.0, 201);
+    drop(server);
+
+    let nats = Nats::start(&store, port);
+    let server = Server::start_with(&data, database, &events);
+    connected(&server).await;
+    let (status, session) = server.call("POST", "/v1/sessions", &teacher.token, wanted(60)).await;
+    assert_eq!(status, 201, "{session}");
+    let id = session["id"].as_str().unwrap().to_owned();
+    let held = nats.holds(1).await;
+    let (subject, message_id, body) = &held[0];
+    assert_eq!((subject.as_str(), &body["session"]), ("forge.board.session.created", &session["id"]));
+    assert_eq!((body["labs"].clone(), body["class"].as_str()), (json!([LAB]), Some("Networks")));
+    assert_eq!(body["id"].as_str(), Some(message_id.as_str()));
+
+    drop(nats);
+    let join = json!({"code": session["join_code"]});
+    for _ in 0..2 {
+        assert_eq!(server.call("POST", "/v1/sessions/join", &mara.token, join.clone()).await.0, 200);
+    }
+    let say = json!({"text": "Mara Maier, look at port 80"});
+    assert_eq!(server.call("POST", &format!("/v1/sessions/{id}/messages"), &teacher.token, say).await.0, 201);
+    server.kill9();
+    let server = Server::start_with(&data, database, &events);
+    for frozen in [true, true, false] {
+        let path = format!("/v1/sessions/{id}/freeze");
+        assert_eq!(server.call("POST", &path, &teacher.token, json!({"frozen": frozen})).await.0, 200);
+    }
+    // One that is over in a moment, while the board is not running.
+    let mut short = wanted(0);
+    short["deadline"] = json!(now() + 1_500);
+    short["grace_minutes"] = json!(0);
+    let (status, short) = server.call("POST", "/v1/sessions", &teacher.token, short).await;
+    assert_eq!(status, 201, "{short}");
+    drop(server);
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+
+    let nats = Nats::start(&store, port);
+    let server = Server::start_with(&data, database, &events);
+    let held = nats.holds(7).await;
+    let kinds: Vec<&str> = held.iter().map(|(s, ..)| s.strip_prefix("forge.board.session.").unwrap()).collect();
+    assert_eq!(kinds, ["created", "joined", "message", "frozen", "unfrozen", "created", "closed"], "{held:#?}");
+    assert_eq!(held[1].2["learner"].as_str(), Some(mara.enrolled.learner.as_str()));
+    assert_eq!((&held[6].2["session"], &held[6].2["at"]), (&short["id"], &short["deadline"]));
+    let seqs: Vec<i64> = held.iter().map(|(.., body)| body["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6, 7]);
+    for name in ["Maier", "Tilda", "Monday", "port 80"] {
+        assert!(!json!(held).to_string().contains(name), "{name} left");
+    }
+
+    // Nothing again after a clean restart, and the session that goes on is not closed.
+    drop(server);
+    let server = Server::start_with(&data, database, &events);
+    connected(&server).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(nats.held().await.len(), 7);
+    assert_eq!(figure(&server, "forge_scoreboard_export_pending").await, 0.0);
+}
+
+async fn connected(server: &Server) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while figure(server, "forge_scoreboard_export_connected").await < 1.0 {
+        assert!(Instant::now() < end, "the board did not reach NATS");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn figure(server: &Server, name: &str) -> f64 {

@@ -9,6 +9,7 @@ use super::who::Who;
 use crate::live::Topic;
 use crate::store::people::Person;
 use crate::store::session::{self, Issued, Kept};
+use crate::store::session_events as events;
 use crate::store::session_log as log;
 use crate::{clock, codes};
 use axum::Json;
@@ -68,7 +69,12 @@ pub async fn create(State(app): State<App>, who: Who, body: Body) -> Answer<(Sta
     let code = codes::join();
     let kept = Kept { session: session.clone(), secret: codes::token() };
     let plain = codes::normal(&code);
-    app.store.write(move |tx| session::insert(tx, &kept, &plain)).await?;
+    app.store
+        .write(move |tx| {
+            session::insert(tx, &kept, &plain)?;
+            events::created(tx, &kept.session)
+        })
+        .await?;
     Ok((StatusCode::CREATED, Json(Session { join_code: Some(code), ..session })))
 }
 
@@ -128,8 +134,17 @@ pub async fn join(State(app): State<App>, who: Who, body: Body) -> Answer<Json<J
     if kept.session.class != person.class {
         return Err(no(RefusalCode::OtherTenant, "The session belongs to another class."));
     }
-    let (id, learner, now) = (kept.session.id.clone(), person.id.clone(), clock::now());
-    let fresh = app.store.write(move |tx| session::join(tx, &id, &learner, now)).await?;
+    let (s, learner, now) = (kept.session.clone(), person.id.clone(), clock::now());
+    let fresh = app
+        .store
+        .write(move |tx| {
+            let fresh = session::join(tx, &s.id, &learner, now)?;
+            if fresh {
+                events::joined(tx, &s, &learner, now)?;
+            }
+            Ok(fresh)
+        })
+        .await?;
     if fresh {
         let data = serde_json::json!({"learner": person.id, "name": person.name, "at": now});
         tell_instructors(&app, &kept.session.id, &person.id, "joined", &data);
@@ -274,8 +289,15 @@ pub async fn say(
         }
     }
     let now = clock::now();
-    let (text, learner) = (wanted.text, wanted.learner);
-    let message = app.store.write(move |tx| log::say(tx, &id, &text, learner.as_deref(), now)).await?;
+    let (text, learner, s) = (wanted.text, wanted.learner, kept.session.clone());
+    let message = app
+        .store
+        .write(move |tx| {
+            let message = log::say(tx, &id, &text, learner.as_deref(), now)?;
+            events::said(tx, &s, &message)?;
+            Ok(message)
+        })
+        .await?;
     let topic = Topic::Session { id: kept.session.id, learner: message.learner.clone(), instructors_only: false };
     app.live.tell(topic, "message", &serde_json::to_value(&message).map_err(forge_core::error::Error::from)?);
     app.metrics.events.inc();
@@ -306,9 +328,15 @@ pub async fn messages(
 pub async fn freeze(State(app): State<App>, who: Who, Path(id): Path<String>, body: Body) -> Answer<Json<Session>> {
     let Freeze { frozen } = body::json(body).await?;
     let mut session = taught(&app, &who, &id).await?.session;
+    let (changed, now) = (session.frozen != frozen, clock::now());
     session.frozen = frozen;
     let kept = session.clone();
-    app.store.write(move |tx| session::update(tx, &kept)).await?;
+    app.store
+        .write(move |tx| {
+            session::update(tx, &kept)?;
+            if changed { events::frozen(tx, &kept, now) } else { Ok(()) }
+        })
+        .await?;
     let told = Session { join_code: None, ..session.clone() };
     let topic = Topic::Session { id, learner: None, instructors_only: false };
     app.live.tell(topic, "session", &serde_json::to_value(&told).map_err(forge_core::error::Error::from)?);

@@ -41,6 +41,11 @@ pub fn begin(tx: &mut dyn Tx) -> Result<()> {
     Ok(())
 }
 
+/// Whether anything was ever exported, or is about to be.
+pub fn begun(tx: &mut dyn Tx) -> Result<bool> {
+    Ok(meta::number(tx, SEQ)?.is_some())
+}
+
 /// Belongs into the transaction that adds facts to a verdict. Nothing is written where nothing was ever exported.
 pub fn raised(tx: &mut dyn Tx, id: &str, revision: usize) -> Result<()> {
     tx.execute(

@@ -13,6 +13,7 @@ pub mod people;
 mod pg;
 pub mod reexecution;
 pub mod session;
+pub mod session_events;
 pub mod session_log;
 mod sqlite;
 pub mod standing;

@@ -25,7 +25,7 @@ test|x11-utils|xwininfo|tells when the window is on the screen (make bench)
 test|webkit2gtk-driver|WebKitWebDriver|drives the window under test
 test|chromium|chromium|the browser under test
 test|fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|so that screenshots show letters
-test|dbus|dbus-daemon|a session bus of the tests' own, for the secret store
+test|dbus|dbus-daemon|a session bus for the tests alone, so that they have a secret store
 test|gnome-keyring|gnome-keyring-daemon|the secret store that keys are put into, in the tests
 test|postgresql|/usr/share/doc/postgresql|the second database of the scoreboard; tests run a cluster of their own
 test|docker-compose|docker-compose|the peer in `forge bench spawn`; reads the compose file of deploy/

@@ -90,7 +90,7 @@ cp -r "$ROOT"/templates/* "$OUT/labs"
 sed -i 's/memory_mb: [0-9]*/memory_mb: 65536/' "$OUT"/labs/*/*/lab.yaml
 expect 3 --labs "$OUT/labs" start "$FIRST" && holds 'a.error.code === "denied" && a.error.details.gates.includes("quota")'
 DECISION=$(field 'a.error.details.decisions[0]')
-expect 0 policy why "$DECISION" && holds 'a.decision.gate === "quota" && !a.decision.allow && a.decision.run === null && a.decision.reasons.length > 0 && a.input.request.memory_mb === 65536 && a.current && a.others.length === 4'
+expect 0 policy why "$DECISION" && holds 'a.decision.gate === "quota" && !a.decision.allow && a.decision.run === null && a.decision.reasons.length > 0 && a.input.request.memory_mb === 65536 + 128 && a.current && a.others.length === 4'
 
 # The log of all this is whole; without its last entries, the verdicts say that there were more.
 expect 0 audit verify && holds 'a.ok && a.entries > 20 && a.outside >= 1'

@@ -49,6 +49,7 @@ async fn suite(database: Option<&str>, other: Option<&str>) {
     refusals(&server, &mara, &joe).await;
     sessions(&server, &mara, &teacher, &stranger, &boss).await;
     again::executed_again(&server, &mara, &joe, &teacher, &boss).await;
+    again::jobs::on_demand(&server, [&mara, &joe, &teacher, &boss]).await;
     keys(&server, &joe, &teacher, &boss).await;
     let server = killed(server, &mara).await;
     let count = server.get("/v1/stats").await.1["verdicts"].as_i64().unwrap();

@@ -131,7 +131,7 @@ async fn every_body_has_a_schema_and_every_reference_leads_somewhere() {
     let (_home, server) = server();
     let document = Document::of(&server).await;
     // Take nothing: the old key and the token say it all.
-    let bare = ["/v1/keys/rotate"];
+    let bare = ["/v1/keys/rotate", "/v1/verdicts/{id}/job"];
     for (verb, path, operation) in document.operations() {
         let content = &operation["requestBody"]["content"];
         let takes = matches!(verb, "post" | "put" | "patch") && !bare.contains(&path);
@@ -210,6 +210,17 @@ async fn real_questions_and_answers_are_as_described() {
     ask("get", "/v1/leaderboard/{track}", "/v1/leaderboard/netplus".into(), "", none()).await;
     ask("get", "/v1/tracks", "/v1/tracks".into(), "", none()).await;
     ask("get", "/v1/stats", "/v1/stats".into(), "", none()).await;
+    let asked = format!("/v1/verdicts/{}/job", made.id);
+    ask("put", "/v1/verdicts/{id}/job", asked.clone(), &ada.token, none()).await;
+    ask("get", "/v1/verdicts/{id}/job", asked.clone(), &ada.token, none()).await;
+    let bench = server.newcomer("N", "worker", "Bench").await;
+    let lease = ask("post", "/v1/jobs/lease", "/v1/jobs/lease".into(), &bench.token, json!({"seconds": 60})).await;
+    let renewal = json!({"lease": lease["lease"], "seconds": 90});
+    ask("post", "/v1/verdicts/{id}/job/renew", format!("{asked}/renew"), &bench.token, renewal).await;
+    let given_up = json!({"lease": lease["lease"], "how": "again", "why": "The machine has no memory left."});
+    ask("post", "/v1/verdicts/{id}/job/give-up", format!("{asked}/give-up"), &bench.token, given_up).await;
+    let jobs = ask("get", "/v1/jobs", "/v1/jobs".into(), &ada.token, none()).await;
+    assert_eq!(jobs.as_array().map(Vec::len), Some(1), "{jobs}");
     let said = Signed::seal(again(&made.id), &ada.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
     let (path, address) = ("/v1/verdicts/{id}/reexecutions", format!("/v1/verdicts/{}/reexecutions", made.id));
     ask("post", path, address.clone(), "", json!(said)).await;

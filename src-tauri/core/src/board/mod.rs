@@ -2,11 +2,13 @@
 //! these types, so neither writes the format a second time. Never here: HTTP, SQL, how a verdict is judged.
 //! docs/scoreboard.md describes the endpoints that carry them.
 
+mod job;
 mod reexecution;
 mod refusal;
 mod session;
 mod signed;
 
+pub use job::{GiveUp, GivenUp, Job, JobState, LEASE, LEASE_LEAST, LEASE_MOST, Lease, LeaseRequest, Renewal, TRIES};
 pub use reexecution::{REEXECUTION_MAX, Raised, Reexecution, Twice};
 pub use refusal::{Refusal, RefusalCode};
 pub use session::{
@@ -128,6 +130,8 @@ pub struct EnrolChallenge {
 pub enum Role {
     Learner,
     Instructor,
+    /// A machine of the class that executes verdicts again when an instructor asks for it; it may do nothing else.
+    Worker,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

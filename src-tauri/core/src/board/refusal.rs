@@ -76,6 +76,10 @@ codes! {
     ReExecutionInvalid = "re_execution_invalid", 422, false;
     /// Nothing to stand on: its outcomes were not recomputed here.
     NotReGraded = "not_re_graded", 409, false;
+    /// Its answers belong to one seed, so that it cannot be executed again under another.
+    SeedBound = "seed_bound", 422, false;
+    /// The job belongs to somebody else by now, or is over.
+    LeaseLost = "lease_lost", 409, false;
     /// The part does not continue where the upload stands; `details.offset` says where that is.
     WrongOffset = "wrong_offset", 409, true;
     // ---- people

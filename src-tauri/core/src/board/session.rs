@@ -175,6 +175,9 @@ pub struct SessionResult {
     pub tier: TrustTier,
     pub in_time: bool,
     pub at: i64,
+    /// On its way to be executed again, if somebody asked for it.
+    #[serde(default)]
+    pub job: Option<super::Job>,
 }
 
 /// A criterion that is not passed, and for how many who work on its lab now.

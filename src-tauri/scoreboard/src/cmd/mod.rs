@@ -178,7 +178,8 @@ fn role(word: &str) -> Result<Role, String> {
     match word {
         "learner" => Ok(Role::Learner),
         "instructor" => Ok(Role::Instructor),
-        _ => Err("learner or instructor".into()),
+        "worker" => Ok(Role::Worker),
+        _ => Err("learner, instructor or worker".into()),
     }
 }
 

@@ -3,6 +3,8 @@
 use super::{Beside, Place, say};
 use crate::board::{Board, remember_labs};
 use crate::export::{self, Destination};
+use crate::store::{Store, jobs};
+use crate::{clock, intake};
 use forge_core::error::{Code, Error, Result};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -89,7 +91,7 @@ async fn housekeeping(board: Arc<Board>) {
             () = board.closing.cancelled() => return,
         }
         round = round.wrapping_add(1);
-        let board = board.clone();
+        let (board, store) = (board.clone(), board.store.clone());
         let sweep = round.is_multiple_of(SWEEP_EVERY);
         let done = tokio::task::spawn_blocking(move || {
             if board.ring.refresh()? {
@@ -97,10 +99,25 @@ async fn housekeeping(board: Arc<Board>) {
             }
             if sweep { board.evidence.sweep(false).map(drop) } else { Ok(()) }
         });
+        if let Err(e) = expire(&store).await {
+            tracing::warn!(error = %e, "jobs of silent workers could not be looked at; it is tried again");
+        }
         if let Ok(Err(e)) = done.await {
             tracing::warn!(error = %e, "housekeeping failed; it is tried again");
         }
     }
+}
+
+/// Looks first: a transaction that writes costs the disk.
+async fn expire(store: &Store) -> Result<()> {
+    let now = clock::now();
+    if store.read(move |tx| jobs::silent(tx, now)).await?.is_empty() {
+        return Ok(());
+    }
+    for job in store.write(move |tx| intake::jobs::expire(tx, now)).await? {
+        tracing::warn!(verdict = %job.verdict, tries = job.tries, state = job.state.word(), "a worker fell silent");
+    }
+    Ok(())
 }
 
 async fn asked_to_end() {

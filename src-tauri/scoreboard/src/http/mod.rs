@@ -8,6 +8,7 @@ mod envelopes;
 pub mod error;
 mod guard;
 mod health;
+mod jobs;
 mod keys;
 mod listen;
 mod live;
@@ -107,6 +108,36 @@ pub fn table() -> Routes {
             Open,
             "Who has executed it again, and what came of it",
             reexecutions::list,
+        )
+        .add::<(), wire::Job, _, _>(
+            Put,
+            "/v1/verdicts/{id}/job",
+            Token,
+            "Ask for a verdict to be executed again",
+            jobs::ask,
+        )
+        .add::<(), wire::Job, _, _>(Get, "/v1/verdicts/{id}/job", Token, "What has become of that", jobs::get)
+        .add::<(), Vec<wire::Job>, _, _>(Get, "/v1/jobs", Token, "Verdicts of a class to be executed again", jobs::list)
+        .add::<wire::LeaseRequest, wire::Lease, _, _>(
+            Post,
+            "/v1/jobs/lease",
+            Token,
+            "Take a verdict to execute again, for some time; 204 when none waits (workers)",
+            jobs::lease,
+        )
+        .add::<wire::Renewal, wire::Job, _, _>(
+            Post,
+            "/v1/verdicts/{id}/job/renew",
+            Token,
+            "Keep it for longer (workers)",
+            jobs::renew,
+        )
+        .add::<wire::GiveUp, wire::Job, _, _>(
+            Post,
+            "/v1/verdicts/{id}/job/give-up",
+            Token,
+            "Give it up, and why (workers)",
+            jobs::give_up,
         )
         .add::<(), VerdictView, _, _>(Get, "/v1/scores/{run}", Open, "The verdict of a run", verdicts::by_run)
         .add::<(), Leaderboard, _, _>(

@@ -112,8 +112,8 @@ pub async fn invite(State(app): State<App>, who: Who, body: Body) -> Answer<(Sta
     let wanted: InviteRequest = body::json(body).await?;
     let own = who.teaches()?.map(str::to_owned);
     let role = wanted.role.unwrap_or(Role::Learner);
-    if own.is_some() && role == Role::Instructor {
-        return Err(no(RefusalCode::Forbidden, "Only the admin makes instructors."));
+    if own.is_some() && role != Role::Learner {
+        return Err(no(RefusalCode::Forbidden, "Only the admin makes instructors and workers."));
     }
     if own.is_some() && wanted.class.is_some() && wanted.class != own {
         return Err(no(RefusalCode::OtherTenant, "You can invite into your own class only."));

@@ -7,7 +7,7 @@ use super::views::{Red, SessionBoard, SessionResult, SessionRow};
 use super::who::Who;
 use crate::metrics::tier_word;
 use crate::store::verdicts::{self, Verdict};
-use crate::store::{session, session_log};
+use crate::store::{jobs, session, session_log};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -20,16 +20,18 @@ use std::collections::BTreeMap;
 async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
     let session = Session { join_code: None, ..taught(app, who, id).await?.session };
     let wanted = id.to_owned();
-    let (members, progress, results) = app
+    let (members, progress, results, asked) = app
         .store
         .read(move |tx| {
             Ok((
                 session::members(tx, &wanted)?,
                 session_log::all_progress(tx, &wanted)?,
                 verdicts::of_session(tx, &wanted)?,
+                jobs::of_session(tx, &wanted)?,
             ))
         })
         .await?;
+    let asked: BTreeMap<String, _> = asked.into_iter().map(|k| (k.job.verdict.clone(), k.job)).collect();
     let mut progress: BTreeMap<String, _> = progress.into_iter().map(|(l, p, at)| (l, (p, at))).collect();
     let names: BTreeMap<&str, &str> = members.iter().map(|(id, name, _)| (id.as_str(), name.as_str())).collect();
     let questions = questions(&results, &names, &app.labs);
@@ -50,6 +52,7 @@ async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
             tier: v.tier,
             in_time: v.facts.contains(&Fact::IssuedSeed),
             at: v.received_at,
+            job: asked.get(&v.id).cloned(),
         });
         rows.push(SessionRow {
             learner: learner.clone(),

@@ -350,7 +350,7 @@ pub async fn live(State(app): State<App>, who: Who, Path(id): Path<String>, head
         None
     } else {
         let (person, _) = joined(&app, who, &id).await?;
-        (person.role == Role::Learner).then_some(person.id)
+        (person.role != Role::Instructor).then_some(person.id)
     };
     super::live::stream(app, &headers, move |topic| match topic {
         Topic::Session { id: of, learner, instructors_only } => {

@@ -5,16 +5,17 @@ use super::body::{self, SILENCE};
 use super::error::{Answer, No, no};
 use super::views::{VerdictList, VerdictView};
 use super::who::Who;
+use crate::clock;
 use crate::intake::{self, Parcel, receipt};
-use crate::store::people;
 use crate::store::verdicts::{self, Verdict};
+use crate::store::{jobs, people};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Path, Query, Request, State, multipart::Field};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use forge_core::board::{ENVELOPE_MAX, EVIDENCE_MAX, RefusalCode, SCORE_MAX};
+use forge_core::board::{ENVELOPE_MAX, EVIDENCE_MAX, RefusalCode, Role, SCORE_MAX};
 use forge_core::error::Error;
 use forge_core::verdict::dsse;
 use serde::Deserialize;
@@ -163,6 +164,25 @@ pub async fn evidence(app: State<App>, who: Who, Path(text): Path<String>) -> An
     file(app, who, Path((text, "evidence.tar.zst".into()))).await
 }
 
+/// Its learner, the class's instructors, the admin; a worker, for as long as it has been given the verdict.
+async fn may_read_evidence(app: &App, who: &Who, v: &Verdict) -> Answer<()> {
+    match who {
+        Who::Person(p) if p.id == v.learner => Ok(()),
+        Who::Person(p) if p.role == Role::Worker => {
+            let id = v.id.clone();
+            let held = app.store.read(move |tx| jobs::get(tx, &id)).await?;
+            if held.is_some_and(|job| job.held_by(&p.id, clock::now())) {
+                return Ok(());
+            }
+            Err(no(
+                RefusalCode::LeaseLost,
+                "A worker reads the evidence of the verdict that it was given, for that time.",
+            ))
+        }
+        _ => who.teaches_class(&v.class),
+    }
+}
+
 pub async fn file(State(app): State<App>, who: Who, Path((text, name)): Path<(String, String)>) -> Answer<Response> {
     let v = find(&app, &text).await?;
     let gone = || no(RefusalCode::NotFound, "The verdict has no such file here.");
@@ -179,9 +199,7 @@ pub async fn file(State(app): State<App>, who: Who, Path((text, name)): Path<(St
         }
         "score.json" => sent("application/json", v.score_json.ok_or_else(gone)?),
         "evidence.tar.zst" => {
-            if !matches!(&who, Who::Person(p) if p.id == v.learner) {
-                who.teaches_class(&v.class)?;
-            }
+            may_read_evidence(&app, &who, &v).await?;
             v.evidence_bytes.ok_or_else(gone)?;
             let file = tokio::fs::File::open(app.evidence.path(&v.id)).await.map_err(Error::from)?;
             let stream = tokio_util::io::ReaderStream::new(file);

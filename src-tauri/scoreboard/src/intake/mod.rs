@@ -3,11 +3,12 @@
 //!
 //! [`envelope`] bytes to a signed statement · [`claims`] what it says, held against the clock and the catalogue ·
 //! [`bundle`] score and evidence · [`record`] the transaction, which [`together`] shares · [`receipt`] the signed answer ·
-//! [`reexecution`] who vouches for a verdict later.
+//! [`reexecution`] who vouches for a verdict later · [`jobs`] who is to try.
 
 pub mod bundle;
 pub mod claims;
 pub mod envelope;
+pub mod jobs;
 pub mod receipt;
 pub mod record;
 pub mod reexecution;

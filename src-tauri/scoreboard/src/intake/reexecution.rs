@@ -5,7 +5,7 @@ use super::record::lift;
 use super::{no, tier};
 use crate::store::reexecution::{self, Kept};
 use crate::store::verdicts::{self, Verdict};
-use crate::store::{Tx, people};
+use crate::store::{Tx, jobs, people};
 use forge_core::board::{CLOCK_SKEW, Fact, Raised, Reexecution, Refusal, RefusalCode, Role, Signed};
 use forge_core::check::grade;
 use forge_core::error::{Error, Result};
@@ -46,7 +46,8 @@ pub fn record(
     let Some(key) = people::key(tx, &signed.key_id)? else {
         return Ok(Err(no(RefusalCode::UnknownKey, "The key that signed this is not enrolled here.")));
     };
-    if let Err(refusal) = may(&key, &v) {
+    let job = jobs::get(tx, &v.id)?;
+    if let Err(refusal) = may(&key, &v, job.as_ref()) {
         return Ok(Err(refusal));
     }
     if let Err(refusal) = about(said, &v, labs, now) {
@@ -64,6 +65,7 @@ pub fn record(
     }
     let statement = serde_json::to_string(signed)?;
     reexecution::add(tx, &Kept { id, verdict: v.id.clone(), key_id: key.key_id, agrees, at: now, statement })?;
+    super::jobs::settle(tx, &v.id, agrees, now)?;
     if !agrees || v.facts.contains(&Fact::ReExecuted) {
         return Ok(Ok(Decided { raised: answer(&v, false), change: None }));
     }
@@ -78,14 +80,19 @@ pub fn record(
     Ok(Ok(Decided { raised: answer(&higher, false), change: Some((higher, learner.name)) }))
 }
 
-fn may(key: &people::Key, v: &Verdict) -> Result<(), Refusal> {
+fn may(key: &people::Key, v: &Verdict, job: Option<&jobs::Kept>) -> Result<(), Refusal> {
     if key.revoked_at.is_some() {
         return Err(no(RefusalCode::KeyRevoked, "The key that signed this was revoked."));
     }
     if key.owner.class != v.class {
         return Err(no(RefusalCode::OtherTenant, "The verdict belongs to another class."));
     }
-    if key.owner.role != Role::Instructor || key.owner.id == v.learner {
+    // A worker speaks of what it was given, and nobody else has been given since.
+    if key.owner.role == Role::Worker && job.is_none_or(|j| j.worker.as_deref() != Some(key.owner.id.as_str())) {
+        return Err(no(RefusalCode::LeaseLost, "This worker was not asked to execute the verdict, or no longer is.")
+            .hint("Nothing is lost: ask for the next job."));
+    }
+    if key.owner.role == Role::Learner || key.owner.id == v.learner {
         return Err(no(
             RefusalCode::Forbidden,
             "Only an instructor of the class can vouch for a verdict, and not for their own.",

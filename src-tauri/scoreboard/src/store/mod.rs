@@ -6,6 +6,7 @@
 
 pub mod dump;
 pub mod export;
+pub mod jobs;
 mod lanes;
 mod many;
 pub mod meta;
@@ -199,6 +200,7 @@ pub const TABLES: &[Table] = &[
     ("standing", "learner, track, floor", "learner, track, floor, class, name, points, max, labs, at"),
     ("counters", "track, tier", "track, tier, verdicts"),
     ("reexecutions", "id", reexecution::COLUMNS),
+    ("jobs", "verdict", jobs::COLUMNS),
     ("sessions", "id", "id, class, join_code, secret, body, created_at"),
     ("joined", "session, learner", "session, learner, at"),
     ("challenges", "nonce", "nonce, session, learner, key_id, lab, seed, attempt, issued_at, verdict"),
@@ -206,7 +208,7 @@ pub const TABLES: &[Table] = &[
     ("messages", "session, seq", "session, seq, at, body, learner"),
 ];
 
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// Makes what is missing. `StoreFailed` for a database of a newer version.
 pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
@@ -215,14 +217,15 @@ pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
     let found = meta::number(&mut *conn, "schema")?;
     match found {
         None => {
-            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL, reexecution::SQL] {
+            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL] {
                 conn.batch(sql)?;
             }
+            later(conn)?;
             meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
         }
         Some(SCHEMA_VERSION) => {}
-        Some(1) => {
-            conn.batch(reexecution::SQL)?;
+        Some(1 | 2) => {
+            later(conn)?;
             meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
         }
         Some(other) => {
@@ -235,4 +238,9 @@ pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
         }
     }
     conn.commit()
+}
+
+/// Tables that came after the first version.
+fn later(conn: &mut dyn Connection) -> Result<()> {
+    [reexecution::SQL, jobs::SQL].into_iter().try_for_each(|sql| conn.batch(sql))
 }

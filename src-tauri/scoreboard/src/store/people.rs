@@ -51,6 +51,7 @@ pub fn role_word(role: Role) -> &'static str {
     match role {
         Role::Learner => "learner",
         Role::Instructor => "instructor",
+        Role::Worker => "worker",
     }
 }
 
@@ -58,6 +59,7 @@ fn role(word: &str) -> Result<Role> {
     match word {
         "learner" => Ok(Role::Learner),
         "instructor" => Ok(Role::Instructor),
+        "worker" => Ok(Role::Worker),
         other => Err(Error::internal(format!("a role named {other:?} is stored"))),
     }
 }
@@ -150,6 +152,12 @@ pub fn keys(tx: &mut dyn Tx, key_ids: &[&str]) -> Result<Vec<Key>> {
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Whether this person has a key whose word counts.
+pub fn may_sign(tx: &mut dyn Tx, learner: &str) -> Result<bool> {
+    let sql = "SELECT key_id FROM keys WHERE learner = $1 AND revoked_at IS NULL LIMIT 1";
+    Ok(tx.one(sql, params![learner])?.is_some())
 }
 
 pub fn revoke(tx: &mut dyn Tx, key_id: &str, reason: &str, now: i64) -> Result<()> {

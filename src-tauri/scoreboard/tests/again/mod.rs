@@ -1,5 +1,7 @@
 //! Vouching for a verdict that was executed again: who may, about what, and what follows from it.
 
+pub mod jobs;
+
 use crate::support::*;
 use forge_core::api::OutcomeKind;
 use forge_core::board::{Reexecution, Signed, Twice};

@@ -148,10 +148,27 @@ pub enum Command {
     /// Try a submission again: the same lab under a fresh seed, with what was submitted
     Reexecute {
         /// A results folder, a run, a verdict's id, or its address at your scoreboard
-        verdict: String,
+        #[arg(required_unless_present = "jobs")]
+        verdict: Option<String>,
         /// Tell the scoreboard, which may raise the verdict's trust
         #[arg(long)]
         report: bool,
+        /// Not here: have a worker of the scoreboard do it (instructors)
+        #[arg(long, conflicts_with = "report")]
+        ask: bool,
+        /// What was asked for in your class, and what came of it (instructors)
+        #[arg(long, conflicts_with_all = ["verdict", "report", "ask"])]
+        jobs: bool,
+    },
+    /// Work for the scoreboard: execute again what instructors ask for, one after the other, until Ctrl-C
+    Worker {
+        /// One, then end; also when none waits
+        #[arg(long)]
+        once: bool,
+        /// Seconds of silence after which another worker may take over
+        #[arg(long, value_name = "SECONDS", default_value_t = forge_core::board::LEASE,
+              value_parser = clap::value_parser!(u32).range(i64::from(forge_core::board::LEASE_LEAST)..=i64::from(forge_core::board::LEASE_MOST)))]
+        lease: u32,
     },
     /// Forget the scoreboard; nothing is sent any more, receipts stay
     Unenrol,

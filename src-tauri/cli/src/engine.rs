@@ -4,12 +4,13 @@ use crate::exit;
 use crate::out::{Ink, Out, span};
 use forge_core::api::{Caller, KeysKept};
 use forge_core::error::{Error, Result};
-use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Options};
+use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Options, WorkOptions};
 use forge_core::keys::{Keeping, Protect};
 use forge_core::shell::Shellable;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Seeds a lab is proved on when none are named: enough to catch an answer that fits one draw only.
 const SEEDS: [&str; 2] = ["prove-1", "prove-2"];
@@ -92,6 +93,30 @@ pub async fn prove(
     let document = serde_json::json!({"ok": ok, "lab": lab, "proofs": proofs});
     out.answer(&document, |out, _| out.line(if ok { "The lab is proved." } else { "The lab is not proved." }))?;
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// Until it is asked to end: what is under way then is given back, and nothing of it stays.
+///
+/// # Errors
+/// Why this machine may not work, or with `once` cannot.
+pub async fn worker(
+    home: PathBuf,
+    labs: Option<PathBuf>,
+    keys: Keeping,
+    caller: &Caller,
+    out: &Out,
+    options: WorkOptions,
+) -> Result<ExitCode> {
+    let forge = open(home, "cli", labs, keys).await?;
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        crate::signal::asked_to_end().await;
+        asked.cancel();
+    });
+    let last = forge.work(caller, options, &stop, &|worked| crate::cmd::worker::told(out, worked)).await;
+    forge.shutdown().await;
+    crate::cmd::worker::ended(out, last?.as_ref(), options.once)
 }
 
 /// # Errors

@@ -15,6 +15,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use forge_core::api::Caller;
 use forge_core::error::{Code, Error, Result};
+use forge_core::forge::WorkOptions;
 use forge_core::observe::log::{LogOptions, init, span};
 use forge_core::shell::{Shellable, correlation, data_home};
 use out::Out;
@@ -88,6 +89,9 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
             Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
             Command::Prove { lab, seeds } => {
                 return engine::prove(home, cli.labs, keys, &caller, &out, &lab, seeds).await;
+            }
+            Command::Worker { once, lease } => {
+                return engine::worker(home, cli.labs, keys, &caller, &out, WorkOptions { once, lease }).await;
             }
             Command::Serve(options) => {
                 let engine = engine::open(home, "serve", cli.labs, keys).await?;

@@ -37,9 +37,11 @@ mod standing;
 mod streams;
 mod submit;
 mod sync;
+mod worker;
 
 pub use keep::KeeperEnd;
 pub use solve::{Answer, Proof};
+pub use worker::{Ending, WorkOptions, Worked};
 
 use crate::api::{Caller, Level};
 use crate::engine::outside::Outside;

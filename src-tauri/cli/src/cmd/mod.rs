@@ -15,6 +15,7 @@ mod quota;
 mod session;
 pub mod start;
 mod sync;
+pub mod worker;
 
 use crate::Cx;
 use crate::args::{Command, EgressCommand, ImagesCommand};
@@ -58,7 +59,11 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Submit { run } => grade::submit(cx, run).await?,
         Command::Results => grade::results(cx).await?,
         Command::Verify { dir, regrade } => return grade::verify(cx, &dir, regrade).await,
-        Command::Reexecute { verdict, report } => return grade::reexecute(cx, verdict, report).await,
+        Command::Reexecute { verdict: Some(verdict), ask: false, report, .. } => {
+            return grade::reexecute(cx, verdict, report).await;
+        }
+        Command::Reexecute { verdict: Some(verdict), .. } => worker::ask(cx, verdict).await?,
+        Command::Reexecute { verdict: None, .. } => worker::jobs(cx).await?,
         Command::Enrol { url, code, name, ca, clear_text } => {
             sync::enrol(cx, url, code, name, ca.as_deref(), clear_text).await?;
         }
@@ -114,6 +119,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         | Command::Keys { .. }
         | Command::Catalogue { .. }
         | Command::Prove { .. }
+        | Command::Worker { .. }
         | Command::Keep => {
             return Err(Error::internal("a command that needs no engine reached the engine"));
         }

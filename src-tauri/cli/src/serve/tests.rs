@@ -66,6 +66,7 @@ small! {
         resume_run(RunRequest) -> RunSummary; extend_run(ExtendRun) -> RunSummary; restart_node(NodeRequest) -> Empty; check_run(CheckRun) -> CheckReport;
         watch_run(RunRequest) -> Empty; reveal_hint(RevealHint) -> HintInfo; submit_run(RunRequest) -> SubmitReport; solve_run(RunRequest) -> Empty;
         reexecute(Reexecute) -> Reexecuted;
+        ask_reexecution(AskReexecution) -> ReexecutionJob; list_reexecutions(Empty) -> Vec<ReexecutionJob>;
         list_results(Empty) -> Vec<ResultSummary>; get_result(ResultRequest) -> ResultDetail; verify_result(VerifyRequest) -> VerifyReport;
         export_report(ResultRequest) -> Exported; history(HistoryRequest) -> History; open_terminal(OpenTerminal) -> TerminalInfo;
         list_terminals(RunRequest) -> Vec<TerminalInfo>; resize_terminal(ResizeTerminal) -> Empty; close_terminal(IdRequest) -> Empty;

@@ -77,6 +77,39 @@ contract! {
         pub seen: String,
     }
 
+    #[serde(deny_unknown_fields)]
+    pub struct AskReexecution {
+        /// A verdict of the scoreboard, by id or address.
+        pub verdict: String,
+    }
+
+    /// A verdict on its way through the scoreboard's queue; a worker with Docker takes it.
+    pub struct ReexecutionJob {
+        pub verdict: String,
+        pub lab: String,
+        pub state: ReexecutionState,
+        pub asked_at: i64,
+        pub ended_at: Option<i64>,
+        /// How often a worker took it.
+        pub tries: u32,
+        /// Whether every criterion came out as submitted; done ones only.
+        pub agrees: Option<bool>,
+        /// Why it failed, was refused or waits for another try; empty when there is nothing to say.
+        pub why: String,
+    }
+
+    #[derive(Copy, Eq)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ReexecutionState {
+        Queued,
+        Running,
+        Done,
+        /// The lab is bound to its seed.
+        Refused,
+        /// Asking again queues it once more.
+        Failed,
+    }
+
     pub struct SubmitReport {
         pub id: String,
         pub dir: String,

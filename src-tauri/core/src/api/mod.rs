@@ -148,6 +148,10 @@ commands! {
     Instructor solve_run(RunRequest) -> Empty;
     /// Starts the lab under a fresh seed, applies what was submitted and checks it; takes a minute or two.
     Learner reexecute(Reexecute) -> Reexecuted;
+    /// Asks the scoreboard to have it done by one of its workers; whether one may is the scoreboard's to say.
+    Learner ask_reexecution(AskReexecution) -> ReexecutionJob;
+    /// Those of an instructor's class, newest first.
+    Learner list_reexecutions(Empty) -> Vec<ReexecutionJob>;
 
     Learner list_results(Empty) -> Vec<ResultSummary>;
     Learner get_result(ResultRequest) -> ResultDetail;

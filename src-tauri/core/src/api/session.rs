@@ -1,7 +1,7 @@
 //! A class session from both sides: the instructor's board, and what a learner is told while they work.
 
 use super::contract;
-use super::grading::{OutcomeKind, TrustTier};
+use super::grading::{OutcomeKind, ReexecutionJob, TrustTier};
 use super::sync::{SessionInfo, SyncTrouble};
 use std::collections::BTreeMap;
 
@@ -35,6 +35,8 @@ contract! {
         pub title: String,
         /// Title by criterion id.
         pub criteria: BTreeMap<String, String>,
+        /// Why its verdicts stop at re-graded; None when they can be executed again, or this installation does not know the lab.
+        pub seed_bound: Option<String>,
     }
 
     pub struct LiveRow {
@@ -67,6 +69,8 @@ contract! {
         pub in_time: bool,
         /// Its id.
         pub verdict: Option<String>,
+        /// On its way to be executed again, if an instructor asked for it.
+        pub job: Option<ReexecutionJob>,
     }
 
     #[derive(Copy, Eq)]

@@ -100,7 +100,13 @@ impl Commands for Forge {
     }
 
     async fn reexecute(&self, caller: &Caller, request: Reexecute) -> Result<Reexecuted> {
-        self.executed_again(caller, request).await
+        self.executed_again(caller, request, &self.shutdown.child_token()).await
+    }
+    async fn ask_reexecution(&self, caller: &Caller, request: AskReexecution) -> Result<ReexecutionJob> {
+        self.reexecution_asked(caller, request).await
+    }
+    async fn list_reexecutions(&self, _: &Caller, _: Empty) -> Result<Vec<ReexecutionJob>> {
+        self.reexecution_jobs().await
     }
     async fn list_gates(&self, _: &Caller, _: Empty) -> Result<Gates> {
         self.gates()

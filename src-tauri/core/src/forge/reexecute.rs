@@ -2,6 +2,7 @@
 //! checks anew. What was submitted is data: it is written into nodes that the learner could enter anyway, behind the same
 //! isolation, and nothing on the host looks into it but the exchange of addresses.
 
+use super::presence::Presence;
 use super::results::blocking;
 use super::{Forge, now};
 use crate::api::*;
@@ -11,24 +12,34 @@ use crate::engine::ExecSpec;
 use crate::error::{Code, Error, Result};
 use crate::keys::{Domain, KeyName};
 use crate::lab;
-use crate::store::{results, sync as rows};
+use crate::store::{results, runs, sync as rows};
 use crate::sync;
 use crate::template::carry::Renumbering;
 use crate::template::scenario::{Carried, Reexecution};
 use crate::verdict::Submission;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
+/// Before the process, in the request id of a run that is there for a submission alone.
+const AGAIN: &str = "again.";
+const FETCHED: &str = "fetched";
 const READY_LIMIT: Duration = Duration::from_secs(120);
 const PLACE_LIMIT: Duration = Duration::from_secs(20);
 /// Checks of the slowest lab take a minute; whatever was submitted, it ends here.
 const WHOLE_LIMIT: Duration = Duration::from_secs(600);
 
 impl Forge {
-    pub(super) async fn executed_again(&self, caller: &Caller, request: Reexecute) -> Result<Reexecuted> {
+    /// `cancel` ends it and leaves no run behind.
+    pub(super) async fn executed_again(
+        &self,
+        caller: &Caller,
+        request: Reexecute,
+        cancel: &CancellationToken,
+    ) -> Result<Reexecuted> {
         let began = std::time::Instant::now();
-        let fetched = Fetched(self.options.home.join("fetched").join(uuid::Uuid::now_v7().to_string()));
-        let dir = self.submitted_folder(&request.verdict, &fetched.0).await?;
+        let fetched = Fetched(self.options.home.join(FETCHED).join(self.marked()));
+        let dir = unless(cancel, self.submitted_folder(&request.verdict, &fetched.0)).await?;
         let submission = blocking(move || Submission::of(&dir)).await?;
         drop(fetched);
         let (files, renumber) = self.carried(&submission)?;
@@ -43,7 +54,7 @@ impl Forge {
         }
         let data = serde_json::json!({"verdict": submission.id, "seed": seed, "correlation": caller.correlation});
         self.audited("reexecution.started", data).await?;
-        let report = self.again(caller, &scenario.lab, &seed, &placed).await?;
+        let report = self.again(caller, &scenario.lab, &seed, &placed, cancel).await?;
         let statement = compared(&submission, &report, &seed, now());
         let agrees = statement.agrees();
         let data =
@@ -78,7 +89,7 @@ impl Forge {
         })
     }
 
-    async fn audited(&self, kind: &str, data: serde_json::Value) -> Result<()> {
+    pub(super) async fn audited(&self, kind: &str, data: serde_json::Value) -> Result<()> {
         let fact = Fact { at: now(), run: None, kind: kind.to_owned(), data };
         self.store.write(move |tx| audit::append(tx, fact)).await.map(drop)
     }
@@ -136,21 +147,58 @@ impl Forge {
     }
 
     /// Starts, places, restarts, checks and stops, whatever happens in between.
-    async fn again(&self, caller: &Caller, lab: &str, seed: &str, placed: &[(Carried, String)]) -> Result<CheckReport> {
-        let request = StartLab { lab: lab.to_owned(), request_id: None, seed: Some(seed.to_owned()) };
+    async fn again(
+        &self,
+        caller: &Caller,
+        lab: &str,
+        seed: &str,
+        placed: &[(Carried, String)],
+        cancel: &CancellationToken,
+    ) -> Result<CheckReport> {
+        let request_id = Some(format!("{AGAIN}{}", self.marked()));
+        let request = StartLab { lab: lab.to_owned(), request_id, seed: Some(seed.to_owned()) };
         let run = self.start(caller, request).await?.run;
         let work = async {
             self.ready_within(&run, READY_LIMIT).await?;
             self.place(caller, &run, placed).await?;
             self.check(caller, CheckRun { run: run.clone(), criteria: Vec::new(), gentle: false }).await
         };
-        let scored = tokio::time::timeout(WHOLE_LIMIT, work).await.unwrap_or_else(|_| {
+        let scored = tokio::time::timeout(WHOLE_LIMIT, unless(cancel, work)).await.unwrap_or_else(|_| {
             Err(Error::new(Code::Timeout, format!("It took longer than {} s.", WHOLE_LIMIT.as_secs())))
         });
         let stopped = self.stop(caller, &run, "executed again").await;
         let report = scored?;
         stopped?;
         Ok(report)
+    }
+
+    /// A name that tells which process it belongs to, for whoever comes after it.
+    fn marked(&self) -> String {
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        format!("{}-{}", self.presence.id, unique.get(..12).unwrap_or_default())
+    }
+
+    /// Whether a run is there for a submission alone, and the process that tries it is gone: nobody else will end it.
+    pub(super) fn forlorn(&self, row: &runs::Run) -> bool {
+        let process = row.request_id.strip_prefix(AGAIN).and_then(|name| name.split_once('-'));
+        matches!(row.state, RunState::Ready | RunState::Paused)
+            && process.is_some_and(|(process, _)| self.gone(process))
+    }
+
+    fn gone(&self, process: &str) -> bool {
+        process != self.presence.id && !Presence::alive(&self.options.home, process)
+    }
+
+    /// Removes what processes that are gone had fetched.
+    pub(super) fn sweep_fetched(&self) {
+        let Ok(entries) = std::fs::read_dir(self.options.home.join(FETCHED)) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let process = name.to_str().and_then(|n| n.split_once('-')).map(|(process, _)| process.to_owned());
+            if process.is_some_and(|process| self.gone(&process)) {
+                drop(Fetched(entry.path()));
+            }
+        }
     }
 
     /// The files in their places, then a restart of their nodes: what is tried is what a node makes of its files alone.
@@ -180,6 +228,15 @@ impl Forge {
         let text = format!("Placed what was submitted: {} files.", placed.len());
         self.emit(caller, Some(run), "log", Level::Info, text, serde_json::Value::Null).await;
         Ok(())
+    }
+}
+
+/// What `work` gives, unless it is cancelled before.
+async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::cancelled()),
+        done = work => done,
     }
 }
 

@@ -53,6 +53,9 @@ impl Forge {
                 RunState::Starting | RunState::Stopping if self.abandoned(row) => {
                     self.finish_abandoned(&caller, row).await
                 }
+                RunState::Ready | RunState::Paused if self.forlorn(row) => {
+                    self.stop(&caller, &row.run, "the process that tried a submission again is gone").await.map(drop)
+                }
                 RunState::Ready | RunState::Paused if self.abandoned(row) => {
                     self.see_that_it_lives(&caller, row, found.iter().find(|f| f.run == row.run)).await
                 }
@@ -285,7 +288,7 @@ impl Forge {
         let looked = async {
             let rows = self.store.read(|c| runs::list(c, false)).await?;
             let half_way = |r: &runs::Run| matches!(r.state, RunState::Starting | RunState::Stopping);
-            let left = rows.iter().any(|row| half_way(row) && self.abandoned(row));
+            let left = rows.iter().any(|row| (half_way(row) && self.abandoned(row)) || self.forlorn(row));
             Ok::<_, Error>(left || !self.interrupted(&INTERRUPTED, None).await?.is_empty())
         };
         looked.await.unwrap_or_else(|e| {

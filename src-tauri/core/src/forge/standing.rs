@@ -3,6 +3,7 @@
 use crate::api::*;
 use crate::board::{ProgressState, SessionBoard, SessionResult, SessionRow};
 use crate::template::Catalogue;
+use crate::template::scenario::Reexecution;
 
 /// A laptop tells at least once a minute while a lab runs.
 const QUIET: i64 = 150_000;
@@ -45,8 +46,13 @@ fn named(id: &str, catalogue: &Catalogue) -> BoardLab {
             id: id.to_owned(),
             title: lab.title.clone(),
             criteria: lab.specimen.criteria.iter().map(|c| (c.id.clone(), c.title.clone())).collect(),
+            seed_bound: match &lab.specimen.reexecution {
+                Some(Reexecution::Carry { .. }) => None,
+                Some(Reexecution::Bound { why }) => Some(why.clone()),
+                None => Some("Its template does not say what of an answer belongs to the seed.".into()),
+            },
         },
-        Err(_) => BoardLab { id: id.to_owned(), title: id.to_owned(), criteria: Default::default() },
+        Err(_) => BoardLab { id: id.to_owned(), title: id.to_owned(), criteria: Default::default(), seed_bound: None },
     }
 }
 
@@ -94,6 +100,7 @@ fn cell(seen: &SessionRow, lab: &str) -> LiveCell {
         tier: best.map(|r| r.tier),
         in_time: best.is_some_and(|r| r.in_time),
         verdict: best.map(|r| r.verdict.clone()),
+        job: best.and_then(|r| r.job.clone()).map(super::worker::told),
     }
 }
 
@@ -117,6 +124,7 @@ mod tests {
             tier: TrustTier::ReGraded,
             in_time,
             at: 1,
+            job: None,
         }
     }
 

@@ -175,6 +175,7 @@ mod tests {
             tier,
             in_time,
             verdict: tier.map(|_| "v".into()),
+            job: None,
         };
         let row = |name: &str, c: LiveCell| LiveRow {
             learner: "x".into(),
@@ -203,7 +204,7 @@ mod tests {
                 frozen: true,
                 join_code: Some("SECRET-CODE".into()),
             },
-            labs: vec![BoardLab { id: "l".into(), title: name.into(), criteria: Default::default() }],
+            labs: vec![BoardLab { id: "l".into(), title: name.into(), criteria: Default::default(), seed_bound: None }],
             rows: vec![
                 row("Ada", cell(9000, true, tier)),
                 row("Bea", cell(9000, true, tier)),

@@ -2,10 +2,11 @@
 //! it. Nothing is sent before somebody enrols, and nothing but results folders whose bytes are the signed, scrubbed ones.
 //!
 //! [`enrol`](mod@enrol) · [`parcel`] reads what is sent · [`send`] one verdict over the wire · [`judge`] what an answer means, and
-//! [`pace`] when to try again: both pure · [`round`] the outbox · [`preview`] · [`session`] · [`reexecution`]. What it refuses to do: believe a receipt that is
+//! [`pace`] when to try again: both pure · [`round`] the outbox · [`preview`] · [`session`] · [`reexecution`] and [`jobs`], the queue of those. What it refuses to do: believe a receipt that is
 //! not signed by the pinned key, take a verdict out of the outbox for any other reason than a receipt or a refusal, read a clock.
 
 pub mod enrol;
+pub mod jobs;
 pub mod judge;
 pub mod pace;
 pub mod parcel;

@@ -126,7 +126,7 @@ async fn ask<T: DeserializeOwned>(
     read(&answer(board, method, path, body).await?, status)
 }
 
-async fn answer(board: &Board, method: &'static str, path: &str, body: &impl Serialize) -> Result<Answer> {
+pub(super) async fn answer(board: &Board, method: &'static str, path: &str, body: &impl Serialize) -> Result<Answer> {
     if board.token.is_empty() {
         return Err(Error::new(
             Code::WrongState,

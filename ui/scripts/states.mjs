@@ -100,6 +100,8 @@ export const PAGES = [
   ["board", "teach", BOARD],
   ["board-new", "teach-new", BOARD],
   ["board-crowd", "teach-crowd", BOARD],
+  ["board-again", "teach-again", BOARD],
+  ["board-again-asked", "teach-again", BOARD, async (p) => { await p.getByRole("button", { name: "Re-execute: Mara" }).click(); await p.getByText("Asked for", { exact: true }).waitFor(); await p.getByRole("button", { name: "Re-execute: Mara" }).waitFor({ state: "detached" }); await p.mouse.move(0, 0); }],
   ["board-away", "teach-away", BOARD, (p) => p.getByText("trying again").waitFor()],
   ["board-unknown", "teach", "#/sessions/none"],
   ["board-hint", "teach", BOARD, async (p) => { await p.getByRole("button", { name: "Send a hint to Jonas" }).click(); await p.getByLabel("Hint", { exact: true }).fill("Look at both ends of the link."); }],

@@ -12,6 +12,12 @@ export type ApproveEgress = {
  */
 text: string, };
 
+export type AskReexecution = { 
+/**
+ * A verdict of the scoreboard, by id or address.
+ */
+verdict: string, };
+
 export type AuditBroken = { 
 /**
  * The first entry that is not as it was written, from 0.
@@ -105,7 +111,11 @@ export type BoardLab = { id: string, title: string,
 /**
  * Title by criterion id.
  */
-criteria: { [key in string]: string }, };
+criteria: { [key in string]: string }, 
+/**
+ * Why its verdicts stop at re-graded; None when they can be executed again, or this installation does not know the lab.
+ */
+seed_bound: string | null, };
 
 export type ChargeInfo = { 
 /**
@@ -599,7 +609,11 @@ tier: TrustTier | null, in_time: boolean,
 /**
  * Its id.
  */
-verdict: string | null, };
+verdict: string | null, 
+/**
+ * On its way to be executed again, if an instructor asked for it.
+ */
+job: ReexecutionJob | null, };
 
 export type LiveRow = { learner: string, name: string, 
 /**
@@ -773,6 +787,25 @@ tier: TrustTier, reported: boolean,
  * Signed by this installation's key, as JSON.
  */
 statement: string, ms: number, };
+
+/**
+ * A verdict on its way through the scoreboard's queue; a worker with Docker takes it.
+ */
+export type ReexecutionJob = { verdict: string, lab: string, state: ReexecutionState, asked_at: number, ended_at: number | null, 
+/**
+ * How often a worker took it.
+ */
+tries: number, 
+/**
+ * Whether every criterion came out as submitted; done ones only.
+ */
+agrees: boolean | null, 
+/**
+ * Why it failed, was refused or waits for another try; empty when there is nothing to say.
+ */
+why: string, };
+
+export type ReexecutionState = "queued" | "running" | "done" | "refused" | "failed";
 
 export type Requirement = { title: string, met: boolean, detail: string, };
 

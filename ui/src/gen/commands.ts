@@ -27,6 +27,8 @@ export interface Commands {
   submit_run: { request: api.RunRequest; response: api.SubmitReport };
   solve_run: { request: api.RunRequest; response: api.Empty };
   reexecute: { request: api.Reexecute; response: api.Reexecuted };
+  ask_reexecution: { request: api.AskReexecution; response: api.ReexecutionJob };
+  list_reexecutions: { request: api.Empty; response: api.ReexecutionJob[] };
   list_results: { request: api.Empty; response: api.ResultSummary[] };
   get_result: { request: api.ResultRequest; response: api.ResultDetail };
   verify_result: { request: api.VerifyRequest; response: api.VerifyReport };

@@ -34,6 +34,26 @@ export function reachable(board: LiveBoard): number {
   return board.session.labs.reduce((sum, _, at) => sum + Math.max(0, ...board.rows.map((r) => r.labs[at]?.max ?? 0)), 0);
 }
 
+export interface Again {
+  state: "ask" | "bound" | "queued" | "running" | "differs" | "refused" | "failed";
+  /** The scoreboard's or the lab's own words; empty when there are none. */
+  why: string;
+  /** Asking for it now would queue it. */
+  ask: boolean;
+}
+
+/** Whether a verdict can be executed again, and what has become of that; null where there is nothing to say. */
+export function again(cell: LiveCell, board: LiveBoard): Again | null {
+  const job = cell.job;
+  if (cell.verdict === null || cell.tier === "re-executed") return null;
+  if (job?.state === "done") return job.agrees === false ? { state: "differs", why: "", ask: false } : null;
+  if (job) return { state: job.state, why: job.why, ask: job.state === "failed" };
+  // Nothing to stand on: the server would refuse it.
+  if (cell.tier !== "re-graded") return null;
+  const bound = board.labs.find((l) => l.id === cell.lab)?.seed_bound ?? null;
+  return bound === null ? { state: "ask", why: "", ask: true } : { state: "bound", why: bound, ask: false };
+}
+
 export interface Place {
   place: number;
   row: LiveRow;

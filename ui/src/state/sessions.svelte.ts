@@ -1,7 +1,7 @@
 /** Class sessions: the list, one live board that is open, and what can be done about them. */
 import type { CreateSession, LiveBoard, SessionExport, SessionInfo, SessionList } from "../gen/api";
 import { HostError } from "../ipc/host";
-import { BOARD, SESSIONS } from "../words/sessions";
+import { AGAIN, BOARD, SESSIONS } from "../words/sessions";
 import { events } from "./events.svelte";
 import { poll } from "./poll";
 import { Resource } from "./resource.svelte";
@@ -25,6 +25,8 @@ class State {
     return { told, list: told.sessions.map(timed) };
   });
   busy = $state<"create" | "join" | "start" | "say" | "freeze" | "csv" | "report" | null>(null);
+  /** The verdict that is being asked to be executed again. */
+  asking = $state<string | null>(null);
   /** Where the last export went. */
   written = $state.raw<{ title: string; path: string } | null>(null);
 
@@ -71,6 +73,15 @@ class State {
   async export(id: string, kind: SessionExport): Promise<void> {
     const written = await this.#during(kind, () => session.call("export_session", { session: id, kind, path: null }));
     if (written) this.written = { title: kind === "csv" ? BOARD.written : BOARD.reportWritten, path: written.path };
+  }
+
+  /** One verdict is one job, so that a second click asks for nothing more. */
+  async again(verdict: string): Promise<void> {
+    if (this.asking !== null) return;
+    this.asking = verdict;
+    const job = await attempt(() => session.call("ask_reexecution", { verdict }));
+    this.asking = null;
+    if (job?.state === "queued") toasts.show("ok", AGAIN.asked, AGAIN.askedText);
   }
 
   async #during<T>(what: NonNullable<State["busy"]>, action: () => Promise<T>): Promise<T | null> {

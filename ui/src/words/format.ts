@@ -68,5 +68,5 @@ export const TIER: Record<TrustTier, { title: string; means: string }> = {
   "self-attested": { title: "Self-attested", means: "Signed with this machine’s key. It proves where the result comes from and that nothing was changed since; it does not prove who worked, or that nobody helped." },
   "instructor-seeded": { title: "Instructor-seeded", means: "An instructor issued and signed the seed and the challenge, so the lab’s values could not be known before." },
   "re-graded": { title: "Re-graded", means: "A server recomputed every outcome from the evidence and came to the same score." },
-  "re-executed": { title: "Re-executed", means: "An instructor tried what was submitted under a fresh seed, and it came out the same." },
+  "re-executed": { title: "Re-executed", means: "An instructor, or a worker that one asked, tried what was submitted under a fresh seed, and it came out the same." },
 };

@@ -1,5 +1,6 @@
 /** Class sessions: what the instructor's board, the projector and the learner's side say. */
 import type { LiveState, SessionInfo } from "../gen/api";
+import type { Again } from "../state/board";
 import { clock } from "./format";
 
 export const SESSIONS = {
@@ -123,6 +124,24 @@ export const BOARD = {
   unverified: "said by the laptop",
   copyCode: "Copy the join code",
 } as const;
+
+export const AGAIN = {
+  ask: "Re-execute",
+  retry: "Try again",
+  of: (what: string, name: string, lab: string) => `${what}: ${name}, ${lab}`,
+  means: "A worker of the scoreboard starts the lab under a fresh seed with what was submitted. If all comes out the same, the verdict’s trust rises to re-executed.",
+  asked: "Asked for",
+  askedText: "The next free worker takes it; a minute or two, then the board says how it came out.",
+} as const;
+
+export const AGAIN_STATE: Record<Exclude<Again["state"], "ask">, { word: string; tone: "neutral" | "frost" | "accent" | "warn" | "fail"; means: string }> = {
+  bound: { word: "Bound to its seed", tone: "neutral", means: "This lab’s answers belong to one seed; its verdicts stop at re-graded." },
+  queued: { word: "Waits for a worker", tone: "frost", means: "The next free worker of the class takes it." },
+  running: { word: "Being re-executed", tone: "accent", means: "A worker has started the lab under a fresh seed." },
+  differs: { word: "Came out otherwise", tone: "warn", means: "Under a fresh seed not every criterion came out as submitted. The verdict stays re-graded; its page says which." },
+  refused: { word: "Not re-executed", tone: "neutral", means: "This lab’s answers belong to one seed; its verdicts stop at re-graded." },
+  failed: { word: "Could not be tried", tone: "fail", means: "No worker brought it to an end." },
+};
 
 export const PROJECTOR = {
   leave: "Esc leaves",

@@ -38,6 +38,23 @@ describe("the fake engine", () => {
     host.terminal(id, 0, sink);
     expect(text.slice(before)).toBe(text.slice(0, before));
   });
+  it("takes a verdict through the queue: one job, from waiting to the higher tier", async () => {
+    const host = new FakeHost("teach-again", 0);
+    const { sessions } = await host.call("list_sessions", {});
+    const look = async () => {
+      const board = await host.call("session_board", { session: sessions[0]?.id ?? "" });
+      return board.rows.find((r) => r.learner === "learner-0")?.labs.find((c) => c.lab === "ospf-single-area");
+    };
+    const before = await look();
+    expect([before?.tier, before?.job]).toEqual(["re-graded", null]);
+    const verdict = before?.verdict ?? "";
+    const job = await host.call("ask_reexecution", { verdict });
+    expect(await host.call("ask_reexecution", { verdict })).toEqual(job);
+    expect((await host.call("list_reexecutions", {})).filter((j) => j.verdict === verdict)).toEqual([job]);
+    const states: unknown[] = [];
+    for (let i = 0; i < 3; i += 1) states.push(((c) => [c?.job?.state, c?.tier])(await look()));
+    expect(states).toEqual([["queued", "re-graded"], ["running", "re-graded"], ["done", "re-executed"]]);
+  });
   it("fails with the contract's codes", async () => {
     await expect(new FakeHost("error", 0).call("list_labs", {})).rejects.toMatchObject({ code: "docker_unavailable" });
     await expect(new FakeHost("full", 0).call("get_lab", { lab: "nope" })).rejects.toMatchObject({ code: "unknown_lab" });

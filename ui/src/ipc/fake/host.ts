@@ -360,6 +360,8 @@ export class FakeHost implements Host {
       if (!result) return Promise.reject(new HostError("not_found", `There is no verdict “${verdict}” here.`));
       return { verdict: result.id, lab: result.lab, seed: "5eed".repeat(8), score: result.score, max: result.max, criteria: [], agrees: true, tier: "re-executed", reported: report, statement: "{}", ms: 48_000 };
     },
+    ask_reexecution: ({ verdict }) => this.#sessions.again(verdict),
+    list_reexecutions: () => this.#sessions.jobs(),
     list_results: () => this.#results,
     get_result: ({ id, dark }) => {
       const summary = this.#result(id);

@@ -1,13 +1,24 @@
 /**
  * Class sessions in memory. `teach`: an instructor's class that works; `teach-new`: nobody has joined; `teach-crowd`: a class of sixty in
- * four labs; `teach-away`: the scoreboard stops answering; `class`: a learner within one; `class-frozen`: and it is frozen.
+ * four labs; `teach-again`: verdicts in every state of being executed again; `teach-away`: the scoreboard stops answering; `class`: a learner within one; `class-frozen`: and it is frozen.
  */
-import type { BoardLab, CreateSession, LiveBoard, LiveCell, LiveRow, OutcomeKind, RunSession, SessionInfo, SessionList, SessionMessage } from "../../gen/api";
+import type { BoardLab, CreateSession, LiveBoard, LiveCell, LiveRow, OutcomeKind, ReexecutionJob, RunSession, SessionInfo, SessionList, SessionMessage, TrustTier } from "../../gen/api";
 import { HostError } from "../host";
 import type { FakeLab } from "./data";
 
 export const SESSION = "0198c2a4-aaaa-7000-8000-0123456789ab";
 const NAMES = ["Mara Lindqvist", "Jonas Weber", "Amara Okafor", "Tomás Herrera", "Yuki Tanaka", "Priya Raman", "Elif Demir", "Noah Becker", "Sofia Rossi", "Liam O’Connor", "Chen Wei", "Fatima Zahra", "Ivan Petrov", "Ngozi Eze", "Hana Novák", "Oskar Nilsson", "Leila Haddad", "Mateo Silva"];
+const BOUND = new Set(["dns-zone-reverse", "ssh-hardening"]);
+/** Of the second learner and those after, where every state is shown, in the lab that can be executed again. */
+const STATES: readonly Partial<ReexecutionJob>[] = [
+  { state: "queued" },
+  { state: "running", tries: 1 },
+  { state: "queued", tries: 1, why: "The worker was not heard of any more." },
+  { state: "failed", tries: 3, why: "Run k3v9q2x7a0 was not ready after 120 s." },
+  { state: "refused", tries: 1, why: "OSPF in a single area cannot be executed again: its template does not say what of an answer belongs to the seed." },
+  { state: "done", tries: 1, agrees: false },
+  { state: "done", tries: 1, agrees: true },
+];
 const away = () => new HostError("scoreboard_failed", "The scoreboard cannot be reached: Connection refused (os error 111).", ["Check the network, and whether the scoreboard runs; then try again."], { code: "unreachable" });
 
 export class FakeSessions {
@@ -18,6 +29,7 @@ export class FakeSessions {
   readonly #made: SessionInfo[] = [];
   #messages: SessionMessage[] = [];
   #asked = 0;
+  readonly #jobs = new Map<string, ReexecutionJob>();
   readonly instructor: boolean;
 
   constructor(scene: string, labs: readonly FakeLab[], texts: readonly string[] = []) {
@@ -85,6 +97,29 @@ export class FakeSessions {
     return message;
   }
 
+  jobs(): ReexecutionJob[] {
+    return [...this.#jobs.values()];
+  }
+
+  /** One verdict, one job; one that failed is queued again. */
+  again(verdict: string, more: Partial<ReexecutionJob> = {}): ReexecutionJob {
+    const known = this.#jobs.get(verdict);
+    if (known && known.state !== "failed") return known;
+    const job: ReexecutionJob = { verdict, lab: this.#labs[0]?.summary.id ?? "", state: "queued", asked_at: Date.now(), ended_at: null, tries: 0, agrees: null, why: "", ...more };
+    this.#jobs.set(verdict, job);
+    return job;
+  }
+
+  /** The worker: with each look at the board a job that was asked for here comes a step further. */
+  #work(): void {
+    for (const job of this.#jobs.values()) {
+      if (job.asked_at === 0) continue;
+      if (job.state === "running") Object.assign(job, { state: "done", agrees: true, ended_at: Date.now() });
+      else if (job.state === "queued" && job.tries > 0) job.state = "running";
+      else if (job.state === "queued") job.tries = 1;
+    }
+  }
+
   ofRun(lab: string): RunSession {
     const own = this.#made[0];
     const words = this.#labs.find((l) => l.summary.id === lab)?.summary.title ?? lab;
@@ -96,9 +131,10 @@ export class FakeSessions {
   board(id: string): LiveBoard {
     if (this.#scene === "teach-away" && this.#asked++ > 0) throw away();
     const session = this.get(id);
+    this.#work();
     const labs: BoardLab[] = session.labs.map((lab) => {
       const found = this.#labs.find((l) => l.summary.id === lab);
-      return { id: lab, title: found?.summary.title ?? lab, criteria: Object.fromEntries((found?.criteria ?? []).map((c) => [c.id, c.title])) };
+      return { id: lab, title: found?.summary.title ?? lab, criteria: Object.fromEntries((found?.criteria ?? []).map((c) => [c.id, c.title])), seed_bound: BOUND.has(lab) ? "Its zones are named by the seed, and so are the answers." : null };
     });
     const crowd = this.#scene === "teach-crowd";
     const none = this.#scene === "teach-new" || id !== SESSION;
@@ -123,13 +159,24 @@ export class FakeSessions {
   #cell(lab: BoardLab, at: number, i: number): LiveCell {
     const ids = Object.keys(lab.criteria);
     const max = ids.length * 10_000;
-    const none: LiveCell = { lab: lab.id, state: "not_started", score: 0, max: 0, outcomes: {}, tier: null, in_time: false, verdict: null };
+    const none: LiveCell = { lab: lab.id, state: "not_started", score: 0, max: 0, outcomes: {}, tier: null, in_time: false, verdict: null, job: null };
+    const verdict = `${i}${at}`.padStart(64, "a");
+    if (this.#scene === "teach-again" && i <= STATES.length && (at === 1 || i === 0)) {
+      const state = at === 1 ? STATES[i - 1] : undefined;
+      if (state && !this.#jobs.has(verdict)) this.again(verdict, { asked_at: 0, ...state });
+      return { ...none, state: "submitted", max, score: max, in_time: true, verdict, ...this.#stands(verdict, "re-graded") };
+    }
     if (at > 0 && i % 4 !== 0) return none;
     if (at === 0 && i === 16) return none;
-    if (at === 0 && i % 4 === 0) return { ...none, state: "submitted", max, score: i === 8 ? max / 2 : max - 5000 * (i % 3), tier: i === 4 ? "instructor-seeded" : "re-graded", in_time: i !== 12, verdict: `${i}`.padStart(64, "a") };
+    if (at === 0 && i % 4 === 0) return { ...none, state: "submitted", max, score: i === 8 ? max / 2 : max - 5000 * (i % 3), in_time: i !== 12, verdict, ...this.#stands(verdict, i === 4 ? "instructor-seeded" : "re-graded") };
     const passed = (i * 7 + at) % (ids.length + 1);
     const outcomes = Object.fromEntries(ids.map((id, n): [string, OutcomeKind] => [id, n < passed ? "pass" : "fail"]));
     const state = i === 5 ? "paused" : i === 11 ? "starting" : i === 13 ? "stopped" : "working";
     return { ...none, state, max, score: passed * 10_000, outcomes };
+  }
+
+  #stands(verdict: string, tier: TrustTier): Pick<LiveCell, "tier" | "job"> {
+    const job = this.#jobs.get(verdict) ?? null;
+    return { tier: job?.state === "done" && job.agrees ? "re-executed" : tier, job: job && { ...job } };
   }
 }

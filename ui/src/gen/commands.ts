@@ -62,7 +62,7 @@ export interface Commands {
   session_status: { request: api.SessionRequest; response: api.SessionState };
   take_challenge: { request: api.TakeChallenge; response: api.StartLab };
   list_sessions: { request: api.Empty; response: api.SessionList };
-  session_board: { request: api.SessionRequest; response: api.LiveBoard };
+  session_board: { request: api.WatchBoard; response: api.LiveBoard };
   say_session: { request: api.SayToSession; response: api.SessionMessage };
   freeze_session: { request: api.FreezeSession; response: api.SessionInfo };
   export_session: { request: api.ExportSession; response: api.Exported };

@@ -69,9 +69,7 @@ impl Memory {
         self.asked.retain(|s, _| sessions.contains(s));
         for s in sessions {
             let woken = &self.woken;
-            self.bells
-                .entry(s.clone())
-                .or_insert_with(|| Doorbell::at(board.clone(), s.clone(), woken.clone()));
+            self.bells.entry(s.clone()).or_insert_with(|| Doorbell::at(board.clone(), s.clone(), woken.clone()));
         }
     }
 

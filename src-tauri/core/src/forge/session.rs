@@ -121,7 +121,8 @@ impl Forge {
         if boards.len() >= BOARDS && !boards.contains_key(&key) {
             boards.clear();
         }
-        let fresh = || Watched { bell: Doorbell::at(board.clone(), id.to_owned(), Arc::default()), used: Instant::now() };
+        let fresh =
+            || Watched { bell: Doorbell::at(board.clone(), id.to_owned(), Arc::default()), used: Instant::now() };
         let watched = boards.entry(key).or_insert_with(fresh);
         watched.used = Instant::now();
         with(watched)

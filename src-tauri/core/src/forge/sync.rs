@@ -8,9 +8,9 @@ use crate::http::Trust;
 use crate::store::results;
 use crate::store::sync::{self as rows, Board, Receipted, Refused, Waiting};
 use crate::sync::enrol::Wanted;
-use crate::sync::round::Round;
+use crate::sync::round::{Round, SEVERAL};
 use crate::sync::{self, pace, parcel, preview};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Weak;
 use std::time::Duration;
@@ -156,20 +156,30 @@ impl Forge {
         let (root, since) = (board.root.clone(), at - pace::ASKED_FOR);
         let (waiting, known) =
             self.store.read(move |c| Ok((rows::waiting(c)?, rows::ask_due(c, &root, since)?))).await?;
-        if waiting.iter().any(|w| pace::due(w.next_at, at)) || known.is_some_and(|next| pace::again_due(next, at)) { self.round(&engine_caller("sync"), false).await.map(drop) } else { Ok(()) }
+        if waiting.iter().any(|w| pace::due(w.next_at, at)) || known.is_some_and(|next| pace::again_due(next, at)) {
+            self.round(&engine_caller("sync"), false).await.map(drop)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) async fn preview(&self) -> Result<SyncPreview> {
-        let (board, waiting) = self.store.read(|c| Ok((rows::board(c)?, rows::waiting(c)?))).await?;
+        let (board, waiting, receipts) =
+            self.store.read(|c| Ok((rows::board(c)?, rows::waiting(c)?, rows::receipts(c)?))).await?;
+        let root = board.as_ref().map(|b| b.root.as_str());
+        let acknowledged: HashSet<&str> =
+            receipts.iter().filter(|r| Some(r.root.as_str()) == root).map(|r| r.result.as_str()).collect();
+        let unknown = |id: &str| !acknowledged.contains(id);
+        let several = waiting.iter().filter(|w| unknown(&w.result)).count() >= SEVERAL;
         let token = board.as_ref().map(|b| b.token.clone()).unwrap_or_default();
         let mut verdicts = Vec::new();
         for w in waiting.iter().take(PREVIEWED) {
             let id = w.result.clone();
             let (summary, _) = self.store.read(move |c| results::get(c, &id)).await?;
-            let token = token.clone();
+            let (token, ahead) = (token.clone(), several && unknown(&w.result));
             let shown = super::results::blocking(move || {
                 let read = parcel::read(&PathBuf::from(&summary.dir), &summary.id)
-                    .and_then(|p| preview::of(&p, &summary.lab_title, &token, sync::WHOLE_MAX));
+                    .and_then(|p| preview::of(&p, &summary.lab_title, &token, sync::WHOLE_MAX, ahead));
                 Ok(read.unwrap_or_else(|e| preview::problem(&summary.id, &summary.lab_title, &e.message)))
             });
             verdicts.push(shown.await?);

@@ -248,9 +248,7 @@ pub fn may_rise(conn: &Conn, root: &str, since: i64) -> Result<Vec<(Receipted, S
 pub fn ask_due(conn: &Conn, root: &str, since: i64) -> Result<Option<i64>> {
     let sql = "SELECT min(ask_at) FROM receipts WHERE root = ?1 AND at >= ?2 AND tier <> ?3
                AND result NOT IN (SELECT result FROM outbox)";
-    Ok(conn
-        .prepare_cached(sql)?
-        .query_row(params![root, since, word(&TrustTier::ReExecuted)?], |r| r.get(0))?)
+    Ok(conn.prepare_cached(sql)?.query_row(params![root, since, word(&TrustTier::ReExecuted)?], |r| r.get(0))?)
 }
 
 /// When the scoreboard is asked about it next.

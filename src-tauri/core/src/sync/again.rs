@@ -21,6 +21,8 @@ impl Round<'_> {
     pub(super) async fn ask_again(&self, peer: &mut Peer<'_>, told: &mut Told) -> Result<()> {
         let (at, root) = ((self.now)(), peer.board.root.clone());
         let mut known = self.store.read(move |c| rows::may_rise(c, &root, at - pace::ASKED_FOR)).await?;
+        // What was just said is not asked about.
+        known.retain(|(r, _)| !told.accepted.contains(&r.result));
         if !self.all {
             if !known.iter().any(|(r, _)| pace::again_due(r.ask_at, at)) {
                 return Ok(());
@@ -75,7 +77,8 @@ impl Round<'_> {
     /// The envelopes that can be read; what cannot is not asked about for a day.
     async fn envelopes(&self, known: Vec<(Receipted, String)>) -> Result<Vec<(Parcel, Receipted)>> {
         let reading = move || {
-            let each = known.into_iter().map(|(kept, dir)| (parcel::read_envelope(Path::new(&dir), &kept.result), kept));
+            let each =
+                known.into_iter().map(|(kept, dir)| (parcel::read_envelope(Path::new(&dir), &kept.result), kept));
             each.collect::<Vec<_>>()
         };
         let read = tokio::task::spawn_blocking(reading).await.map_err(Error::internal)?;

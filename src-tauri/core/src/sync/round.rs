@@ -94,11 +94,16 @@ impl Round<'_> {
     /// Where several wait, their envelopes go ahead, many in a request: all have arrived in seconds, and in time for their
     /// deadlines, before the first evidence follows. Those that are through with are taken out of `waiting`.
     async fn ahead(&self, peer: &mut Peer<'_>, waiting: &mut Vec<Waiting>, told: &mut Told) -> Result<Option<Later>> {
-        let acknowledged: BTreeSet<String> = self.store.read(rows::receipts).await?.into_iter()
+        let acknowledged: BTreeSet<String> = self
+            .store
+            .read(rows::receipts)
+            .await?
+            .into_iter()
             .filter(|r| r.root == peer.board.root)
             .map(|r| r.result)
             .collect();
-        let mut open = waiting.iter().filter(|w| !acknowledged.contains(&w.result)).cloned().collect::<Vec<_>>().into_iter();
+        let mut open =
+            waiting.iter().filter(|w| !acknowledged.contains(&w.result)).cloned().collect::<Vec<_>>().into_iter();
         if open.len() < SEVERAL {
             return Ok(None);
         }

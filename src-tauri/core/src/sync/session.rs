@@ -4,7 +4,8 @@
 use super::enrol::{read, refused, successors};
 use super::{server, silence, trouble};
 use crate::board::{
-    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, RefusalCode, Session, SessionBoard, Signed,
+    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, RefusalCode, Session,
+    SessionBoard, Signed,
 };
 use crate::error::{Code, Error, Result};
 use crate::http::{ANSWER_BYTES, Answer, Feed, Question, Server, Silence};
@@ -62,8 +63,14 @@ pub(super) async fn listen(board: &Board, id: &str, last: Option<&str>) -> Resul
     let path = format!("v1/sessions/{}/live", word(id)?);
     let mut headers = vec![("authorization", bearer.as_str()), ("accept", "text/event-stream")];
     headers.extend(last.map(|id| ("last-event-id", id)));
-    let question =
-        Question { method: "GET", path: &path, headers: &headers, body: Vec::new(), limit: OPENS_IN, most: ANSWER_BYTES };
+    let question = Question {
+        method: "GET",
+        path: &path,
+        headers: &headers,
+        body: Vec::new(),
+        limit: OPENS_IN,
+        most: ANSWER_BYTES,
+    };
     server.listen(question).await.map_err(|s| away(&s))?.map_err(|answer| refused(&answer))
 }
 

@@ -66,6 +66,7 @@ export interface Commands {
   say_session: { request: api.SayToSession; response: api.SessionMessage };
   freeze_session: { request: api.FreezeSession; response: api.SessionInfo };
   export_session: { request: api.ExportSession; response: api.Exported };
+  session_messages: { request: api.SessionRequest; response: api.SessionMessage[] };
   run_session: { request: api.RunRequest; response: api.RunSession };
   get_settings: { request: api.Empty; response: api.Settings };
   set_settings: { request: api.Settings; response: api.Settings };

@@ -210,7 +210,7 @@ impl Commands for Forge {
         self.session_export(caller, request).await
     }
     async fn session_messages(&self, _: &Caller, request: SessionRequest) -> Result<Vec<SessionMessage>> {
-        self.store.read(move |c| session::messages(c, &request.session)).await
+        self.session_said(request).await
     }
     async fn run_session(&self, _: &Caller, request: RunRequest) -> Result<RunSession> {
         self.session_of(&request.run).await

@@ -160,6 +160,10 @@ impl Forge {
         Ok(told(now_so, &board))
     }
 
+    pub(super) async fn session_said(&self, request: SessionRequest) -> Result<Vec<SessionMessage>> {
+        self.store.read(move |c| kept::messages(c, &request.session)).await
+    }
+
     pub(super) async fn session_of(&self, run: &str) -> Result<RunSession> {
         let row = self.run_row(run).await?;
         let none = RunSession { session: None, attempt: 0, messages: Vec::new(), trouble: String::new() };

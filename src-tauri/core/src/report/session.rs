@@ -214,6 +214,7 @@ mod tests {
             questions: vec![name.into()],
             messages: Vec::new(),
             at: 0,
+            turn: 0,
         }
     }
 

@@ -123,7 +123,7 @@ impl Round<'_> {
         let at = (self.now)();
         let answers = answers.into_iter().map(|(kept, accepted)| {
             let next = at + pace::again(at - kept.at, (self.random)());
-            let news = accepted.map(|a| Ok((self.row(peer, &a)?, a.receipt))).transpose()?;
+            let news = accepted.map(|a| Ok::<News, Error>((self.row(peer, &a)?, a.receipt))).transpose()?;
             Ok((kept.result.clone(), next, news))
         });
         let answers = answers.collect::<Result<Vec<(String, i64, Option<News>)>>>()?;

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 /// How often the store is looked at: a check is told within so long.
 const LOOK: Duration = Duration::from_secs(1);
+const BURST: Duration = Duration::from_millis(100);
 /// Milliseconds between two reports of one run.
 const TELL_EVERY: i64 = 2_000;
 /// A run that does not change is told again after this, so that an instructor sees who is still there.
@@ -100,6 +101,8 @@ impl Forge {
                 memory.retry_at = now() + wait;
                 tracing::info!(code = ?e.code, wait, "the session cannot be followed now: {e}");
             }
+            // A burst of rings is one question.
+            tokio::time::sleep(BURST).await;
             let woken = memory.woken.clone();
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}

@@ -94,6 +94,9 @@ impl Round<'_> {
     /// Where several wait, their envelopes go ahead, many in a request: all have arrived in seconds, and in time for their
     /// deadlines, before the first evidence follows. Those that are through with are taken out of `waiting`.
     async fn ahead(&self, peer: &mut Peer<'_>, waiting: &mut Vec<Waiting>, told: &mut Told) -> Result<Option<Later>> {
+        if waiting.len() < SEVERAL {
+            return Ok(None);
+        }
         let acknowledged: BTreeSet<String> = self
             .store
             .read(rows::receipts)

@@ -6,7 +6,7 @@ use super::parcel::{self, Parcel};
 use super::send::{self, Way};
 use super::{many, pace, server};
 use crate::api::TrustTier;
-use crate::board::Fact;
+use crate::board::{ENVELOPES_MAX, Fact};
 use crate::error::{Code, Error, Result};
 use crate::http::Server;
 use crate::keys::PublicKey;
@@ -112,8 +112,10 @@ impl Round<'_> {
         }
         let mut through = BTreeSet::new();
         let mut read: Vec<(Parcel, Waiting)> = Vec::new();
+        // Few at first: for a scoreboard that is away, not hundreds of folders are read and verified.
+        let mut most = SEVERAL;
         let stopped = loop {
-            while read.len() < crate::board::ENVELOPES_MAX
+            while read.len() < most
                 && let Some(w) = open.next()
             {
                 match self.open(&w).await? {
@@ -141,6 +143,7 @@ impl Round<'_> {
                     if stop.is_some() {
                         break stop;
                     }
+                    most = ENVELOPES_MAX;
                 }
                 many::Said::OneByOne => break None,
                 many::Said::Later(later) => break Some(later),

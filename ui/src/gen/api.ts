@@ -1102,6 +1102,8 @@ from: number, next: number, };
 
 export type Theme = "system" | "dark" | "light";
 
+export type TierRise = { result: string, tier: TrustTier, };
+
 export type Topology = { nodes: Array<NodeInfo>, links: Array<LinkInfo>, };
 
 export type TrustTier = "self-attested" | "instructor-seeded" | "re-graded" | "re-executed";
@@ -1118,6 +1120,9 @@ checks: Array<VerifyCheck>, };
 
 export type VerifyRequest = { dir: string, regrade: boolean, };
 
-export type TierRise = { result: string, tier: TrustTier, };
-
-export type WatchBoard = { session: string, seen: number | null, };
+export type WatchBoard = { session: string, 
+/**
+ * The `turn` of the board that is shown: answered once something has happened since, or after twenty seconds; after
+ * a few where the scoreboard does not tell what happens. Absent: answered now.
+ */
+seen: number | null, };

@@ -16,7 +16,7 @@ const guides = read("guides.json");
 const READS = new Set([
   "about", "doctor", "get_job", "get_lab", "get_result", "get_run", "get_settings", "history", "list_events", "list_forwards", "list_images", "list_jobs",
   "list_labs", "list_results", "list_runs", "list_terminals", "watch_run", "list_gates", "list_decisions", "get_decision", "list_audit", "sync_status",
-  "list_sessions", "session_board", "run_session",
+  "list_sessions", "session_board", "session_messages", "run_session",
 ]);
 /** The workspace opens its first terminal by itself. */
 const OPENS = new Set(["open_terminal", "resize_terminal"]);

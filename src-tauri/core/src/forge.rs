@@ -133,6 +133,8 @@ pub struct Forge {
     outbox: Arc<tokio::sync::Notify>,
     /// One round of the outbox at a time.
     syncing: tokio::sync::Mutex<()>,
+    /// Boards of sessions that somebody looks at, by the enrolment's token and the session.
+    boards: Mutex<HashMap<(String, String), session::Watched>>,
     shutdown: CancellationToken,
 }
 
@@ -214,6 +216,7 @@ impl Forge {
             disk_used: Mutex::default(),
             outbox: Arc::new(tokio::sync::Notify::new()),
             syncing: tokio::sync::Mutex::default(),
+            boards: Mutex::default(),
             shutdown: CancellationToken::new(),
             store,
             options,

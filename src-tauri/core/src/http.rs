@@ -1,6 +1,10 @@
 //! The one way to a server outside: bounded questions to an address that somebody configured. What it refuses to do: follow
 //! redirects, speak in clear text to anything but this machine, wait without an end, or read an answer without one.
 
+mod feed;
+
+pub use feed::{Event, Feed};
+
 use crate::error::{Code, Error, Result};
 use std::time::Duration;
 
@@ -125,32 +129,52 @@ impl Server {
     }
 
     pub async fn ask(&self, question: Question<'_>) -> Result<Answer, Silence> {
-        let Question { method, path, headers, body, limit, most } = question;
+        let (limit, most) = (question.limit, question.most);
+        let exchange = async { whole(self.send(question).await?, most).await };
+        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Silence::TimedOut))
+    }
+
+    /// Opens a stream of events, or says what was answered instead. `limit` holds until its first bytes are here.
+    pub async fn listen(&self, question: Question<'_>) -> Result<Result<Feed, Answer>, Silence> {
+        let (limit, most) = (question.limit, question.most);
+        let opening = async {
+            let response = self.send(question).await?;
+            let kind = response.headers().get("content-type").and_then(|v| v.to_str().ok()).unwrap_or_default();
+            if response.status().as_u16() == 200 && kind.starts_with("text/event-stream") {
+                return Feed::open(response, limit).await.map(Ok);
+            }
+            whole(response, most).await.map(Err)
+        };
+        tokio::time::timeout(limit, opening).await.unwrap_or(Err(Silence::TimedOut))
+    }
+
+    async fn send(&self, question: Question<'_>) -> Result<reqwest::Response, Silence> {
+        let Question { method, path, headers, body, .. } = question;
         let url = format!("{}/{path}", self.base.as_str().trim_end_matches('/'));
         let method = method.parse().map_err(|_| Silence::Broken(format!("{method} is no method")))?;
         let mut request = self.client.request(method, url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let exchange = async {
-            let mut response = request.send().await.map_err(|e| silence(&e))?;
-            let status = response.status().as_u16();
-            let headers = response
-                .headers()
-                .iter()
-                .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-                .collect();
-            let mut body = Vec::new();
-            while let Some(piece) = response.chunk().await.map_err(|e| Silence::Broken(root(&e)))? {
-                if body.len() + piece.len() > most {
-                    return Err(Silence::Broken(format!("it is longer than {most} bytes")));
-                }
-                body.extend_from_slice(&piece);
-            }
-            Ok(Answer { status, body, headers })
-        };
-        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(Silence::TimedOut))
+        request.send().await.map_err(|e| silence(&e))
     }
+}
+
+async fn whole(mut response: reqwest::Response, most: usize) -> Result<Answer, Silence> {
+    let status = response.status().as_u16();
+    let headers = response
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await.map_err(|e| Silence::Broken(root(&e)))? {
+        if body.len() + piece.len() > most {
+            return Err(Silence::Broken(format!("it is longer than {most} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Answer { status, body, headers })
 }
 
 fn silence(e: &reqwest::Error) -> Silence {

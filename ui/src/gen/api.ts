@@ -591,7 +591,11 @@ rows: Array<LiveRow>, red: Array<RedCriterion>,
 /**
  * Things to ask about; none of them is a verdict.
  */
-questions: Array<string>, messages: Array<SessionMessage>, at: number, };
+questions: Array<string>, messages: Array<SessionMessage>, at: number, 
+/**
+ * Tells this answer from the next one; see [`WatchBoard::seen`].
+ */
+turn: number, };
 
 export type LiveCell = { lab: string, state: LiveState, 
 /**
@@ -827,7 +831,15 @@ export type ResultSummary = {
 /**
  * The verdict's id: SHA-256 of verdict.pae, hex.
  */
-id: string, run: string, lab: string, lab_title: string, track: string, version: string, at: number, score: number, max: number, duration_ms: number, tier: TrustTier, key_id: string, dir: string, };
+id: string, run: string, lab: string, lab_title: string, track: string, version: string, at: number, score: number, max: number, duration_ms: number, 
+/**
+ * As it was signed here.
+ */
+tier: TrustTier, 
+/**
+ * What a scoreboard established, by its newest receipt.
+ */
+established: TrustTier | null, key_id: string, dir: string, };
 
 export type ResultSync = { result: string, state: SyncState, 
 /**
@@ -1074,6 +1086,10 @@ more: number, };
  */
 export type SyncReport = { accepted: number, pending: number, refused: number, 
 /**
+ * Accepted before, and of a higher trust tier now.
+ */
+raised: Array<TierRise>, 
+/**
  * Why it ended before all was sent.
  */
 error: SyncTrouble | null, };
@@ -1119,6 +1135,8 @@ from: number, next: number, };
 
 export type Theme = "system" | "dark" | "light";
 
+export type TierRise = { result: string, tier: TrustTier, };
+
 export type Topology = { nodes: Array<NodeInfo>, links: Array<LinkInfo>, };
 
 export type TrustTier = "self-attested" | "instructor-seeded" | "re-graded" | "re-executed";
@@ -1134,3 +1152,10 @@ export type VerifyReport = { ok: boolean, key_id: string, verdict_id: string, ti
 checks: Array<VerifyCheck>, };
 
 export type VerifyRequest = { dir: string, regrade: boolean, };
+
+export type WatchBoard = { session: string, 
+/**
+ * The `turn` of the board that is shown: answered once something has happened since, or after twenty seconds; after
+ * a few where the scoreboard does not tell what happens. Absent: answered now.
+ */
+seen: number | null, };

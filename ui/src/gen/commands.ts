@@ -64,10 +64,11 @@ export interface Commands {
   session_status: { request: api.SessionRequest; response: api.SessionState };
   take_challenge: { request: api.TakeChallenge; response: api.StartLab };
   list_sessions: { request: api.Empty; response: api.SessionList };
-  session_board: { request: api.SessionRequest; response: api.LiveBoard };
+  session_board: { request: api.WatchBoard; response: api.LiveBoard };
   say_session: { request: api.SayToSession; response: api.SessionMessage };
   freeze_session: { request: api.FreezeSession; response: api.SessionInfo };
   export_session: { request: api.ExportSession; response: api.Exported };
+  session_messages: { request: api.SessionRequest; response: api.SessionMessage[] };
   run_session: { request: api.RunRequest; response: api.RunSession };
   get_settings: { request: api.Empty; response: api.Settings };
   set_settings: { request: api.Settings; response: api.Settings };

@@ -6,7 +6,7 @@ const cell = (more: Partial<LiveCell> = {}): LiveCell => ({ lab: "l", state: "no
 const row = (name: string, points: number, c: LiveCell = cell(), more: Partial<LiveRow> = {}): LiveRow => ({ learner: name, name, labs: [c], points, verified: 0, max: 100, hints: 0, at: 0, quiet: false, ...more });
 const board = (rows: LiveRow[]): LiveBoard => ({
   session: { id: "s", class: "c", title: "t", labs: ["l"], shared_seed: false, deadline: 0, remaining_ms: 0, grace_minutes: 0, hints: false, attempts: 1, frozen: false, join_code: null },
-  labs: [{ id: "l", title: "L", criteria: { a: "The first" }, seed_bound: null }], rows, red: [], questions: [], messages: [], at: 0,
+  labs: [{ id: "l", title: "L", criteria: { a: "The first" }, seed_bound: null }], rows, red: [], questions: [], messages: [], at: 0, turn: 0,
 });
 
 describe("the board", () => {

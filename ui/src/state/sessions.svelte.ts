@@ -1,5 +1,5 @@
 /** Class sessions: the list, one live board that is open, and what can be done about them. */
-import type { CreateSession, LiveBoard, SessionExport, SessionInfo, SessionList } from "../gen/api";
+import type { CreateSession, LiveBoard, SessionExport, SessionInfo, SessionList, SessionMessage } from "../gen/api";
 import { HostError } from "../ipc/host";
 import { AGAIN, BOARD, SESSIONS } from "../words/sessions";
 import { events } from "./events.svelte";
@@ -19,7 +19,24 @@ export interface Sessions {
   list: Timed[];
 }
 
+/** What the instructor said in one session. */
+class Said {
+  #id = "";
+  readonly list = new Resource<SessionMessage[]>(() => session.call("session_messages", { session: this.#id }));
+
+  open(id: string): void {
+    if (id !== this.#id) this.list.set([]);
+    this.#id = id;
+    void this.list.load();
+  }
+
+  reload(): void {
+    if (this.#id !== "") void this.list.load();
+  }
+}
+
 class State {
+  readonly said = new Said();
   readonly list = new Resource<Sessions>(async () => {
     const told = await session.call("list_sessions", {});
     return { told, list: told.sessions.map(timed) };
@@ -95,6 +112,7 @@ class State {
   /** What an instructor says is shown wherever the window is; in its lab it stays (SessionBar). */
   follow(): void {
     events.on("session.message", (event) => {
+      this.said.reload();
       if (router.route.view === "lab" && router.route.id === event.run) return;
       const text = typeof event.data === "object" && event.data !== null && "text" in event.data ? String(event.data.text) : event.text;
       toasts.show("warn", SESSIONS.messages, text);
@@ -106,7 +124,7 @@ class State {
 
 export const sessions = new State();
 
-/** One live board, asked for every few seconds while it is shown; keeps what it has while the scoreboard is away. */
+/** One live board: while it is shown each question is answered when something happens; keeps what it has while the scoreboard is away. */
 export class BoardModel {
   readonly id: string;
   board = $state.raw<LiveBoard | null>(null);
@@ -122,13 +140,22 @@ export class BoardModel {
 
   /** Made for `$effect(() => model.follow())`. */
   follow(): () => void {
-    return poll(() => this.load(), { every: 2500, longest: 30_000 });
+    let seen: number | null = null;
+    return poll(
+      async () => {
+        const answered = await this.load(seen);
+        seen = this.board?.turn ?? null;
+        return answered;
+      },
+      { every: 500, longest: 30_000 },
+    );
   }
 
-  async load(): Promise<boolean> {
+  /** With the turn that was `seen`, the answer is waited for until there is another. */
+  async load(seen: number | null = null): Promise<boolean> {
     const turn = ++this.#turn;
     try {
-      const board = await session.call("session_board", { session: this.id });
+      const board = await session.call("session_board", { session: this.id, seen });
       if (turn !== this.#turn) return true;
       this.board = board;
       this.at = Date.now();

@@ -49,6 +49,7 @@ class Sync {
   }
 
   follow(): void {
+    events.on("sync.raised", (event) => toasts.show("ok", SYNC.raised, event.text));
     for (const kind of ["sync.", "submit.done"]) events.on(kind, () => void this.status.load());
   }
 }

@@ -33,6 +33,7 @@ export const SYNC = {
   turnOffText: "Its address and token are forgotten and nothing is sent any more. Receipts stay here, and what was accepted stays on the scoreboard.",
   keep: "Keep it",
   sent: "Sent",
+  raised: "More was established",
   stopped: "Not everything could be sent",
   counts: (s: SyncStatus) => `${s.accepted} accepted · ${s.pending} waiting · ${s.refused} refused`,
   spoken: "Last spoken to",

@@ -71,7 +71,7 @@ pub async fn results(cx: &Cx) -> Result<()> {
                     cell(&r.lab),
                     cell(format!("{}/{}", points(r.score), points(r.max))),
                     cell(span(r.duration_ms)),
-                    cell(super::start::word(&r.tier)),
+                    cell(super::start::word(&r.established.unwrap_or(r.tier))),
                     cell(&r.dir),
                 ]
             })

@@ -6,7 +6,7 @@ use crate::args::SessionCommand;
 use crate::out::{Cell, Ink, Out, cell};
 use forge_core::api::{
     CreateSession, Empty, ExportSession, FreezeSession, JoinSession, LiveBoard, SayToSession, SessionExport,
-    SessionInfo, SessionRequest, SessionState,
+    SessionInfo, SessionRequest, SessionState, WatchBoard,
 };
 use forge_core::error::Result;
 use serde_json::Value;
@@ -56,7 +56,7 @@ pub async fn run(cx: &Cx, what: SessionCommand) -> Result<()> {
             })
         }
         SessionCommand::Board { session } => {
-            let board = cx.engine.session_board(&cx.caller, SessionRequest { session }).await?;
+            let board = cx.engine.session_board(&cx.caller, WatchBoard { session, seen: None }).await?;
             cx.out.answer(&board, board_words)
         }
         SessionCommand::Say { session, text, learner } => {

@@ -35,6 +35,10 @@ pub async fn sync(cx: &Cx, retry_refused: bool) -> Result<()> {
     let report = cx.engine.sync_now(&cx.caller, SyncNow { retry_refused }).await?;
     cx.out.answer(&report, |out, r: &SyncReport| {
         out.line(format!("{} accepted, {} refused, {} waiting", r.accepted, r.refused, r.pending))?;
+        for r in &r.raised {
+            let id = r.result.get(..12).unwrap_or_default();
+            out.line(format!("{id} stands higher now: {}", out.ink(Ink::Good, &word(&r.tier))))?;
+        }
         if let Some(e) = &r.error {
             out.line(out.ink(Ink::Warn, &e.message))?;
             out.line("What waits is kept, and sent at the next `forge sync`.")?;

@@ -79,7 +79,7 @@ small! {
         sync_status(Empty) -> SyncStatus; enrol_board(EnrolBoard) -> SyncStatus; unenrol_board(Empty) -> SyncStatus;
         sync_now(SyncNow) -> SyncReport; preview_sync(Empty) -> SyncPreview; create_session(CreateSession) -> SessionInfo; join_session(JoinSession) -> SessionInfo;
         session_status(SessionRequest) -> SessionState; take_challenge(TakeChallenge) -> StartLab;
-        list_sessions(Empty) -> SessionList; session_board(SessionRequest) -> LiveBoard; say_session(SayToSession) -> SessionMessage;
+        list_sessions(Empty) -> SessionList; session_board(WatchBoard) -> LiveBoard; session_messages(SessionRequest) -> Vec<SessionMessage>; say_session(SayToSession) -> SessionMessage;
         freeze_session(FreezeSession) -> SessionInfo; export_session(ExportSession) -> Exported; run_session(RunRequest) -> RunSession;
     }
 }

@@ -131,7 +131,10 @@ contract! {
         pub score: u64,
         pub max: u64,
         pub duration_ms: u64,
+        /// As it was signed here.
         pub tier: TrustTier,
+        /// What a scoreboard established, by its newest receipt.
+        pub established: Option<TrustTier>,
         pub key_id: String,
         pub dir: String,
     }

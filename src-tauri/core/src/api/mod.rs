@@ -207,12 +207,14 @@ commands! {
     Learner take_challenge(TakeChallenge) -> StartLab;
     /// An instructor's sessions, or those that were joined here; as they were known before when the scoreboard does not answer.
     Learner list_sessions(Empty) -> SessionList;
-    Learner session_board(SessionRequest) -> LiveBoard;
+    Learner session_board(WatchBoard) -> LiveBoard;
     /// A hint for everybody or for one; shown in the lab they work in.
     Learner say_session(SayToSession) -> SessionMessage;
     /// While it is frozen nothing is issued, told or accepted for it.
     Learner freeze_session(FreezeSession) -> SessionInfo;
     Learner export_session(ExportSession) -> Exported;
+    /// What was said in a session that was joined here, as it was heard; asks nobody.
+    Learner session_messages(SessionRequest) -> Vec<SessionMessage>;
     /// The session a run is bound to, and what was said in it.
     Learner run_session(RunRequest) -> RunSession;
 

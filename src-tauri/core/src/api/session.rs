@@ -28,6 +28,17 @@ contract! {
         pub questions: Vec<String>,
         pub messages: Vec<SessionMessage>,
         pub at: i64,
+        /// Tells this answer from the next one; see [`WatchBoard::seen`].
+        pub turn: u64,
+    }
+
+    #[serde(deny_unknown_fields)]
+    pub struct WatchBoard {
+        pub session: String,
+        /// The `turn` of the board that is shown: answered once something has happened since, or after twenty seconds; after
+        /// a few where the scoreboard does not tell what happens. Absent: answered now.
+        #[serde(default)]
+        pub seen: Option<u64>,
     }
 
     pub struct BoardLab {

@@ -93,9 +93,13 @@ contract! {
         pub accepted: u32,
         pub pending: u32,
         pub refused: u32,
+        /// Accepted before, and of a higher trust tier now.
+        pub raised: Vec<TierRise>,
         /// Why it ended before all was sent.
         pub error: Option<SyncTrouble>,
     }
+
+    pub struct TierRise { pub result: String, pub tier: TrustTier }
 
     pub struct SyncTrouble { pub code: String, pub message: String }
 

@@ -203,8 +203,8 @@ impl Commands for Forge {
     async fn list_sessions(&self, _: &Caller, _: Empty) -> Result<SessionList> {
         self.session_list().await
     }
-    async fn session_board(&self, _: &Caller, request: SessionRequest) -> Result<LiveBoard> {
-        self.session_live(&request.session).await
+    async fn session_board(&self, _: &Caller, request: WatchBoard) -> Result<LiveBoard> {
+        self.session_live(request).await
     }
     async fn say_session(&self, caller: &Caller, request: SayToSession) -> Result<SessionMessage> {
         self.session_say(caller, request).await
@@ -214,6 +214,9 @@ impl Commands for Forge {
     }
     async fn export_session(&self, caller: &Caller, request: ExportSession) -> Result<Exported> {
         self.session_export(caller, request).await
+    }
+    async fn session_messages(&self, _: &Caller, request: SessionRequest) -> Result<Vec<SessionMessage>> {
+        self.session_said(request).await
     }
     async fn run_session(&self, _: &Caller, request: RunRequest) -> Result<RunSession> {
         self.session_of(&request.run).await

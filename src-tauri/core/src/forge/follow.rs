@@ -1,6 +1,7 @@
-//! Following a session while a run is bound to it: where the run is goes to the instructor, what the instructor says comes
-//! to the run. Done by whoever keeps the runs, from what the store says, so that nothing here can disturb a lab: a scoreboard
-//! that is away, slow or lying is tried again later, and the lab never waits for it.
+//! Following a session while a run is bound to it, or while it was joined here and is open: where the run is goes to the
+//! instructor, what the instructor says comes here. Done by whoever keeps the runs, from what the store says, so that nothing here
+//! can disturb a lab: a scoreboard that is away, slow or lying is tried again later, and the lab never waits for it.
+//! The session's stream says when there is something to ask for; where it cannot be had, it is asked at a slow pace.
 
 use super::{Forge, clock, engine_caller, now};
 use crate::api::*;
@@ -9,17 +10,26 @@ use crate::error::{Error, Result};
 use crate::store::sync::{self as rows, Board};
 use crate::store::{results, runs, session as kept};
 use crate::sync;
+use crate::sync::doorbell::Doorbell;
+use crate::sync::session::final_word;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How often the store is looked at: a check is told within so long.
 const LOOK: Duration = Duration::from_secs(1);
+const BURST: Duration = Duration::from_millis(100);
 /// Milliseconds between two reports of one run.
 const TELL_EVERY: i64 = 2_000;
 /// A run that does not change is told again after this, so that an instructor sees who is still there.
 const STILL_HERE: i64 = 60_000;
-/// Milliseconds between two questions to the scoreboard about a session.
-const ASK_EVERY: i64 = 4_000;
+/// Milliseconds between two questions to the scoreboard about a session whose stream cannot be had,
+const ASK_EVERY: i64 = 10_000;
+/// and of one that is heard, should a ring have been lost all the same.
+const ASK_LIVE: i64 = 120_000;
+/// Sessions that are followed without a run, the last joined first.
+const FOLLOWED: u32 = 8;
 /// Longest pause after failures.
 const LONGEST: i64 = 60_000;
 /// A run that ended so long ago has been told, or it is too late.
@@ -32,9 +42,52 @@ const TEXT: usize = 500;
 struct Memory {
     /// By run: what was told, and when.
     told: BTreeMap<String, (Progress, i64)>,
-    asked: BTreeMap<String, i64>,
+    /// By session: when it was asked about, and how often its bell had rung then.
+    asked: BTreeMap<String, (i64, u64)>,
+    bells: BTreeMap<String, Doorbell>,
+    /// One of the bells rings.
+    woken: Arc<Notify>,
+    /// The enrolment that all this is of.
+    enrolment: Option<(String, String)>,
     failures: u32,
+    /// How often the bells had rung at the last failure; who rings is there.
+    failed_at: u64,
     retry_at: i64,
+}
+
+impl Memory {
+    /// What is known of another enrolment is worth nothing under this one.
+    fn under(&mut self, board: Option<&Board>) {
+        let enrolment = board.map(|b| (b.url.clone(), b.token.clone()));
+        if self.enrolment != enrolment {
+            *self = Self { enrolment, woken: self.woken.clone(), ..Self::default() };
+        }
+    }
+
+    /// Listens to these sessions and to no others.
+    fn listen(&mut self, board: &Board, sessions: &BTreeSet<String>) {
+        self.bells.retain(|s, _| sessions.contains(s));
+        self.asked.retain(|s, _| sessions.contains(s));
+        for s in sessions {
+            let woken = &self.woken;
+            self.bells.entry(s.clone()).or_insert_with(|| Doorbell::at(board.clone(), s.clone(), woken.clone()));
+        }
+    }
+
+    /// How often its bell has rung, if it is time to ask about a session.
+    fn due(&self, session: &str, at: i64) -> Option<u64> {
+        let heard = self.bells.get(session).map(Doorbell::heard).unwrap_or_default();
+        let Some((last, rings)) = self.asked.get(session) else { return Some(heard.rings) };
+        let every = if heard.live { ASK_LIVE } else { ASK_EVERY };
+        // The lower end: a clock that was set back holds nothing up.
+        let rests = *rings == heard.rings && (last - 2 * LONGEST..last + every).contains(&at);
+        (!rests).then_some(heard.rings)
+    }
+
+    /// How often any of the bells has rung.
+    fn rings(&self) -> u64 {
+        self.bells.values().map(|b| b.heard().rings).sum()
+    }
 }
 
 impl Forge {
@@ -43,11 +96,18 @@ impl Forge {
         loop {
             if let Err(e) = self.follow(&mut memory).await {
                 memory.failures = memory.failures.saturating_add(1);
+                memory.failed_at = memory.rings();
                 let wait = sync::pace::wait(memory.failures, None, rand::random()).min(LONGEST);
                 memory.retry_at = now() + wait;
                 tracing::info!(code = ?e.code, wait, "the session cannot be followed now: {e}");
             }
-            tokio::time::sleep(LOOK).await;
+            // A burst of rings is one question.
+            tokio::time::sleep(BURST).await;
+            let woken = memory.woken.clone();
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = woken.notified() => {}
+            }
         }
     }
 
@@ -55,46 +115,60 @@ impl Forge {
     async fn follow(&self, memory: &mut Memory) -> Result<()> {
         let at = now();
         let since = at - ENDED;
-        let (board, bound) = self.store.read(move |c| Ok((rows::board(c)?, kept::bound(c, since)?))).await?;
-        let Some(board) = board.filter(|b| !b.token.is_empty()) else { return Ok(()) };
+        let (board, bound, joined) = self
+            .store
+            .read(move |c| {
+                let board = rows::board(c)?;
+                let joined = match &board {
+                    Some(b) if !b.instructor => kept::list(c, &b.root, FOLLOWED)?,
+                    _ => Vec::new(),
+                };
+                Ok((board, kept::bound(c, since)?, joined))
+            })
+            .await?;
+        let board = board.filter(|b| !b.token.is_empty());
+        memory.under(board.as_ref());
+        let Some(board) = board else { return Ok(()) };
         memory.told.retain(|run, _| bound.iter().any(|(r, _)| r == run));
-        if bound.is_empty() || !sync::pace::due(memory.retry_at, at) {
+        // One that cannot be read any more binds nothing; submitting says so.
+        let bound: Vec<(String, String)> = bound
+            .into_iter()
+            .filter_map(|(run, signed)| {
+                let body = serde_json::from_str::<Signed<Challenge>>(&signed).ok()?.body;
+                (body.key_id == board.key_id).then_some((run, body.session))
+            })
+            .collect();
+        let mut sessions: BTreeSet<String> = bound.iter().map(|(_, session)| session.clone()).collect();
+        sessions.extend(joined.iter().filter_map(|k| open(&k.told, at - board.ahead_ms)));
+        memory.listen(&board, &sessions);
+        if sessions.is_empty() || !(memory.rings() != memory.failed_at || sync::pace::due(memory.retry_at, at)) {
             return Ok(());
         }
-        let mut sessions = BTreeSet::new();
-        for (run, signed) in &bound {
-            // One that cannot be read any more binds nothing; submitting says so.
-            let Ok(Signed { body, .. }) = serde_json::from_str::<Signed<Challenge>>(signed) else { continue };
-            if body.key_id != board.key_id {
-                continue;
-            }
-            sessions.insert(body.session.clone());
-            let asked = memory.asked.contains_key(&body.session);
-            if asked && let Err(e) = self.tell_progress(&board, memory, run, &body.session).await {
-                return self.gave_up(&body.session, e).await;
+        for (run, session) in &bound {
+            let asked = memory.asked.contains_key(session);
+            if asked && let Err(e) = self.tell_progress(&board, memory, run, session).await {
+                return self.gave_up(session, e).await;
             }
         }
         for session in sessions {
-            // The lower end: a clock that was set back holds nothing up.
-            if memory.asked.get(&session).is_some_and(|l| (l - 2 * LONGEST..l + ASK_EVERY).contains(&at)) {
-                continue;
-            }
+            let Some(rings) = memory.due(&session, at) else { continue };
             match self.ask_session(&board, &session).await {
                 Ok(news) => {
                     if news {
                         // What was not taken while it was frozen may be taken now.
-                        memory.told.retain(|run, _| !bound.iter().any(|(r, s)| r == run && of(s, &session)));
+                        memory.told.retain(|run, _| !bound.iter().any(|(r, s)| r == run && *s == session));
                     }
-                    memory.asked.insert(session, at);
+                    memory.asked.insert(session, (at, rings));
                 }
                 Err(e) if final_word(&e) => {
-                    memory.asked.insert(session.clone(), at + LONGEST);
+                    memory.asked.insert(session.clone(), (at + LONGEST, rings));
                     self.note_trouble(&session, &e).await?;
                 }
                 Err(e) => return self.gave_up(&session, e).await,
             }
         }
         memory.failures = 0;
+        memory.retry_at = 0;
         Ok(())
     }
 
@@ -157,7 +231,10 @@ impl Forge {
             let message = SessionMessage { seq: m.seq, at: m.at, text, learner: m.learner };
             let (session, kept_message) = (id.to_owned(), message.clone());
             if self.store.write_relaxed(move |tx| kept::hear(tx, &session, &kept_message)).await? {
-                let data = serde_json::to_value(&message)?;
+                let mut data = serde_json::to_value(&message)?;
+                if let Some(data) = data.as_object_mut() {
+                    data.insert("session".into(), id.into());
+                }
                 self.tell_runs(id, "session.message", Level::Info, format!("Your instructor: {}", message.text), data)
                     .await?;
             }
@@ -174,7 +251,7 @@ impl Forge {
             let words = if told.frozen {
                 format!("{} is frozen: what you submit now does not count.", told.title)
             } else {
-                format!("This run belongs to {}.", told.title)
+                format!("You take part in {}.", told.title)
             };
             let level = if told.frozen { Level::Warn } else { Level::Info };
             let data = serde_json::json!({"session": told.id, "frozen": told.frozen, "deadline": told.deadline});
@@ -197,7 +274,7 @@ impl Forge {
         Ok(())
     }
 
-    /// An event for each run of this session that is alive.
+    /// An event for each run of this session that is alive; one without a run when there is none.
     async fn tell_runs(
         &self,
         session: &str,
@@ -207,13 +284,22 @@ impl Forge {
         data: serde_json::Value,
     ) -> Result<()> {
         let bound = self.store.read(|c| kept::bound(c, i64::MAX)).await?;
-        for (run, signed) in bound {
-            if of(&signed, session) {
-                self.emit(&engine_caller("session"), Some(&run), kind, level, text.clone(), data.clone()).await;
-            }
+        let mut runs: Vec<Option<&str>> =
+            bound.iter().filter(|(_, signed)| of(signed, session)).map(|(run, _)| Some(run.as_str())).collect();
+        if runs.is_empty() {
+            runs.push(None);
+        }
+        for run in runs {
+            self.emit(&engine_caller("session"), run, kind, level, text.clone(), data.clone()).await;
         }
         Ok(())
     }
+}
+
+/// The id of a session that goes on, by the scoreboard's clock; until its grace is over there may be something to say.
+fn open(told: &str, at: i64) -> Option<String> {
+    let session: Session = serde_json::from_str(told).ok()?;
+    (session.deadline + i64::from(session.grace_minutes) * 60_000 > at).then_some(session.id)
 }
 
 /// Whether a challenge is of this session.
@@ -232,13 +318,6 @@ fn tellable(last: Option<&(Progress, i64)>, progress: &Progress, ended: bool, at
         (true, false) => !(*told_at..told_at + STILL_HERE).contains(&at),
         (false, false) => !(*told_at..told_at + TELL_EVERY).contains(&at),
     }
-}
-
-/// The scoreboard said no, and will say so again: nothing to come back for soon.
-fn final_word(e: &Error) -> bool {
-    use crate::board::RefusalCode;
-    let code = e.details.get("code").cloned().unwrap_or_default();
-    serde_json::from_value::<RefusalCode>(code).is_ok_and(|c| !c.retry())
 }
 
 #[cfg(test)]
@@ -272,6 +351,34 @@ mod tests {
             assert_eq!(tellable(Some(&told), &progress, ended, told.1 + later), want, "{why}");
         }
         assert!(tellable(None, &of(1, 0), false, 0));
+    }
+
+    #[test]
+    fn only_a_session_that_goes_on_is_followed() {
+        let told = |deadline: i64| {
+            serde_json::json!({"id": "s", "class": "c", "title": "t", "labs": ["l"], "seeds": "shared", "deadline": deadline,
+                "hints": true, "attempts": 1, "grace_minutes": 15, "created_at": 0, "frozen": true, "join_code": null})
+            .to_string()
+        };
+        let grace = 15 * 60_000;
+        assert_eq!(open(&told(1_000), 1_000 + grace - 1).as_deref(), Some("s"), "frozen or not: it may go on");
+        assert_eq!(open(&told(1_000), 1_000 + grace), None);
+        assert_eq!(open("{}", 0), None);
+    }
+
+    #[test]
+    fn a_session_is_asked_about_seldom_and_an_absence_is_not_forgotten() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.due("s", 5), Some(0), "at first");
+        memory.asked.insert("s".into(), (1_000_000, 0));
+        let asks = |memory: &Memory, later: i64| memory.due("s", 1_000_000 + later).is_some();
+        assert!(!asks(&memory, ASK_EVERY - 1) && asks(&memory, ASK_EVERY), "without a stream, at a slow pace");
+        assert!(asks(&memory, -3 * LONGEST), "a clock that was set back holds nothing up");
+        memory.asked.insert("s".into(), (1_000_000, 7));
+        assert!(asks(&memory, 1), "it rang");
+        memory.enrolment = Some(("https://board.example".into(), "token".into()));
+        memory.under(None);
+        assert!(memory.asked.is_empty(), "nothing is carried over to another enrolment");
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Forge {
                 bytes
             }
             SessionExport::Report => {
-                let live = self.session_live(&request.session).await?;
+                let live = self.session_live(WatchBoard { session: request.session.clone(), seen: None }).await?;
                 let key_id = self.keys.id(KeyName::Learner)?;
                 let (version, at) = (env!("CARGO_PKG_VERSION"), now());
                 let page = html(&SessionReport {

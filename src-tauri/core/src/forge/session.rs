@@ -1,7 +1,7 @@
 //! Sessions from here: join or make one, take its challenges, look at it, speak to it. A run is bound by the request id it is
 //! started under.
 
-use super::{Forge, now, standing};
+use super::{Forge, lock, now, standing};
 use crate::api::*;
 use crate::audit::{self, Fact};
 use crate::board::{Challenge, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed};
@@ -9,6 +9,10 @@ use crate::error::{Code, Error, Result};
 use crate::store::sync::{self as rows, Board};
 use crate::store::{runs, session as kept};
 use crate::sync;
+use crate::sync::doorbell::Doorbell;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 impl Forge {
     pub(super) async fn enrolled(&self) -> Result<Board> {
@@ -56,7 +60,7 @@ impl Forge {
             return Ok(SessionList { enrolled: false, instructor: false, sessions: Vec::new(), trouble: None });
         };
         let root = board.root.clone();
-        let known = self.store.read(move |c| kept::list(c, &root)).await?;
+        let known = self.store.read(move |c| kept::list(c, &root, LISTED)).await?;
         let mut sessions = known.iter().map(|k| read(&k.told)).collect::<Result<Vec<Session>>>()?;
         let mut trouble = None;
         if board.token.is_empty() {
@@ -85,8 +89,20 @@ impl Forge {
         Ok(SessionList { enrolled: !board.token.is_empty(), instructor: board.instructor, sessions, trouble })
     }
 
-    pub(super) async fn session_live(&self, id: &str) -> Result<LiveBoard> {
-        let board = self.enrolled().await?;
+    pub(super) async fn session_live(&self, request: WatchBoard) -> Result<LiveBoard> {
+        let (board, id) = (self.enrolled().await?, request.session.as_str());
+        let turn = match request.seen {
+            None => 0,
+            Some(seen) => {
+                let rung = self.watched(&board, id, |w| w.bell.rung(seen, LIVE, UNTOLD));
+                tokio::select! {
+                    () = rung => {}
+                    () = self.shutdown.cancelled() => return Err(Error::cancelled()),
+                }
+                // Before the board is asked for: what happens meanwhile is another turn.
+                self.watched(&board, id, |w| w.bell.heard().rings)
+            }
+        };
         let (session, seen, said) = futures_util::try_join!(
             sync::session::get(&board, id),
             sync::session::live(&board, id),
@@ -94,7 +110,27 @@ impl Forge {
         )?;
         let messages = said.into_iter().map(message).collect();
         let at = now() - board.ahead_ms;
-        Ok(standing::board(seen, told(session, &board), messages, &self.catalogue(), at))
+        Ok(LiveBoard { turn, ..standing::board(seen, told(session, &board), messages, &self.catalogue(), at) })
+    }
+
+    /// The bell of a board that is open; hung up when it is not yet.
+    fn watched<T>(&self, board: &Board, id: &str, with: impl FnOnce(&Watched) -> T) -> T {
+        let mut boards = lock(&self.boards);
+        // Under another enrolment it is another board.
+        let key = (board.token.clone(), id.to_owned());
+        if boards.len() >= BOARDS && !boards.contains_key(&key) {
+            boards.clear();
+        }
+        let fresh =
+            || Watched { bell: Doorbell::at(board.clone(), id.to_owned(), Arc::default()), used: Instant::now() };
+        let watched = boards.entry(key).or_insert_with(fresh);
+        watched.used = Instant::now();
+        with(watched)
+    }
+
+    /// Boards that nobody looks at any more are not listened to.
+    pub(super) fn close_boards(&self) {
+        lock(&self.boards).retain(|_, w| w.used.elapsed() < LIVE + CLOSED);
     }
 
     pub(super) async fn session_say(&self, caller: &Caller, request: SayToSession) -> Result<SessionMessage> {
@@ -122,6 +158,10 @@ impl Forge {
         let fact = Fact { at: now(), run: None, kind: "session.freeze".into(), data };
         self.store.write(move |tx| audit::append(tx, fact).map(drop)).await?;
         Ok(told(now_so, &board))
+    }
+
+    pub(super) async fn session_said(&self, request: SessionRequest) -> Result<Vec<SessionMessage>> {
+        self.store.read(move |c| kept::messages(c, &request.session)).await
     }
 
     pub(super) async fn session_of(&self, run: &str) -> Result<RunSession> {
@@ -180,8 +220,24 @@ impl Forge {
     }
 }
 
-/// Sessions that a learner's list asks about; older ones are as they were known.
+/// Sessions that a learner's list shows, and of these asks about; older ones are as they were known.
+const LISTED: u32 = 200;
 const ASKED: usize = 10;
+/// How long an open board waits for something to happen,
+const LIVE: Duration = Duration::from_secs(20);
+/// or, where nobody tells, until it is asked for again.
+const UNTOLD: Duration = Duration::from_secs(3);
+/// A board that nobody has asked for this long after is closed.
+const CLOSED: Duration = Duration::from_secs(30);
+
+/// More than anybody has open; beyond, they are listened to anew.
+const BOARDS: usize = 16;
+
+/// A board that somebody looks at.
+pub(super) struct Watched {
+    bell: Doorbell,
+    used: Instant,
+}
 
 /// What a session is, from a challenge of it alone.
 fn of_challenge(c: &Challenge) -> Session {

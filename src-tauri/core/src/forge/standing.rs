@@ -36,7 +36,7 @@ pub(super) fn board(
         criterion: r.criterion.clone(),
     });
     let red = red.collect();
-    LiveBoard { session, labs, rows, red, questions: seen.questions, messages, at: server_now }
+    LiveBoard { session, labs, rows, red, questions: seen.questions, messages, at: server_now, turn: 0 }
 }
 
 /// The lab as this installation knows it, else by its id.

@@ -143,6 +143,7 @@ impl Forge {
             max: graded.report.max,
             duration_ms,
             tier: TrustTier::SelfAttested,
+            established: None,
             key_id: String::new(),
             dir: dir.display().to_string(),
         };

@@ -8,9 +8,9 @@ use crate::http::Trust;
 use crate::store::results;
 use crate::store::sync::{self as rows, Board, Receipted, Refused, Waiting};
 use crate::sync::enrol::Wanted;
-use crate::sync::round::Round;
+use crate::sync::round::{Round, SEVERAL};
 use crate::sync::{self, pace, parcel, preview};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Weak;
 use std::time::Duration;
@@ -123,8 +123,17 @@ impl Forge {
             accepted: u32::try_from(told.accepted.len()).unwrap_or(u32::MAX),
             refused: u32::try_from(told.refused.len()).unwrap_or(u32::MAX),
             pending,
+            raised: told.raised.into_iter().map(|(result, tier)| TierRise { result, tier }).collect(),
             error: told.stopped.map(|(code, message)| SyncTrouble { code, message }),
         };
+        if !report.raised.is_empty() {
+            let text = match report.raised.as_slice() {
+                [one] => format!("A verdict stands higher on the scoreboard now: {}.", tier_word(one.tier)),
+                more => format!("{} verdicts stand higher on the scoreboard now.", more.len()),
+            };
+            let data = serde_json::json!({"raised": report.raised});
+            self.emit(caller, None, "sync.raised", Level::Info, text, data).await;
+        }
         if report.accepted + report.refused > 0 || report.error.is_some() {
             let level = if report.error.is_some() || report.refused > 0 { Level::Warn } else { Level::Info };
             let why = report.error.as_ref().map(|e| format!(" {}", e.message)).unwrap_or_default();
@@ -137,28 +146,40 @@ impl Forge {
         Ok(report)
     }
 
-    /// Nobody has to ask: what is due while an app is open is sent.
+    /// Nobody has to ask: what is due while an app is open is sent, and asked about.
     async fn sync_if_due(&self) -> Result<()> {
         let Some(board) = self.store.read(rows::board).await? else { return Ok(()) };
         let at = now();
         if !pace::due(board.retry_at, at) {
             return Ok(());
         }
-        let due = self.store.read(rows::waiting).await?.iter().any(|w| pace::due(w.next_at, at));
-        if due { self.round(&engine_caller("sync"), false).await.map(drop) } else { Ok(()) }
+        let (root, since) = (board.root.clone(), at - pace::ASKED_FOR);
+        let (waiting, known) =
+            self.store.read(move |c| Ok((rows::waiting(c)?, rows::ask_due(c, &root, since)?))).await?;
+        if waiting.iter().any(|w| pace::due(w.next_at, at)) || known.is_some_and(|next| pace::again_due(next, at)) {
+            self.round(&engine_caller("sync"), false).await.map(drop)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) async fn preview(&self) -> Result<SyncPreview> {
-        let (board, waiting) = self.store.read(|c| Ok((rows::board(c)?, rows::waiting(c)?))).await?;
+        let (board, waiting, receipts) =
+            self.store.read(|c| Ok((rows::board(c)?, rows::waiting(c)?, rows::receipts(c)?))).await?;
+        let root = board.as_ref().map(|b| b.root.as_str());
+        let acknowledged: HashSet<&str> =
+            receipts.iter().filter(|r| Some(r.root.as_str()) == root).map(|r| r.result.as_str()).collect();
+        let unknown = |id: &str| !acknowledged.contains(id);
+        let several = waiting.iter().filter(|w| unknown(&w.result)).count() >= SEVERAL;
         let token = board.as_ref().map(|b| b.token.clone()).unwrap_or_default();
         let mut verdicts = Vec::new();
         for w in waiting.iter().take(PREVIEWED) {
             let id = w.result.clone();
             let (summary, _) = self.store.read(move |c| results::get(c, &id)).await?;
-            let token = token.clone();
+            let (token, ahead) = (token.clone(), several && unknown(&w.result));
             let shown = super::results::blocking(move || {
                 let read = parcel::read(&PathBuf::from(&summary.dir), &summary.id)
-                    .and_then(|p| preview::of(&p, &summary.lab_title, &token, sync::WHOLE_MAX));
+                    .and_then(|p| preview::of(&p, &summary.lab_title, &token, sync::WHOLE_MAX, ahead));
                 Ok(read.unwrap_or_else(|e| preview::problem(&summary.id, &summary.lab_title, &e.message)))
             });
             verdicts.push(shown.await?);
@@ -172,6 +193,7 @@ pub(super) async fn sync_while_open(forge: Weak<Forge>, shutdown: CancellationTo
     loop {
         let Some(open) = forge.upgrade() else { return };
         let woken = open.outbox.clone();
+        open.close_boards();
         match open.sync_if_due().await {
             Ok(()) => {}
             Err(e) if e.code == Code::Cancelled => return,
@@ -184,6 +206,10 @@ pub(super) async fn sync_while_open(forge: Weak<Forge>, shutdown: CancellationTo
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+fn tier_word(tier: TrustTier) -> String {
+    serde_json::to_value(tier).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn told(b: &Board) -> BoardInfo {

@@ -215,6 +215,7 @@ mod tests {
             questions: vec![name.into()],
             messages: Vec::new(),
             at: 0,
+            turn: 0,
         }
     }
 

@@ -39,6 +39,7 @@ fn detail() -> ResultDetail {
             max: 10_000,
             duration_ms: 1_395_000,
             tier: TrustTier::SelfAttested,
+            established: None,
             key_id: "SHA256:3b1f".into(),
             dir: "/results/x".into(),
         },

@@ -57,6 +57,7 @@ fn migrations() -> Migrations<'static> {
         M::up(points::V1),
         M::up(session::V1),
         M::up(runs::V3),
+        M::up(sync::V3),
     ])
 }
 

@@ -33,7 +33,8 @@ CREATE TABLE outbox (
     last_error  TEXT NOT NULL DEFAULT ''
 ) STRICT;";
 
-const COLUMNS: &str = "id, run, lab, lab_title, track, version, at, score, max, duration_ms, tier, key_id, dir";
+const COLUMNS: &str = "id, run, lab, lab_title, track, version, at, score, max, duration_ms, tier, key_id, dir,
+    (SELECT c.tier FROM receipts c WHERE c.result = results.id)";
 
 /// One verdict waiting to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub fn get(conn: &Conn, id: &str) -> Result<(ResultSummary, serde_json::Value)> 
     let sql = format!("SELECT {COLUMNS}, detail FROM results WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2");
     let mut found: Vec<(ResultSummary, serde_json::Value)> = conn
         .prepare_cached(&sql)?
-        .query_and_then([id.to_ascii_lowercase()], |r| Ok((read(r)?, decode("result", &r.get::<_, String>(13)?)?)))?
+        .query_and_then([id.to_ascii_lowercase()], |r| Ok((read(r)?, decode("result", &r.get::<_, String>(14)?)?)))?
         .collect::<Result<_>>()?;
     match (found.pop(), found.is_empty()) {
         (Some(one), true) => Ok(one),
@@ -159,5 +160,6 @@ fn read(r: &Row) -> Result<ResultSummary> {
         tier: from_word("trust tier", r.get(10)?)?,
         key_id: r.get(11)?,
         dir: r.get(12)?,
+        established: r.get::<_, Option<String>>(13)?.map(|word| from_word("trust tier", word)).transpose()?,
     })
 }

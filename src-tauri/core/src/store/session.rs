@@ -52,9 +52,9 @@ pub fn troubled(tx: &Tx, session: &str, why: &str) -> Result<bool> {
 }
 
 /// Newest first.
-pub fn list(conn: &Conn, root: &str) -> Result<Vec<Kept>> {
-    conn.prepare_cached("SELECT told, trouble FROM sessions WHERE root = ?1 ORDER BY joined DESC, session LIMIT 200")?
-        .query_and_then([root], |r| Ok(Kept { told: r.get(0)?, trouble: r.get(1)? }))?
+pub fn list(conn: &Conn, root: &str, most: u32) -> Result<Vec<Kept>> {
+    conn.prepare_cached("SELECT told, trouble FROM sessions WHERE root = ?1 ORDER BY joined DESC, session LIMIT ?2")?
+        .query_and_then(params![root, most], |r| Ok(Kept { told: r.get(0)?, trouble: r.get(1)? }))?
         .collect()
 }
 
@@ -135,7 +135,7 @@ mod tests {
             .unwrap();
         assert_eq!(told, [true, false, true, false, true]);
         let (kept, last, other) =
-            store.read(|c| Ok((messages(c, "s")?, heard(c, "s")?, list(c, "another scoreboard")?))).await.unwrap();
+            store.read(|c| Ok((messages(c, "s")?, heard(c, "s")?, list(c, "another scoreboard", 9)?))).await.unwrap();
         assert_eq!((kept.len() as i64, last, other.len()), (KEPT, KEPT + 5, 0));
     }
 }

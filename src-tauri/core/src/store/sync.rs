@@ -51,6 +51,8 @@ CREATE TABLE challenges (
     signed      TEXT NOT NULL
 ) STRICT;";
 
+pub(super) const V3: &str = "ALTER TABLE receipts ADD COLUMN ask_at INTEGER NOT NULL DEFAULT 0;";
+
 #[derive(Clone, PartialEq, Eq)]
 pub struct Board {
     pub url: String,
@@ -99,6 +101,8 @@ pub struct Receipted {
     pub url: String,
     pub notes: Vec<String>,
     pub at: i64,
+    /// When the scoreboard is asked whether it has established more.
+    pub ask_at: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,17 +206,64 @@ pub fn failed(tx: &Tx, at: i64, retry_at: i64, why: &str) -> Result<()> {
 pub fn receipted(tx: &Tx, r: &Receipted, done: bool) -> Result<bool> {
     let changed = tx
         .prepare_cached(
-            "INSERT INTO receipts (result, root, tier, receipt, url, notes, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO receipts (result, root, tier, receipt, url, notes, at, ask_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT (result) DO UPDATE SET root = excluded.root, tier = excluded.tier, receipt = excluded.receipt,
-                 url = excluded.url, notes = excluded.notes, at = excluded.at
+                 url = excluded.url, notes = excluded.notes, at = excluded.at, ask_at = excluded.ask_at
              WHERE receipt <> excluded.receipt OR notes <> excluded.notes",
         )?
-        .execute(params![r.result, r.root, word(&r.tier)?, r.receipt, r.url, encode(&r.notes)?, r.at])?;
+        .execute(params![r.result, r.root, word(&r.tier)?, r.receipt, r.url, encode(&r.notes)?, r.at, r.ask_at])?;
     if done {
-        tx.prepare_cached("DELETE FROM refusals WHERE result = ?1")?.execute([&r.result])?;
-        super::results::acknowledged(tx, &r.result)?;
+        sent(tx, &r.result)?;
     }
     Ok(changed > 0)
+}
+
+/// Nothing more is to be sent of it.
+pub fn sent(tx: &Tx, result: &str) -> Result<()> {
+    tx.prepare_cached("DELETE FROM refusals WHERE result = ?1")?.execute([result])?;
+    super::results::acknowledged(tx, result)
+}
+
+/// The receipt of this scoreboard that is kept for a result.
+pub fn receipt_of(conn: &Conn, result: &str, root: &str) -> Result<Option<Receipted>> {
+    let sql = format!("SELECT {RECEIPT} FROM receipts WHERE result = ?1 AND root = ?2");
+    conn.prepare_cached(&sql)?.query_and_then([result, root], read_receipt)?.next().transpose()
+}
+
+/// Receipts of this scoreboard, kept at `since` or later, of which nothing waits to be sent and whose tier can still rise,
+/// with the result's folder; the next to be asked about first.
+pub fn may_rise(conn: &Conn, root: &str, since: i64) -> Result<Vec<(Receipted, String)>> {
+    let columns = RECEIPT.split(", ").map(|c| format!("c.{c}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "SELECT {columns}, r.dir FROM receipts c JOIN results r ON r.id = c.result
+         WHERE c.root = ?1 AND c.at >= ?2 AND c.tier <> ?3 AND c.result NOT IN (SELECT result FROM outbox)
+         ORDER BY c.ask_at, c.result"
+    );
+    conn.prepare_cached(&sql)?
+        .query_and_then(params![root, since, word(&TrustTier::ReExecuted)?], |r| Ok((read_receipt(r)?, r.get(8)?)))?
+        .collect()
+}
+
+/// When the first of those that [`may_rise`] tells is to be asked about; None without any.
+pub fn ask_due(conn: &Conn, root: &str, since: i64) -> Result<Option<i64>> {
+    let sql = "SELECT min(ask_at) FROM receipts WHERE root = ?1 AND at >= ?2 AND tier <> ?3
+               AND result NOT IN (SELECT result FROM outbox)";
+    Ok(conn.prepare_cached(sql)?.query_row(params![root, since, word(&TrustTier::ReExecuted)?], |r| r.get(0))?)
+}
+
+/// When the scoreboard is asked about it next.
+pub fn ask_at(tx: &Tx, result: &str, at: i64) -> Result<()> {
+    tx.prepare_cached("UPDATE receipts SET ask_at = ?2 WHERE result = ?1")?.execute(params![result, at])?;
+    Ok(())
+}
+
+/// The scoreboard has lost what it had acknowledged: it is sent anew.
+pub fn lost(tx: &Tx, result: &str, at: i64) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO outbox (result, queued, next_at) SELECT id, at, ?2 FROM results WHERE id = ?1 ON CONFLICT (result) DO NOTHING",
+    )?
+    .execute(params![result, at])?;
+    Ok(())
 }
 
 /// It is not sent again by itself.
@@ -245,9 +296,7 @@ pub fn waiting(conn: &Conn) -> Result<Vec<Waiting>> {
 }
 
 pub fn receipts(conn: &Conn) -> Result<Vec<Receipted>> {
-    conn.prepare_cached("SELECT result, root, tier, receipt, url, notes, at FROM receipts")?
-        .query_and_then([], read_receipt)?
-        .collect()
+    conn.prepare_cached(&format!("SELECT {RECEIPT} FROM receipts"))?.query_and_then([], read_receipt)?.collect()
 }
 
 pub fn refusals(conn: &Conn) -> Result<Vec<Refused>> {
@@ -280,6 +329,8 @@ pub fn challenge_of(conn: &Conn, request_id: &str) -> Result<Option<String>> {
     Ok(conn.prepare_cached(sql)?.query_row([request_id], |r| r.get(0)).optional()?)
 }
 
+const RECEIPT: &str = "result, root, tier, receipt, url, notes, at, ask_at";
+
 fn read_receipt(r: &Row) -> Result<Receipted> {
     Ok(Receipted {
         result: r.get(0)?,
@@ -289,5 +340,6 @@ fn read_receipt(r: &Row) -> Result<Receipted> {
         url: r.get(4)?,
         notes: decode("receipt's notes", &r.get::<_, String>(5)?)?,
         at: r.get(6)?,
+        ask_at: r.get(7)?,
     })
 }

@@ -267,6 +267,7 @@ async fn results_enter_with_their_outbox_row_once() {
         max: 1000,
         duration_ms: 5,
         tier: TrustTier::SelfAttested,
+        established: None,
         key_id: "k".into(),
         dir: "/d".into(),
     };

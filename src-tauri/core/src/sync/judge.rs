@@ -81,10 +81,29 @@ pub fn refusal(answer: &Answer, attempts: u32) -> Outcome {
         let message = format!("HTTP {} came back, and not in a scoreboard's words.", answer.status);
         return Outcome::Later(Later { asked, ..Later::whole("unreadable", message) });
     };
+    no(error, answer.status, asked, attempts)
+}
+
+/// One of the lines that many envelopes are answered with. None: it is not what a scoreboard says.
+pub fn line(line: &[u8], attempts: u32) -> Option<Outcome> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Line {
+        Accepted(Box<Accepted>),
+        Error(Said),
+    }
+    match serde_json::from_slice(line).ok()? {
+        Line::Accepted(accepted) => Some(Outcome::Accepted(accepted)),
+        // Its code says all that a status would; one that is unknown here is final unless it says that it is not.
+        Line::Error(said) => Some(no(said, 0, None, attempts)),
+    }
+}
+
+fn no(error: Said, status: u16, asked: Option<u64>, attempts: u32) -> Outcome {
     let message: String = error.message.chars().take(500).collect();
     let known = serde_json::from_value::<RefusalCode>(error.code.clone().into()).ok();
     let asks = error.details.get("retry") == Some(&serde_json::Value::Bool(true));
-    let transient = known.is_some_and(RefusalCode::retry) || asks || answer.status >= 500 || answer.status == 429;
+    let transient = known.is_some_and(RefusalCode::retry) || asks || status >= 500 || status == 429;
     let early = known == Some(RefusalCode::FutureDated) && attempts < CLOCK_ATTEMPTS;
     if transient || early {
         // A defect that one verdict strikes must not hold up the others, nor must one with a wrong time.

@@ -20,9 +20,46 @@ pub fn due(next_at: i64, now: i64) -> bool {
     next_at <= now || next_at > now + LONGEST
 }
 
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+/// How long after a tier was last news it is still asked about.
+pub const ASKED_FOR: i64 = 30 * DAY;
+/// Between two questions about one verdict lies at least this.
+pub const AGAIN_SHORTEST: i64 = 10 * MINUTE;
+const AGAIN_LONGEST: i64 = DAY;
+
+/// Milliseconds until a verdict is asked about again whose tier has been known for `age`: a quarter of that, from ten minutes
+/// to a day, and up to a quarter more by `random`. Whoever raises a tier does so soon, or it may take weeks.
+pub fn again(age: i64, random: u64) -> i64 {
+    let full = (age / 4).clamp(AGAIN_SHORTEST, AGAIN_LONGEST);
+    full + i64::try_from(random % (full.unsigned_abs() / 4 + 1)).unwrap_or(0)
+}
+
+/// As [`due`], for what [`again`] gave.
+pub fn again_due(ask_at: i64, now: i64) -> bool {
+    ask_at <= now || ask_at > now + AGAIN_LONGEST + AGAIN_LONGEST / 4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verdict_is_asked_about_a_bounded_number_of_times() {
+        for random in [0, 7, u64::MAX] {
+            let (mut age, mut asked) = (0, 0);
+            while age < ASKED_FOR {
+                let wait = again(age, random);
+                assert!((AGAIN_SHORTEST..=AGAIN_LONGEST * 5 / 4).contains(&wait), "{age}: {wait}");
+                assert!(!again_due(wait, wait - 1) && again_due(wait, wait));
+                age += wait;
+                asked += 1;
+            }
+            assert!((30..=70).contains(&asked), "asked {asked} times in a month");
+        }
+        assert!(again_due(3 * AGAIN_LONGEST, 0), "a clock that was set back holds nothing up");
+        assert_eq!(again(-5, 0), AGAIN_SHORTEST);
+    }
 
     #[test]
     fn it_grows_stays_bounded_and_is_spread() {

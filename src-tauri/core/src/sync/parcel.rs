@@ -20,6 +20,14 @@ pub struct Parcel {
     pub claims: Claims,
 }
 
+impl Parcel {
+    /// Without what is large.
+    #[must_use]
+    pub fn envelope_only(self) -> Self {
+        Self { score: Vec::new(), evidence: Vec::new(), ..self }
+    }
+}
+
 /// Reads and verifies a results folder; blocking.
 ///
 /// # Errors
@@ -52,6 +60,26 @@ pub fn read(dir: &Path, id: &str) -> Result<Parcel> {
     }
     let (key_id, claims) = (opened.key_id, statement.predicate.forge);
     Ok(Parcel { id: id.to_owned(), key_id, envelope, score, evidence, payload: opened.payload, claims })
+}
+
+/// Reads the envelope alone, for when no evidence goes along; blocking. Its score and evidence are empty.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_envelope(dir: &Path, id: &str) -> Result<Parcel> {
+    let file = dir.join(ENVELOPE);
+    let envelope = std::fs::read(&file).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => changed("its envelope is not there any more"),
+        _ => Error::from(e).context(format!("Reading {ENVELOPE}")),
+    })?;
+    let opened = dsse::read(&envelope)?;
+    if dsse::verdict_id(&dsse::pae(dsse::PAYLOAD_TYPE, &opened.payload)) != id {
+        return Err(changed("its folder holds another verdict"));
+    }
+    let claims = Statement::from_bytes(&opened.payload)?.predicate.forge;
+    let none = Vec::new;
+    let (key_id, payload) = (opened.key_id, opened.payload);
+    Ok(Parcel { id: id.to_owned(), key_id, envelope, score: none(), evidence: none(), payload, claims })
 }
 
 fn changed(why: &str) -> Error {

@@ -6,11 +6,12 @@ use crate::api::{PreviewEntry, PreviewPart, PreviewRequest, PreviewVerdict};
 use crate::error::Result;
 use crate::verdict::{bundle, canonical};
 
-pub fn of(parcel: &Parcel, lab_title: &str, token: &str, whole_max: u64) -> Result<PreviewVerdict> {
+/// `ahead`: its envelope goes with those of others first.
+pub fn of(parcel: &Parcel, lab_title: &str, token: &str, whole_max: u64, ahead: bool) -> Result<PreviewVerdict> {
     Ok(PreviewVerdict {
         result: parcel.id.clone(),
         lab_title: lab_title.to_owned(),
-        requests: requests(parcel, token, whole_max),
+        requests: requests(parcel, token, whole_max, ahead),
         statement: String::from_utf8_lossy(&parcel.payload).into_owned(),
         entries: bundle::unpack(&parcel.evidence)?
             .entries
@@ -33,7 +34,7 @@ pub fn problem(result: &str, lab_title: &str, why: &str) -> PreviewVerdict {
     }
 }
 
-fn requests(parcel: &Parcel, token: &str, whole_max: u64) -> Vec<PreviewRequest> {
+fn requests(parcel: &Parcel, token: &str, whole_max: u64, ahead: bool) -> Vec<PreviewRequest> {
     let part = |name: &str, bytes: &[u8]| PreviewPart {
         name: name.into(),
         bytes: bytes.len() as u64,
@@ -45,14 +46,20 @@ fn requests(parcel: &Parcel, token: &str, whole_max: u64) -> Vec<PreviewRequest>
         token,
         parts,
     };
+    let mut requests = Vec::new();
+    if ahead {
+        requests.push(request("POST", "/v1/envelopes".into(), false, vec![part("envelope", &parcel.envelope)]));
+    }
     let submit = |parts| request("POST", "/v1/verdicts".into(), false, parts);
     if send::whole(parcel.evidence.len(), token, whole_max) {
-        return vec![submit(parcel::parts(parcel).into_iter().map(|(name, bytes)| part(name, bytes)).collect())];
+        requests.push(submit(parcel::parts(parcel).into_iter().map(|(name, bytes)| part(name, bytes)).collect()));
+        return requests;
     }
     let below = |name: &str| format!("/v1/verdicts/{}/{name}", parcel.id);
-    vec![
+    requests.extend([
         submit(vec![part("envelope", &parcel.envelope)]),
         request("PUT", below("score.json"), true, vec![part("score", &parcel.score)]),
         request("PATCH", below("evidence.tar.zst"), true, vec![part("evidence", &parcel.evidence)]),
-    ]
+    ]);
+    requests
 }

@@ -31,9 +31,7 @@ pub async fn send(way: &Way<'_>, parcel: &Parcel, attempts: u32, early: &mut Opt
         let reply = ask(way, "POST", "v1/verdicts", &[("content-type", &kind)], body).await;
         return judge::outcome(reply, attempts);
     }
-    let json = [("content-type", "application/json")];
-    let reply = ask(way, "POST", "v1/verdicts", &json, parcel.envelope.clone()).await;
-    match judge::outcome(reply, attempts) {
+    match envelope(way, parcel, attempts).await {
         // The answer to an earlier upload was lost, or another laptop with this key sent it.
         Outcome::Accepted(accepted) if accepted.receipt.body.established.contains(&Fact::Digests) => {
             return Outcome::Accepted(accepted);
@@ -50,6 +48,13 @@ pub async fn send(way: &Way<'_>, parcel: &Parcel, attempts: u32, early: &mut Opt
         Err(silence) => return judge::outcome(Err(silence), attempts),
     }
     evidence(way, parcel, attempts, auth).await
+}
+
+/// The envelope alone.
+pub async fn envelope(way: &Way<'_>, parcel: &Parcel, attempts: u32) -> Outcome {
+    let json = [("content-type", "application/json")];
+    let reply = ask(way, "POST", "v1/verdicts", &json, parcel.envelope.clone()).await;
+    judge::outcome(reply, attempts)
 }
 
 async fn evidence(way: &Way<'_>, parcel: &Parcel, attempts: u32, auth: (&str, &str)) -> Outcome {

@@ -4,10 +4,11 @@
 use super::enrol::{read, refused, successors};
 use super::{server, silence, trouble};
 use crate::board::{
-    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, Session, SessionBoard, Signed,
+    Challenge, ChallengeRequest, Joined, Message, MessageRequest, NewSession, Progress, RefusalCode, Session,
+    SessionBoard, Signed,
 };
 use crate::error::{Code, Error, Result};
-use crate::http::{Answer, Question, Server, Silence};
+use crate::http::{ANSWER_BYTES, Answer, Feed, Question, Server, Silence};
 use crate::keys::{Domain, PublicKey};
 use crate::store::sync::Board;
 use serde::Serialize;
@@ -15,6 +16,8 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 const ANSWER_IN: Duration = Duration::from_secs(15);
+/// A stream whose first bytes take longer is held back by something in between.
+const OPENS_IN: Duration = Duration::from_secs(10);
 /// A class of a thousand fits.
 const BOARD_BYTES: usize = 4 << 20;
 
@@ -52,6 +55,29 @@ pub async fn say(board: &Board, id: &str, message: &MessageRequest) -> Result<Me
 pub async fn freeze(board: &Board, id: &str, frozen: bool) -> Result<Session> {
     let body = serde_json::json!({"frozen": frozen});
     ask(board, "POST", &format!("v1/sessions/{}/freeze", word(id)?), &body, 200).await
+}
+
+/// What happens in a session, from the event after `last` on.
+pub(super) async fn listen(board: &Board, id: &str, last: Option<&str>) -> Result<Feed> {
+    let (server, bearer) = token(board)?;
+    let path = format!("v1/sessions/{}/live", word(id)?);
+    let mut headers = vec![("authorization", bearer.as_str()), ("accept", "text/event-stream")];
+    headers.extend(last.map(|id| ("last-event-id", id)));
+    let question = Question {
+        method: "GET",
+        path: &path,
+        headers: &headers,
+        body: Vec::new(),
+        limit: OPENS_IN,
+        most: ANSWER_BYTES,
+    };
+    server.listen(question).await.map_err(|s| away(&s))?.map_err(|answer| refused(&answer))
+}
+
+/// The scoreboard said no, and will say so again: nothing to come back for soon.
+pub fn final_word(e: &Error) -> bool {
+    let code = e.details.get("code").cloned().unwrap_or_default();
+    serde_json::from_value::<RefusalCode>(code).is_ok_and(|c| !c.retry())
 }
 
 /// As the scoreboard writes it: RFC 4180, no cell that a spreadsheet would run.
@@ -127,6 +153,15 @@ async fn ask<T: DeserializeOwned>(
 }
 
 pub(super) async fn answer(board: &Board, method: &'static str, path: &str, body: &impl Serialize) -> Result<Answer> {
+    let (server, bearer) = token(board)?;
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let body = if method == "GET" { Vec::new() } else { serde_json::to_vec(body)? };
+    let question = Question { method, path, headers: &headers, body, limit: ANSWER_IN, most: BOARD_BYTES };
+    server.ask(question).await.map_err(|s| away(&s))
+}
+
+/// The server, and what names this laptop to it.
+fn token(board: &Board) -> Result<(Server, String)> {
     if board.token.is_empty() {
         return Err(Error::new(
             Code::WrongState,
@@ -134,15 +169,10 @@ pub(super) async fn answer(board: &Board, method: &'static str, path: &str, body
         )
         .hint("The key was enrolled from another machine: use that one, or ask for a fresh key and code."));
     }
-    let server: Server = server(board)?;
-    let bearer = format!("Bearer {}", board.token);
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    let body = if method == "GET" { Vec::new() } else { serde_json::to_vec(body)? };
-    let question = Question { method, path, headers: &headers, body, limit: ANSWER_IN, most: BOARD_BYTES };
-    server.ask(question).await.map_err(|s| away(&s))
+    Ok((server(board)?, format!("Bearer {}", board.token)))
 }
 
-fn away(s: &Silence) -> Error {
+pub(super) fn away(s: &Silence) -> Error {
     let (code, message) = silence(s);
     trouble(code, message).hint("Check the network, and whether the scoreboard runs; then try again.")
 }

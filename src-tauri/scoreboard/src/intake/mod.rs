@@ -140,6 +140,10 @@ fn settle(
 ) -> Result<Outcome, Refusal> {
     let recorded = decided.map_err(|e| trouble(&e))??;
     notes.extend(recorded.notes);
+    // An envelope that comes again stands where its verdict does.
+    if !recorded.verdict.facts.contains(&Fact::Digests) {
+        notes.push("Score and evidence were not sent: nothing was recomputed.".into());
+    }
     told(board, &recorded.verdict, &recorded.name, recorded.change);
     answer(board, &recorded.verdict, recorded.change, notes)
 }

@@ -49,14 +49,11 @@ impl Candidate {
         let claims = &statement.predicate.forge;
         let (mut facts, mut notes) = (checked.facts.clone(), checked.notes.clone());
         let (mut score_json, mut evidence_bytes, mut answers) = (None, None, None);
-        match established {
-            Some(e) => {
-                facts.extend(e.facts);
-                notes.extend(e.notes);
-                (score_json, answers) = (Some(e.score_json), Some(e.answers));
-                evidence_bytes = i64::try_from(e.evidence_bytes).ok();
-            }
-            None => notes.push("Score and evidence were not sent: nothing was recomputed.".into()),
+        if let Some(e) = established {
+            facts.extend(e.facts);
+            notes.extend(e.notes);
+            (score_json, answers) = (Some(e.score_json), Some(e.answers));
+            evidence_bytes = i64::try_from(e.evidence_bytes).ok();
         }
         let verdict = Verdict {
             seq: 0,

@@ -78,6 +78,7 @@ impl Learner {
             max: 0,
             duration_ms: 0,
             tier: TrustTier::SelfAttested,
+            established: None,
             key_id: self.laptop.key_id.clone(),
             dir: dir.display().to_string(),
         };

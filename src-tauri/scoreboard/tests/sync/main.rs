@@ -1,8 +1,13 @@
 //! A laptop's outbox against the real server, as a process, and against servers that are down, slow, full or lying.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod between;
+mod doorbell;
+mod engine;
 mod killed;
 mod learner;
+mod many;
 mod outbox;
+mod raised;
 mod servers;
 mod session;
 #[allow(dead_code)]

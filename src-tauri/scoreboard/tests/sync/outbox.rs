@@ -39,7 +39,7 @@ async fn nothing_lost_nothing_twice() {
     // What the preview says is what the server has.
     let more = mara.submit("run-c").await;
     let dir = mara.home.path().join("results/run-c");
-    let shown = preview::of(&parcel::read(&dir, &more.id).unwrap(), "T", "", WHOLE_MAX).unwrap();
+    let shown = preview::of(&parcel::read(&dir, &more.id).unwrap(), "T", "", WHOLE_MAX, false).unwrap();
     assert_eq!(shown.requests.len(), 1);
     assert!(shown.entries.iter().any(|e| e.path == "scenario.json"), "{:?}", shown.entries);
     mara.sync().await;

@@ -29,7 +29,7 @@ async fn the_servers_new_key_is_believed_when_the_old_one_vouches_for_it() {
 }
 
 /// A server that says whatever `reply` says.
-async fn fake(reply: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
+pub async fn fake(reply: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (String, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let seen = count.clone();
     let handler = move |_: axum::extract::Request| {
@@ -41,6 +41,29 @@ async fn fake(reply: impl Fn() -> Response + Clone + Send + Sync + 'static) -> (
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handler)).await });
     (url, count)
+}
+
+/// An enrolment at a scoreboard with these keys, without a token.
+pub fn pinned(mara: &Learner, keys: &Keys, url: String) -> Board {
+    Board {
+        url,
+        ca: None,
+        clear_text: false,
+        learner: String::new(),
+        name: String::new(),
+        class: String::new(),
+        instructor: false,
+        key_id: mara.laptop.key_id.clone(),
+        token: String::new(),
+        root: keys.id(KeyName::Board).unwrap(),
+        keys: vec![keys.public_pem(KeyName::Board).unwrap()],
+        enrolled_at: now(),
+        ahead_ms: 0,
+        failures: 0,
+        retry_at: 0,
+        last_at: None,
+        last_error: String::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,25 +106,7 @@ async fn a_server_that_is_full_or_lying_loses_nothing() {
         ("bad_receipt", 201, accepted(Receipt { verdict: "0".repeat(64), ..receipt.clone() }, &keys)),
         ("bad_receipt", 201, accepted(Receipt { score: claims.score + 1, ..receipt.clone() }, &keys)),
     ];
-    let board = |url: String| Board {
-        url,
-        ca: None,
-        clear_text: false,
-        learner: String::new(),
-        name: String::new(),
-        class: String::new(),
-        instructor: false,
-        key_id: mara.laptop.key_id.clone(),
-        token: String::new(),
-        root: keys.id(KeyName::Board).unwrap(),
-        keys: vec![keys.public_pem(KeyName::Board).unwrap()],
-        enrolled_at: now(),
-        ahead_ms: 0,
-        failures: 0,
-        retry_at: 0,
-        last_at: None,
-        last_error: String::new(),
-    };
+    let board = |url: String| pinned(&mara, &keys, url);
     for (want, status, body) in cases {
         let (url, _) = fake(move || (StatusCode::from_u16(status).unwrap(), body.clone()).into_response()).await;
         mara.keep(&board(url)).await;

@@ -130,7 +130,7 @@ export function makeResults(now: number): ResultSummary[] {
   ];
   return rows.map(([lab, lab_title, track, days, score, minutes], i) => ({
     id: hex(`${lab}${days}`), run: `q7d2k9xm${i}a`, lab, lab_title, track, version: "1.0.0", at: now - days * day, score, max: 100_000, duration_ms: minutes * 60_000 + 7_000 * i,
-    tier: i === 1 ? "instructor-seeded" : "self-attested", key_id: "SHA256:9f2c41d07be8", dir: `/home/ada/.local/share/forge/results/q7d2k9xm${i}a`,
+    tier: i === 1 ? "instructor-seeded" : "self-attested", established: null, key_id: "SHA256:9f2c41d07be8", dir: `/home/ada/.local/share/forge/results/q7d2k9xm${i}a`,
   }));
 }
 

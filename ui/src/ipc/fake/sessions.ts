@@ -128,7 +128,17 @@ export class FakeSessions {
     return session ? { session: this.#now(session), attempt: 1, messages: this.#messages, trouble: "" } : { session: null, attempt: 0, messages: [], trouble: "" };
   }
 
-  board(id: string): LiveBoard {
+  said(id: string): SessionMessage[] {
+    return id === this.#made[0]?.id ? this.#messages : [];
+  }
+
+  /** Nothing happens here by itself, so a board that was seen is answered as one whose scoreboard does not tell: after a while. */
+  async board(id: string, seen: number | null): Promise<LiveBoard> {
+    if (seen !== null) await new Promise((done) => setTimeout(done, 2000));
+    return this.#board(id);
+  }
+
+  #board(id: string): LiveBoard {
     if (this.#scene === "teach-away" && this.#asked++ > 0) throw away();
     const session = this.get(id);
     this.#work();
@@ -143,8 +153,8 @@ export class FakeSessions {
     rows.sort((a, b) => b.verified - a.verified || b.points - a.points || a.name.localeCompare(b.name));
     const red = labs.flatMap((l, at) => Object.entries(l.criteria).slice(0, 3).map(([criterion, title], i) => ({ lab: l.id, criterion, title, learners: Math.max(1, 9 - 3 * i - 3 * at), of: 12 - 3 * at })));
     const questions = none ? [] : ["Jonas Weber and Chen Wei gave the same answers in ospf-single-area, under different seeds. How?", "Yuki Tanaka solved dns-zone-reverse in 74 s; it is meant to take 25 minutes. Had they done it before?"];
-    if (this.#scene === "texts") return { session, labs, rows, red, questions: [...this.#texts], messages: this.#messages, at: Date.now() };
-    return { session, labs, rows, red: none ? [] : red.sort((a, b) => b.learners - a.learners), questions, messages: this.#messages, at: Date.now() };
+    if (this.#scene === "texts") return { session, labs, rows, red, questions: [...this.#texts], messages: this.#messages, at: Date.now(), turn: 1 };
+    return { session, labs, rows, red: none ? [] : red.sort((a, b) => b.learners - a.learners), questions, messages: this.#messages, at: Date.now(), turn: 1 };
   }
 
   #row(name: string, i: number, labs: readonly BoardLab[]): LiveRow {

@@ -53,7 +53,7 @@ export class FakeSync {
   send(results: readonly ResultSummary[]): SyncReport {
     const accepted = results.slice(0, 1).filter((r) => !this.#sent.has(r.id));
     for (const r of accepted) this.#sent.add(r.id);
-    return { accepted: accepted.length, pending: 0, refused: 0, error: null };
+    return { accepted: accepted.length, pending: 0, refused: 0, raised: [], error: null };
   }
 
   preview(results: readonly ResultSummary[]): SyncPreview {

@@ -6,7 +6,7 @@ const lab = (id: string, best: LabSummary["best"]): LabSummary => ({
   id, best, origin: "built_in", track: "ccna", tier: "core", title: id, summary: "", topics: [], objectives: [], minutes: 30, version: "1", digest: "", nodes: 2, ready: true, blockers: [], last_run: null, active_run: null,
 });
 const result = (id: string, at: number, score: number, title = id): ResultSummary => ({
-  id, at, score, max: 10_000, lab: id, lab_title: title, track: "ccna", run: "", version: "1", duration_ms: at, tier: "self-attested", key_id: "", dir: "",
+  id, at, score, max: 10_000, lab: id, lab_title: title, track: "ccna", run: "", version: "1", duration_ms: at, tier: "self-attested", established: null, key_id: "", dir: "",
 });
 
 describe("practise", () => {

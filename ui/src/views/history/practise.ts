@@ -27,7 +27,7 @@ const KEY: Record<Column, (r: ResultSummary) => string | number> = {
   when: (r) => r.at,
   score: (r) => share(r.score, r.max),
   time: (r) => r.duration_ms,
-  trust: (r) => TRUST.indexOf(r.tier),
+  trust: (r) => TRUST.indexOf(r.established ?? r.tier),
 };
 
 /** Sorted anew; equal rows stay newest first. */

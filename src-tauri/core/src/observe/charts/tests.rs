@@ -25,6 +25,7 @@ fn results(n: usize) -> Vec<ResultSummary> {
             max: 3000,
             duration_ms: 240_000 + (i as u64 * 7919 * 131) % 1_900_000,
             tier: TrustTier::SelfAttested,
+            established: None,
             key_id: "k".into(),
             dir: "/x".into(),
         })

@@ -89,7 +89,7 @@ export const PAGES = [
   ["settings-search", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("terminal")],
   ["settings-nothing", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("zzz")],
   ["settings-keys", "full", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
-  ["settings-keys-plain", "fresh", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
+  ["settings-keys-plain", "error", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
   ["settings-off", "full", "#/settings", (p) => p.getByLabel("Address").fill("http://board.example:8440")],
   ["settings-preview", "well", "#/settings", press("Show what would be sent")],
   ["settings-turn-off", "well", "#/settings", press("Turn off")],

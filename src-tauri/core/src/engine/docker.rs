@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use bollard::models::{ContainerStateStatusEnum, ContainerSummaryStateEnum as DockerState, ExecConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    LogsOptionsBuilder, PruneContainersOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder, RestartContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder,
+    LogsOptionsBuilder, PruneContainersOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder,
+    RestartContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 pub(crate) use errors::{CALL, bounded, from_docker};

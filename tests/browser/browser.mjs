@@ -33,6 +33,18 @@ export async function violations(page) {
   return violations.map((v) => `${v.id} (${v.impact}): ${v.help} at ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`);
 }
 
+/** What has the focus, and whether one can see that it has. */
+export const focusOf = (page) =>
+  page.evaluate(() => {
+    const at = document.activeElement;
+    const style = getComputedStyle(at);
+    const ringed = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+    const box = at.getBoundingClientRect();
+    // An editor shows its caret, a search box its underline, a node of the map its ring.
+    const own = at.matches("textarea.xterm-helper-textarea, input[type=text], [role=combobox], svg *, dialog, main, body");
+    return { name: (at.getAttribute("aria-label") ?? at.textContent ?? "").trim().slice(0, 60), tag: at.localName, seen: ringed || own, inView: box.bottom > 0 && box.top < innerHeight };
+  });
+
 export async function shoot(page, name) {
   mkdirSync(ARTIFACTS, { recursive: true });
   await page.screenshot({ path: join(ARTIFACTS, `browser-${name}.png`) });

@@ -1,7 +1,7 @@
 // The main job without a mouse: find a lab, start it, type in its terminal, leave the terminal, check, submit, read the result.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { open, violations } from "./browser.mjs";
+import { focusOf, open, violations } from "./browser.mjs";
 import { serveFake } from "./fake.mjs";
 
 let ui, tab, page;
@@ -18,17 +18,7 @@ after(async () => {
   await ui?.stop();
 });
 
-/** What has the focus, and whether one can see that it has. */
-const focus = () =>
-  page.evaluate(() => {
-    const at = document.activeElement;
-    const style = getComputedStyle(at);
-    const ringed = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
-    const box = at.getBoundingClientRect();
-    // An editor shows its caret, a search box its underline, a node of the map its ring.
-    const own = at.matches("textarea.xterm-helper-textarea, input[type=text], [role=combobox], svg *, dialog, main, body");
-    return { name: (at.getAttribute("aria-label") ?? at.textContent ?? "").trim().slice(0, 60), tag: at.localName, seen: ringed || own, inView: box.bottom > 0 && box.top < innerHeight };
-  });
+const focus = () => focusOf(page);
 const status = async () => page.locator("main").innerText();
 
 test("from the library to a running lab", async () => {

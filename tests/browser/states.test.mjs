@@ -1,8 +1,8 @@
 // Every view × empty, loading, full, error and what else it has, in both themes: no accessibility violation, no word on the
-// console, nothing that scrolls the frame, nothing cut off that can be read nowhere.
+// console, nothing that scrolls the frame, nothing cut off that can be read nowhere, no node of a map that is covered.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { PAGES, cutOff } from "../../ui/scripts/states.mjs";
+import { PAGES, covered, cutOff } from "../../ui/scripts/states.mjs";
 import { open, violations } from "./browser.mjs";
 import { serveFake } from "./fake.mjs";
 
@@ -28,6 +28,7 @@ for (const colorScheme of ["dark", "light"]) {
         await page.waitForTimeout(150);
         for (const violation of await violations(page)) bad.push(`${name}: ${violation}`);
         for (const text of await page.evaluate(cutOff)) bad.push(`${name}: cut off without a title: ${text}`);
+        for (const what of await page.evaluate(covered)) bad.push(`${name}: map: ${what}`);
         if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight)) bad.push(`${name}: the frame scrolls`);
         await page.close();
       }

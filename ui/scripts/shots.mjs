@@ -8,7 +8,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { createServer } from "vite";
-import { PAGES, cutOff } from "./states.mjs";
+import { PAGES, covered, cutOff } from "./states.mjs";
 
 const [dir = "shots", only = ""] = process.argv.slice(2);
 const axe = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -46,6 +46,7 @@ for (const colorScheme of (process.env.THEMES ?? "dark,light").split(",")) {
       const scrolls = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight);
       if (scrolls) complaints.push("the frame scrolls");
       for (const text of await page.evaluate(cutOff)) complaints.push(`cut off without a title: ${text}`);
+      for (const what of await page.evaluate(covered)) complaints.push(`map: ${what}`);
       for (const c of complaints) console.error(`${name} ${colorScheme} ${width}: ${c}`);
       bad += complaints.length;
       await page.close();

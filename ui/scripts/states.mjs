@@ -37,6 +37,13 @@ export const PAGES = [
   ["lab-stopped", "stopped", RUN],
   ["lab-failed", "failed", RUN],
   ["lab-crowd", "crowd", RUN, tab("Log")],
+  ["lab-narrow", "crowd", RUN, async (p) => {
+    await p.evaluate(() => localStorage.setItem("workspace.layout", JSON.stringify({ sizes: { guide: 440, right: 420 } })));
+    await p.reload();
+    await p.locator(".pane-map svg[role=group]").waitFor();
+    await p.waitForTimeout(400);
+    await p.evaluate(() => localStorage.removeItem("workspace.layout"));
+  }],
   ["lab-unknown", "full", "#/lab/nothere000"],
   ["lab-loading", "loading", RUN],
   ["lab-error", "error", RUN],
@@ -81,6 +88,8 @@ export const PAGES = [
   ["settings", "well", "#/settings"],
   ["settings-search", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("terminal")],
   ["settings-nothing", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("zzz")],
+  ["settings-keys", "full", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
+  ["settings-keys-plain", "error", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
   ["settings-off", "full", "#/settings", (p) => p.getByLabel("Address").fill("http://board.example:8440")],
   ["settings-preview", "well", "#/settings", press("Show what would be sent")],
   ["settings-turn-off", "well", "#/settings", press("Turn off")],
@@ -121,6 +130,21 @@ export const PAGES = [
   ["keys", "full", "#/library", (p) => p.keyboard.press("?")],
   ["keys-lab", "full", RUN, async (p) => { await p.waitForTimeout(600); await p.keyboard.press("Control+Shift+Escape"); await p.keyboard.press("?"); }],
 ];
+/** Runs in the page: nodes of the map that do not lie within its pane, or have something on top of them. */
+export function covered() {
+  const pane = document.querySelector(".pane-map svg[role=group]");
+  if (!pane || document.querySelector("dialog[open]")) return [];
+  const box = pane.getBoundingClientRect();
+  const bad = [];
+  for (const node of pane.querySelectorAll('[data-stop^="node "]')) {
+    const { left, right, top, bottom } = node.querySelector(".body").getBoundingClientRect();
+    const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+    if (left < box.left || right > box.right || top < box.top || bottom > box.bottom) bad.push(`${node.dataset.stop} is not within the map`);
+    const on = [[x, y], [left + 2, y], [right - 2, y], [x, top + 2], [x, bottom - 2]].map(([px, py]) => document.elementFromPoint(px, py)).find((e) => e && !pane.contains(e));
+    if (on) bad.push(`${node.dataset.stop} is under ${on.localName}.${on.className}`);
+  }
+  return bad;
+}
 /** Runs in the page: texts that end in an ellipsis and can be read nowhere in full. */
 export function cutOff() {
   const cut = [];

@@ -26,6 +26,7 @@ export const MAP = {
   name: "Map of the lab",
   empty: "No nodes yet",
   emptyText: "The map draws itself as the lab starts.",
+  tools: "Map view",
   help: "Arrow keys move between nodes and links, Enter opens, Shift+F10 shows actions.",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",

@@ -30,7 +30,7 @@ export const LIMITS = {
 export const KEYS = {
   title: "Signing keys",
   also: "private key secret store keyring keychain passphrase password encrypted fingerprint",
-  places: { os: "System’s secret store", passphrase: "Under a passphrase", plain: "Not encrypted" } satisfies Record<KeyPlace, string>,
+  places: { os: "In this system’s secret store", passphrase: "Under a passphrase", plain: "Not encrypted" } satisfies Record<KeyPlace, string>,
   how: "Run this in a terminal of this machine, then start the app again:",
   id: "Your verdicts are signed with",
   unknown: "How the keys are kept is not known yet.",

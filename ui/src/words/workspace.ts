@@ -213,7 +213,6 @@ export const WORDS = {
     line: "Log lines",
   },
   telemetry: { title: "Telemetry" },
-  map: { none: "The map appears here once the lab has nodes." },
 
   egress: {
     title: "Egress",

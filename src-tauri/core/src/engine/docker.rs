@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use bollard::models::{ContainerStateStatusEnum, ContainerSummaryStateEnum as DockerState, ExecConfig};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder, RestartContainerOptionsBuilder,
-    UploadToContainerOptionsBuilder,
+    LogsOptionsBuilder, PruneContainersOptionsBuilder, RemoveContainerOptionsBuilder, ResizeExecOptionsBuilder,
+    RestartContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bytes::Bytes;
 pub(crate) use errors::{CALL, bounded, from_docker};
@@ -258,6 +258,14 @@ impl Engine for Docker {
                 state: state(c.state),
             })
             .collect())
+    }
+
+    async fn prune(&self, labels: &[(&str, &str)], age: Duration) -> Result<()> {
+        let client = self.client().await?;
+        let mut filters = label_filter(labels);
+        filters.insert("until".to_owned(), vec![format!("{}s", age.as_secs())]);
+        let options = PruneContainersOptionsBuilder::new().filters(&filters).build();
+        bounded("Removing old containers", CALL, client.prune_containers(Some(options))).await.map(drop)
     }
 
     /// Output beyond 16 MiB is `Code::TooLarge`. After a time-out or that, the program loses its output, but Docker has no

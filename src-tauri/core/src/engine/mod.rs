@@ -34,6 +34,8 @@ pub mod label {
     pub const NODE: &str = "dev.frostgate.node";
     /// `node`, `fabric`, `guard`, `probe`, `bench`, `build`.
     pub const KIND: &str = "dev.frostgate.kind";
+    /// Made for a trial of the wiring, which is over within minutes: what is older and does not run is nobody's.
+    pub const TRIAL: &str = "dev.frostgate.trial";
 }
 
 /// A container to create. Network none, cap-drop ALL, no-new-privileges, read-only root and no host mounts are not
@@ -64,8 +66,10 @@ pub struct ContainerSpec {
     pub nofile: i64,
     /// Host PID namespace; for the fabric and the guard alone.
     pub host_pid: bool,
-    /// Host network namespace, and removed as it ends; for the guard alone.
+    /// Host network namespace; for the guard alone.
     pub host_net: bool,
+    /// Docker removes it as it ends.
+    pub fleeting: bool,
     /// Id of the network made for this run; for its egress gateway alone (`eth0` there).
     pub leg: Option<String>,
     /// Whom /etc/resolv.conf names; nobody when absent.
@@ -189,6 +193,10 @@ pub trait Engine: Send + Sync {
     async fn remove(&self, id: &str) -> Result<()>;
     /// All containers, running or not, that carry these labels.
     async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<Container>>;
+    /// Removes the containers with these labels that do not run and were created longer ago than `age`.
+    async fn prune(&self, _labels: &[(&str, &str)], _age: Duration) -> Result<()> {
+        Ok(())
+    }
     async fn exec(&self, id: &str, spec: &ExecSpec, stdin: Option<Bytes>, limit: Duration) -> Result<ExecOutput>;
     async fn attach(&self, id: &str, spec: &ExecSpec) -> Result<ExecStream>;
     async fn resize(&self, exec: &str, cols: u16, rows: u16) -> Result<()>;

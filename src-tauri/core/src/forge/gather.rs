@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A trial of the wiring takes about a second; a slow machine gets its time.
 pub(super) const TRIAL: Duration = Duration::from_secs(30);
+/// After this its containers end by themselves: far longer than it may take, short enough for what a killed window leaves.
+const TRIAL_LIFE: Duration = Duration::from_secs(120);
 
 impl Forge {
     pub(super) async fn facts(&self) -> Facts {
@@ -50,7 +52,7 @@ impl Forge {
         let work = tokio::spawn(async move {
             // Held while trial nodes exist: whoever repairs leaves them alone until then, and closing waits for it.
             let _held = forge.trial_lock(TRIAL).await?;
-            lab::trial(forge.engine.clone(), &forge.instance, &images, &cancel).await
+            lab::trial(forge.engine.clone(), &forge.instance, &images, TRIAL_LIFE, &cancel).await
         });
         let trial = work.await.map_err(|e| Error::internal(format!("the trial ended early: {e}")))??;
         // What the kernel can does not change while we are open; the first finding stays.

@@ -35,6 +35,7 @@ fn spec(image: &str) -> ContainerSpec {
         nofile: 1024,
         host_pid: true,
         host_net: true,
+        fleeting: true,
         ..ContainerSpec::default()
     }
 }

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Short image name (`host`, `router`, `server`, `tools`) → the reference to create containers from.
 pub type Images = BTreeMap<String, String>;
@@ -93,6 +94,24 @@ impl Plan {
         }
         let bridges = bridges(&identity.run, &scenario);
         Ok(Self { identity, scenario, fabric, nodes, bridges, exit })
+    }
+
+    /// The same, for a trial: every container ends by itself `life` after its start and Docker removes it then, so that nothing
+    /// stays even where nobody is left to clean up.
+    pub(super) fn fleeting(mut self, life: Duration) -> Self {
+        let seconds = life.as_secs().max(1).to_string();
+        self.fabric.command = fabric::command(&seconds);
+        for node in &mut self.nodes {
+            let startup = std::mem::take(&mut node.spec.command);
+            // The init again, below a clock: it prepares, waits for its wires and stays as in any lab.
+            let timed = ["--now", "timeout", "-k", "1", &seconds, "/forge/init"].map(String::from);
+            node.spec.command = timed.into_iter().chain(startup).collect();
+        }
+        for spec in self.nodes.iter_mut().map(|n| &mut n.spec).chain([&mut self.fabric]) {
+            spec.fleeting = true;
+            spec.labels.insert(label::TRIAL.into(), "1".into());
+        }
+        self
     }
 }
 
@@ -385,6 +404,20 @@ mod tests {
         assert_eq!(a.memory_bytes, Some(256 << 20));
         assert_eq!(a.nano_cpus, Some(2_000_000_000));
         assert!(a.pids > 0 && a.nofile > 0);
+    }
+
+    #[test]
+    fn a_trials_containers_end_by_themselves() {
+        let identity = Identity { instance: "inst".into(), run: "trial12345".into() };
+        let plan = Plan::of(identity, Arc::new(fixture()), &images()).unwrap();
+        assert!(plan.nodes.iter().map(|n| &n.spec).chain([&plan.fabric]).all(|s| !s.fleeting), "a lab's stay");
+        let plan = plan.fleeting(Duration::from_secs(90));
+        assert_eq!(plan.nodes[0].spec.command, ["--now", "timeout", "-k", "1", "90", "/forge/init"]);
+        assert_eq!(plan.nodes[1].spec.command.last().unwrap(), "true");
+        assert_eq!(plan.fabric.command.last().unwrap(), "90");
+        for spec in plan.nodes.iter().map(|n| &n.spec).chain([&plan.fabric]) {
+            assert!(spec.fleeting && spec.labels.contains_key(label::TRIAL));
+        }
     }
 
     #[test]

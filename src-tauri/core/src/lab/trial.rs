@@ -1,11 +1,12 @@
 //! A trial of what every lab needs, on throw-away nodes: that this engine lets a fabric wire two of them, that they reach each
-//! other, and which optional features its kernel has. The doctor tells it; nothing of it stays.
+//! other, and which optional features its kernel has. The doctor tells it; nothing of it stays, not even of one whose process was
+//! killed and whose data folder is gone.
 
 use super::plan::{Identity, Images, Plan};
 use super::{Progress, launch, life};
 use crate::api::{Role, Step};
 use crate::check::vantage::Vantage;
-use crate::engine::Engine;
+use crate::engine::{Engine, label};
 use crate::error::{Code, Error, Result};
 use crate::template::scenario::{Egress, Endpoint, From, Limits, Link, Node, Scenario};
 use ipnet::IpNet;
@@ -26,6 +27,8 @@ pub struct Trial {
 /// All that an egress gateway's filter is made of.
 pub const NFTABLES: &str = "nftables";
 const LIMIT: Duration = Duration::from_secs(10);
+/// What a trial has created and not started within this time, it never will.
+const ABANDONED: Duration = Duration::from_secs(600);
 /// Feature → what makes it in a scratch namespace; the exit status says whether the kernel can.
 const FEATURES: [(&str, &str); 10] = [
     ("netem", "tc qdisc add dev lo root netem limit 1"),
@@ -55,19 +58,22 @@ impl Progress for Silent {
     fn step(&self, _: Step) {}
 }
 
-/// Needs the images `host` and `tools`. Any error but `Code::Cancelled` says that labs would fail on this engine too, and why.
+/// Needs the images `host` and `tools`. Its containers end `life` after their start, whoever is left then. Any error but `Code::Cancelled` says that labs would fail on this engine too, and why.
 pub async fn trial(
     engine: Arc<dyn Engine>,
     instance: &str,
     images: &Images,
+    life: Duration,
     cancel: &CancellationToken,
 ) -> Result<Trial> {
+    // Whoever's they are: a process killed between creating and starting leaves what has no end of its own.
+    engine.prune(&[(label::TRIAL, "1")], ABANDONED).await?;
     let began = Instant::now();
     let drawn = uuid::Uuid::new_v4().simple().to_string();
     // Labelled like a run that no row knows: whatever a crash leaves of it, the next repair sweeps.
     let identity =
         Identity { instance: instance.to_owned(), run: format!("trial{}", drawn.get(..5).unwrap_or_default()) };
-    let plan = Plan::of(identity.clone(), Arc::new(scenario()?), images)?;
+    let plan = Plan::of(identity.clone(), Arc::new(scenario()?), images)?.fleeting(life);
     let live = launch(engine.clone(), &plan, &Silent, cancel).await?;
     let looked = async {
         let left = From::Node("left".into());

@@ -12,4 +12,5 @@ mod launch;
 mod life;
 mod measure;
 mod reach;
+mod trial;
 mod world;

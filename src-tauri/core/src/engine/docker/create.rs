@@ -56,7 +56,7 @@ pub(super) fn body(spec: &ContainerSpec) -> ContainerCreateBody {
         volumes: Some(spec.volumes.clone()),
         host_config: Some(HostConfig {
             network_mode: Some(network(spec)),
-            auto_remove: Some(spec.host_net),
+            auto_remove: Some(spec.fleeting),
             cap_drop: Some(vec!["ALL".to_owned()]),
             cap_add: Some(spec.caps.clone()),
             security_opt: Some(security),
@@ -147,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_is_in_the_hosts_network_changes_none_of_its_settings_and_goes_as_it_ends() {
-        let host = body(&ContainerSpec { host_net: true, ..Default::default() }).host_config.unwrap();
+    fn the_guard_is_in_the_hosts_network_and_changes_none_of_its_settings() {
+        let host = body(&ContainerSpec { host_net: true, fleeting: true, ..Default::default() }).host_config.unwrap();
         assert_eq!((host.network_mode.as_deref(), host.auto_remove), (Some("host"), Some(true)));
         assert_eq!(host.sysctls, Some(HashMap::new()));
         let node = body(&ContainerSpec::default()).host_config.unwrap();

@@ -98,6 +98,11 @@ pub struct Fabric {
     netem: OnceCell<bool>,
 }
 
+/// What a fabric runs: a sleep of this length (`infinity`, or seconds) under the name by which the guard knows that labs live.
+pub fn command(life: &str) -> Vec<String> {
+    ["--now", "perl", "-e", "exec { 'sleep' } 'forge-fabric', $ARGV[0]", life].map(String::from).into()
+}
+
 /// The container to create for a run's fabric.
 pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
     let scratch = |size: &str| format!("rw,nosuid,nodev,noexec,size={size},mode=1777");
@@ -106,8 +111,7 @@ pub fn spec(run: &str, labels: Labels, image: &str) -> ContainerSpec {
         image: image.into(),
         hostname: "fabric".into(),
         labels,
-        // The guard stays as long as processes of this name live.
-        command: ["--now", "perl", "-e", "exec { 'sleep' } 'forge-fabric', 'infinity'"].map(String::from).into(),
+        command: command("infinity"),
         env: vec![("TINI_SUBREAPER".into(), "1".into())],
         // NET_RAW to capture and ping, DAC_OVERRIDE to read a node's files and talk to its daemons' sockets whoever owns them.
         // CHOWN to hand a template's files to the users it names, SETUID and SETGID so that tcpdump can give root up.

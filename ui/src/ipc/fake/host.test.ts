@@ -42,7 +42,7 @@ describe("the fake engine", () => {
     const host = new FakeHost("teach-again", 0);
     const { sessions } = await host.call("list_sessions", {});
     const look = async () => {
-      const board = await host.call("session_board", { session: sessions[0]?.id ?? "" });
+      const board = await host.call("session_board", { session: sessions[0]?.id ?? "", seen: null });
       return board.rows.find((r) => r.learner === "learner-0")?.labs.find((c) => c.lab === "ospf-single-area");
     };
     const before = await look();

@@ -48,7 +48,7 @@ fn asked(conn: &mut dyn Connection, verdict: &str, class: &str, learner: &str, a
 }
 
 fn lease(conn: &mut dyn Connection, by: &Person, name: &str, now: i64) -> Option<String> {
-    jobs::lease(conn, by, name, LASTS, now).unwrap().unwrap().map(|j| j.verdict)
+    jobs::lease(conn, by, name, LASTS, now).unwrap().map(|j| j.verdict)
 }
 
 fn job(conn: &mut dyn Connection, verdict: &str) -> Job {

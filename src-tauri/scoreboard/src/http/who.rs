@@ -27,7 +27,14 @@ impl FromRequestParts<App> for Who {
             return Ok(Self::Admin);
         }
         let found = app.store.read(move |tx| people::by_token(tx, &digest)).await?;
-        found.map(Self::Person).ok_or_else(|| no(RefusalCode::Unauthorized, "This token is not known here."))
+        match found {
+            Some((person, true)) => Ok(Self::Person(person)),
+            Some((_, false)) => Err(no(RefusalCode::KeyRevoked, "Each key of this token's owner was revoked.")
+                .0
+                .hint("Ask for a new code, and enrol with a fresh key.")
+                .into()),
+            None => Err(no(RefusalCode::Unauthorized, "This token is not known here.")),
+        }
     }
 }
 

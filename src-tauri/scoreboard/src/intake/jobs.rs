@@ -3,7 +3,7 @@
 
 use super::no;
 use crate::store::jobs::{self, Kept};
-use crate::store::people::{self, Person};
+use crate::store::people::Person;
 use crate::store::verdicts::{self, Verdict};
 use crate::store::{Tx, jobs::MOST};
 use forge_core::board::{Fact, GiveUp, GivenUp, Job, JobState, LEASE_LEAST, LEASE_MOST, Refusal, RefusalCode, Role};
@@ -118,26 +118,16 @@ pub fn seconds(asked: u32) -> Result<i64, Refusal> {
 }
 
 /// `lease` names it; `lasts` is in milliseconds.
-pub fn lease(
-    tx: &mut dyn Tx,
-    person: &Person,
-    lease: &str,
-    lasts: i64,
-    now: i64,
-) -> Result<Result<Option<Job>, Refusal>> {
-    if !people::may_sign(tx, &person.id)? {
-        return Ok(Err(no(RefusalCode::KeyRevoked, "The key of this worker was revoked.")
-            .hint("Enrol the machine again, with a fresh key and code.")));
-    }
+pub fn lease(tx: &mut dyn Tx, person: &Person, lease: &str, lasts: i64, now: i64) -> Result<Option<Job>> {
     expire(tx, now)?;
-    let Some(mut kept) = jobs::next(tx, &person.class, &person.id, now)? else { return Ok(Ok(None)) };
+    let Some(mut kept) = jobs::next(tx, &person.class, &person.id, now)? else { return Ok(None) };
     kept.job.state = JobState::Running;
     kept.job.tries += 1;
     kept.worker = Some(person.id.clone());
     kept.lease = Some(lease.to_owned());
     kept.lease_until = Some(now + lasts);
     jobs::put(tx, &kept)?;
-    Ok(Ok(Some(kept.job)))
+    Ok(Some(kept.job))
 }
 
 /// `LeaseLost` when somebody else may have it by now, or it is over.

@@ -154,12 +154,6 @@ pub fn keys(tx: &mut dyn Tx, key_ids: &[&str]) -> Result<Vec<Key>> {
     Ok(found)
 }
 
-/// Whether this person has a key whose word counts.
-pub fn may_sign(tx: &mut dyn Tx, learner: &str) -> Result<bool> {
-    let sql = "SELECT key_id FROM keys WHERE learner = $1 AND revoked_at IS NULL LIMIT 1";
-    Ok(tx.one(sql, params![learner])?.is_some())
-}
-
 pub fn revoke(tx: &mut dyn Tx, key_id: &str, reason: &str, now: i64) -> Result<()> {
     tx.execute(
         "UPDATE keys SET revoked_at = $2, reason = $3 WHERE key_id = $1 AND revoked_at IS NULL",
@@ -173,12 +167,14 @@ pub fn rotated(tx: &mut dyn Tx, new_key: &str, record: &str, now: i64) -> Result
     Ok(())
 }
 
-pub fn by_token(tx: &mut dyn Tx, hash: &str) -> Result<Option<Person>> {
+/// Whose it is, and whether any key of theirs still counts: a laptop that is lost is lost together with its token.
+pub fn by_token(tx: &mut dyn Tx, hash: &str) -> Result<Option<(Person, bool)>> {
     let row = tx.one(
-        "SELECT l.id, l.class, l.name, l.role FROM tokens t JOIN learners l ON l.id = t.learner WHERE t.hash = $1",
+        "SELECT l.id, l.class, l.name, l.role, (SELECT COUNT(*) FROM keys k WHERE k.learner = l.id AND k.revoked_at IS NULL)
+         FROM tokens t JOIN learners l ON l.id = t.learner WHERE t.hash = $1",
         params![hash],
     )?;
-    row.map(|r| person(&r, 0)).transpose()
+    row.map(|r| Ok((person(&r, 0)?, r.int(4)? > 0))).transpose()
 }
 
 pub fn get(tx: &mut dyn Tx, id: &str) -> Result<Option<Person>> {

@@ -83,6 +83,11 @@ pub async fn on_demand(server: &Server, [mara, joe, teacher, boss]: [&Person; 4]
     let path = format!("/v1/keys/{}/revoke", spare.laptop.key_id);
     assert_eq!(server.call("POST", &path, &teacher.token, json!({"reason": "sold"})).await.0, 204);
     assert_eq!(code(&queue.lease(&spare.token).await.1), "key_revoked");
+    assert_eq!(
+        code(&server.call("GET", "/v1/sessions", &spare.token, Value::Null).await.1),
+        "key_revoked",
+        "nor anything else"
+    );
     // What is left for the backup: one that waits.
     let last = bundled(server, mara, "mara-job-last").await;
     assert_eq!(queue.ask(&teacher.token, &last.id).await.0, 201);

@@ -55,6 +55,8 @@ impl Drop for UnseenHost {
 }
 
 /// The holder is a `sleep` in a session of its own, so that it outlives this script; its port is named after its pid.
+/// The kernel opens a port (state 3, `BR_STATE_FORWARDING`) in a work queue of its own, late on a busy machine, and what is sent
+/// before is lost: it is waited for, up to a second, since the port of a segment that is cut never opens.
 fn join_script(link: usize, address: IpNet, gateway: Option<IpAddr>, seconds: u64) -> String {
     let dad = if address.addr().is_ipv6() { " nodad" } else { "" };
     let route = gateway.map(|g| {
@@ -67,6 +69,7 @@ fn join_script(link: usize, address: IpNet, gateway: Option<IpAddr>, seconds: u6
          trap 'kill $h' EXIT\n\
          ip link add u$h type veth peer name eth0 netns $h\nip link set u$h master {} up\n\
          nsenter -t $h -n ip -batch - <<'BATCH'\nlink set lo up\naddr add {address} dev eth0{dad}\nlink set eth0 up\n{}BATCH\n\
+         n=0\nuntil [ $n -ge 200 ] || [ \"$(cat /sys/class/net/u$h/brport/state)\" = 3 ]; do n=$((n+1)); sleep 0.005; done\n\
          trap - EXIT\necho $h\n",
         bridge_name(link),
         route.unwrap_or_default(),

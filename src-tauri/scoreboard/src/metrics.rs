@@ -2,7 +2,7 @@
 
 use crate::store::Store;
 use forge_core::api::TrustTier;
-use forge_core::board::RefusalCode;
+use forge_core::board::{JobState, RefusalCode};
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -34,6 +34,11 @@ struct Tier {
     tier: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Standing {
+    state: &'static str,
+}
+
 pub struct Metrics {
     registry: Registry,
     requests: Family<Answer, Counter>,
@@ -42,6 +47,7 @@ pub struct Metrics {
     pub duplicates: Counter,
     refused: Family<Reason, Counter>,
     pub evidence_bytes: Counter,
+    reexecutions: Family<Standing, Gauge>,
     pub listeners: Gauge,
     pub events: Counter,
     pub resets: Counter,
@@ -97,6 +103,7 @@ impl Metrics {
             duplicates: Counter::default(),
             refused: Family::default(),
             evidence_bytes: Counter::default(),
+            reexecutions: Family::default(),
             listeners: Gauge::default(),
             events: Counter::default(),
             resets: Counter::default(),
@@ -113,6 +120,7 @@ impl Metrics {
         registry.register("duplicates", "Submissions of verdicts that were there already", metrics.duplicates.clone());
         registry.register("refused", "Requests refused, by code", metrics.refused.clone());
         registry.register("evidence_bytes", "Bytes of bundles accepted", metrics.evidence_bytes.clone());
+        registry.register("reexecutions", "Verdicts to be executed again, by state", metrics.reexecutions.clone());
         registry.register("listeners", "Open live streams", metrics.listeners.clone());
         registry.register("events", "Live events told, once each", metrics.events.clone());
         registry.register(
@@ -157,6 +165,14 @@ impl Metrics {
 
     pub fn refused(&self, code: RefusalCode) {
         self.refused.get_or_create(&Reason { code: code.as_str() }).inc();
+    }
+
+    /// How many are in each state; none in one that is not named.
+    pub fn reexecutions(&self, tallies: &[(JobState, i64)]) {
+        for state in JobState::ALL {
+            let count = tallies.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n);
+            self.reexecutions.get_or_create(&Standing { state: state.word() }).set(count);
+        }
     }
 
     /// The text of `/metrics` (OpenMetrics 1.0).

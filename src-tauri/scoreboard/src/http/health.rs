@@ -2,7 +2,7 @@
 
 use super::App;
 use super::views::{Healthy, Readiness, ReadyPart};
-use crate::store::meta;
+use crate::store::{jobs, meta};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -60,6 +60,12 @@ pub async fn readyz(State(app): State<App>) -> Response {
 }
 
 pub async fn metrics(State(app): State<App>) -> Response {
+    match tokio::time::timeout(PATIENCE, app.store.read(jobs::tallies)).await {
+        Ok(Ok(tallies)) => app.metrics.reexecutions(&tallies),
+        // The others are known all the same, and what the database lacks has figures of its own.
+        Ok(Err(e)) => tracing::warn!("re-executions could not be counted: {e}"),
+        Err(_) => tracing::warn!("re-executions could not be counted within {} s", PATIENCE.as_secs()),
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.text(&app.store)).into_response()
 }

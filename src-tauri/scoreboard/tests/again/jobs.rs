@@ -95,6 +95,11 @@ pub async fn on_demand(server: &Server, [mara, joe, teacher, boss]: [&Person; 4]
     let mut states: Vec<&str> = all.as_array().unwrap().iter().map(|j| standing(j).0).collect();
     states.sort_unstable();
     assert_eq!(states, ["done", "done", "done", "failed", "queued", "refused"], "{all}");
+    let metrics = server.call("GET", "/metrics", "", Value::Null).await.1;
+    for (state, count) in [("queued", 1), ("running", 0), ("done", 3), ("refused", 1), ("failed", 1)] {
+        let line = format!("forge_scoreboard_reexecutions{{state=\"{state}\"}} {count}");
+        assert!(metrics.as_str().unwrap().contains(&line), "{line}:\n{metrics}");
+    }
     assert_eq!(server.call("GET", "/v1/jobs", &boss.token, Value::Null).await.1, json!([]));
 }
 

@@ -74,8 +74,8 @@ test("enrol, lab, submit, sync, re-grade, board, verify in a browser", async () 
   server = start(BIN, ["serve", "--listen", listen, "--data", board, "--json", ...(CLUSTER ? ["--database", CLUSTER] : [])], { env: { RUST_LOG: "error" } });
   await until("the board is back", () => server.said().includes("\n"));
 
-  assert.deepEqual(forge(["sync"]), { accepted: 1, pending: 0, refused: 0, error: null });
-  assert.deepEqual(forge(["sync"]), { accepted: 0, pending: 0, refused: 0, error: null });
+  assert.deepEqual(forge(["sync"]), { accepted: 1, pending: 0, refused: 0, raised: [], error: null });
+  assert.deepEqual(forge(["sync"]), { accepted: 0, pending: 0, refused: 0, raised: [], error: null });
   const [row] = forge(["sync", "--status"]).results;
   assert.equal(existsSync(join(board, "scoreboard.db")), !CLUSTER, "it is in the database that was asked for");
   assert.deepEqual([row.state, row.tier, row.url], ["accepted", "re-graded", `${url}/v1/verdicts/${id}`]);
@@ -158,7 +158,10 @@ rest("a run that is bound to a session counts for it", async () => {
     forge(["solve", second.run]);
     const { id } = forge(["submit", second.run]);
     forge(["stop", second.run]);
-    assert.deepEqual(forge(["sync"]), { accepted: 1, pending: 0, refused: 0, error: null });
+    const { raised, ...sent } = forge(["sync"]);
+    assert.deepEqual(sent, { accepted: 1, pending: 0, refused: 0, error: null });
+    // The one that an instructor executed again meanwhile stands higher, and the laptop is told.
+    assert.deepEqual(raised.map((r) => [r.result === id, r.tier]), [[false, "re-executed"]]);
     const receipt = JSON.parse(forge(["sync", "--status"]).results.find((r) => r.result === id).receipt).body;
     assert.deepEqual([receipt.session, receipt.tier], [session.id, "re-graded"]);
     assert.ok(receipt.established.includes("issued-seed"), JSON.stringify(receipt));

@@ -92,8 +92,8 @@ function unobstructed(wires: readonly Wire[], solid: Box[], buses: ReadonlyMap<s
   const slid = wires.map((w) => {
     if (buses.has(w.link)) return w;
     const spots = [0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.72].map((t) => along(w, t));
-    const middle = spots.find((p) => !taken.some((b) => overlap({ ...p, w: 96, h: 34 }, b))) ?? w.middle;
-    taken.push({ ...middle, w: 96, h: 34 });
+    const middle = spots.find((p) => !taken.some((b) => overlap({ ...p, w: 96, h: 42 }, b))) ?? w.middle;
+    taken.push({ ...middle, w: 96, h: 42 });
     return { ...w, middle };
   });
   return slid.map((w) => ({

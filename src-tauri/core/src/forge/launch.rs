@@ -1,26 +1,23 @@
 //! Starting a lab: intake here, the launch itself in a task of its own that survives the caller, not the process.
 
 use super::clock::{self, summary};
-use super::{Forge, jobs, lock, now};
-use crate::api::{
-    Caller, Isolation, IsolationState, Level, RunDetail, RunState, RunSummary, StartLab, Step, StepState,
-};
+use super::steps::{Steps, ms};
+use super::{Forge, lock, now};
+use crate::api::{Caller, Isolation, IsolationState, Level, RunState, RunSummary, StartLab, Step, StepState};
 use crate::error::{Code, Error, Result};
 use crate::fault;
-use crate::lab::{self, Live, Plan, Progress};
+use crate::lab::{self, Live, Plan, Progress as _};
 use crate::spawn::billing::Billing;
 use crate::spawn::{self, Admission, Settlement, SpentToken};
 use crate::store::{events, intents, runs};
 use crate::template::scenario::Scenario;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often a launching process looks whether another one asked to stop the run.
 const STOP_POLL: Duration = Duration::from_millis(150);
-/// How often a start is looked at that happens in another process.
-const READY_POLL: Duration = Duration::from_millis(10);
 
 impl Forge {
     pub(super) async fn start(&self, caller: &Caller, request: StartLab) -> Result<RunSummary> {
@@ -307,84 +304,6 @@ impl Forge {
             }
         }
     }
-
-    /// Waits until a start has ended, one way or the other, in whichever process it happens.
-    ///
-    /// # Errors
-    /// What the launch failed with; `Cancelled`; `Timeout` after `limit`.
-    pub(super) async fn ready_within(&self, run: &str, limit: Duration) -> Result<RunDetail> {
-        let until = Instant::now() + limit;
-        loop {
-            // Listened to before the row is read: what is settled in between is heard.
-            let mut settled = std::pin::pin!(self.settled.notified());
-            settled.as_mut().enable();
-            let row = self.run_row(run).await?;
-            if let (RunState::Starting, Some(error)) = (row.state, lock(&self.unsaid).get(run)) {
-                return Err(error.clone());
-            }
-            match row.state {
-                RunState::Starting if Instant::now() >= until => {
-                    return Err(Error::new(
-                        Code::Timeout,
-                        format!("Run {run} was not ready after {} s.", limit.as_secs()),
-                    )
-                    .hint(format!("It may still get there: `forge ps`; or give up with `forge stop {run}`.")));
-                }
-                // Another process's launch is seen, not heard.
-                RunState::Starting => drop(tokio::time::timeout(READY_POLL, settled).await),
-                RunState::Ready | RunState::Paused => return self.detail(run).await,
-                RunState::Stopping | RunState::Stopped | RunState::Failed => return Err(self.why_ended(&row).await),
-            }
-        }
-    }
-
-    /// The error a start ended with, as the event stream recorded it.
-    async fn why_ended(&self, row: &runs::Run) -> Error {
-        let asked = crate::api::ListEvents { run: Some(row.run.clone()), since: 0, limit: None };
-        let recorded = self.events.list(asked).await.ok().and_then(|events| {
-            events
-                .into_iter()
-                .rev()
-                .filter(|e| e.kind == "run.state")
-                .find_map(|e| serde_json::from_value::<Error>(e.data.get("error")?.clone()).ok())
-        });
-        recorded.unwrap_or_else(|| match row.state {
-            RunState::Failed => Error::new(Code::Internal, row.reason.clone()),
-            _ => Error::cancelled(),
-        })
-    }
-
-    /// Leaves a process behind that ends this run when its time is up, unless one keeps already.
-    fn ensure_keeper(&self) {
-        if !self.options.keep && matches!(super::presence::KeeperLock::taken(&self.options.home), Ok(false)) {
-            self.spawn_keeper();
-        }
-    }
-
-    /// The process finds out by itself whether another one keeps.
-    pub(super) fn spawn_keeper(&self) {
-        let Some((program, arguments)) = self.options.keeper.split_first() else { return };
-        let mut command = std::process::Command::new(program);
-        let passphrase = self.keys.passphrase();
-        if passphrase.is_some() {
-            command.env("FORGE_PASSPHRASE_FILE", "-");
-        }
-        command
-            .args(arguments)
-            .stdin(if passphrase.is_some() { std::process::Stdio::piped() } else { std::process::Stdio::null() })
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let started = command.spawn().and_then(|mut keeper| match (passphrase, keeper.stdin.take()) {
-            // Fits into any pipe, so a keeper that reads late holds nobody up.
-            (Some(passphrase), Some(pipe)) => passphrase.write_to(pipe),
-            _ => Ok(()),
-        });
-        if let Err(e) = started {
-            tracing::warn!("no keeper could be started, so runs end only while a forge process is open: {e}");
-        }
-    }
 }
 
 /// A start that is under way in this process, until it is dropped.
@@ -406,58 +325,6 @@ impl Drop for Launching {
     fn drop(&mut self) {
         lock(&self.forge.launches).remove(&self.run);
     }
-}
-
-/// Collects a launch's steps, tells them as events, in order.
-struct Steps {
-    seen: Arc<Mutex<Vec<Step>>>,
-    send: tokio::sync::mpsc::UnboundedSender<Step>,
-    writer: tokio::task::JoinHandle<()>,
-}
-
-impl Steps {
-    fn new(forge: Arc<Forge>, caller: Caller, run: String) -> Self {
-        let (send, mut receive) = tokio::sync::mpsc::unbounded_channel::<Step>();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let writer = tokio::spawn(async move {
-            while let Some(step) = receive.recv().await {
-                let level = if step.state == StepState::Failed { Level::Error } else { Level::Info };
-                let text =
-                    format!("{}: {}", step.name, if step.detail.is_empty() { word(step.state) } else { &step.detail });
-                let data = serde_json::to_value(&step).unwrap_or_default();
-                forge.emit(&caller, Some(&run), "run.step", level, text, data).await;
-            }
-        });
-        Self { seen, send, writer }
-    }
-
-    async fn finish(self) -> Vec<Step> {
-        drop(self.send);
-        // The writer ends with the channel; its events are then all in the stream, before the run's state changes.
-        let _ = self.writer.await;
-        std::mem::take(&mut *lock(&self.seen))
-    }
-}
-
-impl Progress for Steps {
-    fn step(&self, step: Step) {
-        jobs::upsert(&mut lock(&self.seen), step.clone());
-        // Only a closed channel fails, and then nobody listens.
-        let _ = self.send.send(step);
-    }
-}
-
-fn word(state: StepState) -> &'static str {
-    match state {
-        StepState::Running => "under way",
-        StepState::Done => "done",
-        StepState::Failed => "failed",
-        StepState::Skipped => "not needed",
-    }
-}
-
-fn ms(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn checked_seed(seed: &str) -> Result<String> {

@@ -7,11 +7,13 @@
 
 pub mod channel;
 mod files;
+mod filter;
 mod hosts;
+mod links;
 mod memory;
 pub mod wiring;
 
-use crate::engine::{ContainerSpec, Engine, ExecSpec, ExecStream, Labels, SeccompProfile, gateway};
+use crate::engine::{ContainerSpec, Engine, ExecSpec, ExecStream, Labels, SeccompProfile};
 use crate::error::{Code, Error, Result};
 use channel::{Answer, Channel, Request, Status};
 use std::fmt::Write;
@@ -19,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
-use wiring::{Bridge, Port};
+use wiring::Port;
 
 pub use hosts::UnseenHost;
 
@@ -30,8 +32,6 @@ const SAMPLER: &str = include_str!("sampler.pl");
 const RELAY: &str = include_str!("relay.pl");
 /// What one look may print on each stream.
 pub const OUTPUT_CAP: usize = 1 << 20;
-/// How long setting up or reading a packet filter may take.
-const FILTER: Duration = Duration::from_secs(10);
 /// Handles passed to a script start here: `/proc/self/fd/500` (see `broker.pl`).
 const FIRST_HANDLE: usize = 500;
 
@@ -227,141 +227,6 @@ impl Fabric {
         self.run(place, &[], &["/bin/sh", "-c", script], stdin, limit).await
     }
 
-    /// Whether this kernel has sch_netem; asked once.
-    pub async fn has_netem(&self) -> Result<bool> {
-        self.netem
-            .get_or_try_init(|| async {
-                let probe = "tc qdisc replace dev lo root netem limit 1 && tc qdisc del dev lo root";
-                Ok(self.script(None, probe, &[], Duration::from_secs(5)).await?.exit == 0)
-            })
-            .await
-            .copied()
-    }
-
-    /// Sets up all bridges of a run in one round trip (two with loss that only nft can make).
-    /// `Code::MachineLacks` when an impairment cannot be made on this kernel.
-    pub async fn lay(&self, bridges: &[Bridge]) -> Result<()> {
-        if bridges.is_empty() {
-            return Ok(());
-        }
-        let netem = self.netem_for(bridges.iter().map(|b| &b.shape)).await?;
-        let losses: Vec<(String, f64)> = bridges
-            .iter()
-            .filter(|b| b.shape.needs_nft(netem))
-            .flat_map(|b| b.ports.iter().map(|p| (p.name(), b.shape.loss_percent.unwrap_or(0.0))))
-            .collect();
-        let request = Request {
-            op: "exec",
-            limit: Duration::from_secs(20),
-            cap: OUTPUT_CAP,
-            stdin: wiring::bridges(bridges).into(),
-            args: ["ip", "-batch", "-"].map(Into::into).into(),
-            ..Request::default()
-        };
-        let answer = self.call(&request, false).await?;
-        if answer.exit != 0 {
-            return Err(Error::new(Code::MachineLacks, format!("A link cannot be set up: {}", text(&answer.stderr)))
-                .hint("The kernel needs the modules veth and bridge; `forge doctor` tests both."));
-        }
-        if !losses.is_empty() {
-            let rules = wiring::loss_rules(&losses);
-            let ran = self.run(None, &[], &["nft", "-f", "-"], rules.as_bytes(), Duration::from_secs(10)).await?;
-            if ran.exit != 0 {
-                return Err(lacks_netem("packet loss (neither sch_netem nor nft in the bridge family)"));
-            }
-        }
-        Ok(())
-    }
-
-    async fn netem_for(&self, shapes: impl Iterator<Item = &wiring::Shape>) -> Result<bool> {
-        let shapes: Vec<_> = shapes.filter(|s| **s != wiring::Shape::default()).collect();
-        if shapes.is_empty() {
-            return Ok(false);
-        }
-        let netem = self.has_netem().await?;
-        if !netem && shapes.iter().any(|s| s.needs_netem()) {
-            return Err(lacks_netem("delay (the kernel module sch_netem)"));
-        }
-        Ok(netem)
-    }
-
-    /// Wires a node: ports, interfaces, addresses, default route, and the mark its init waits for. Once per
-    /// start of the node, whoever asks and however often: false when somebody had done it already.
-    pub async fn wire(&self, place: &Place, wiring: &Wiring<'_>) -> Result<bool> {
-        let Wiring { ports, gateway, again, owners } = *wiring;
-        let netem = self.netem_for(ports.iter().map(|p| &p.shape)).await?;
-        let shape = ports.iter().fold(String::new(), |all, p| all + &p.shape.tc(&p.name(), netem));
-        let offload: Vec<_> = ports.iter().filter(|p| p.checksum_off).map(|p| p.interface.as_str()).collect();
-        let args = [
-            place.node.clone(),
-            if again { wiring::leftovers(ports) } else { String::new() },
-            wiring::outside(ports, &format!("/proc/self/fd/{FIRST_HANDLE}")),
-            shape,
-            wiring::inside(ports, gateway),
-            offload.join(","),
-            owners.iter().map(|(owner, path)| format!("{owner} {path}")).collect::<Vec<_>>().join("\n"),
-        ];
-        let request = Request {
-            op: "wire",
-            limit: Duration::from_secs(20),
-            cap: OUTPUT_CAP,
-            target: place.target(),
-            args: args.into_iter().map(String::into_bytes).collect(),
-            ..Request::default()
-        };
-        let answer = self.demand(&format!("wiring {}", place.node), request).await?;
-        Ok(answer.stdout == b"wired")
-    }
-
-    /// Puts the egress gateway's packet filter in place, from outside, and asks the kernel whether it is. Nothing changes where
-    /// it is already: its sets and counts stay. True when it had to be (re)made.
-    pub async fn fence(&self, place: &Place, rules: &[serde_json::Value]) -> Result<bool> {
-        let held = self.filter(place).await?;
-        if held.is_some_and(|listing| gateway::verify(rules, &listing).is_ok()) {
-            return Ok(false);
-        }
-        // One transaction: there is no moment without rules.
-        let table = serde_json::json!({"family": "inet", "name": gateway::TABLE});
-        let fresh = [serde_json::json!({"add": {"table": table}}), serde_json::json!({"delete": {"table": table}})];
-        let adds = rules.iter().map(|object| serde_json::json!({"add": object}));
-        let batch = serde_json::json!({"nftables": fresh.into_iter().chain(adds).collect::<Vec<_>>()}).to_string();
-        let ran = self.run(Some(place), &[], &["nft", "-j", "-f", "-"], batch.as_bytes(), FILTER).await?;
-        if ran.exit != 0 {
-            let said = text(if ran.stderr.is_empty() { &ran.stdout } else { &ran.stderr });
-            return Err(Error::new(
-                Code::MachineLacks,
-                format!("The egress gateway's packet filter cannot be set up on this kernel: {said}"),
-            )
-            .hint("It needs nftables with named counters, timed sets and NAT; `forge doctor` tests that."));
-        }
-        let listing = self.filter(place).await?.unwrap_or_default();
-        gateway::verify(rules, &listing)?;
-        Ok(true)
-    }
-
-    /// The packet filter as the kernel lists it; None when there is none.
-    pub async fn filter(&self, place: &Place) -> Result<Option<Vec<u8>>> {
-        let argv = ["nft", "-j", "list", "table", "inet", gateway::TABLE];
-        let ran = self.run(Some(place), &[], &argv, &[], FILTER).await?;
-        Ok(if ran.exit == 0 && !ran.truncated { Some(ran.stdout) } else { None })
-    }
-
-    /// Takes a link's ports down (carrier is lost in the nodes, who cannot undo it) or up again. Survives node restarts.
-    pub async fn cut(&self, bridge: &Bridge, down: bool) -> Result<()> {
-        let (index, state) = (bridge.index, if down { "down" } else { "up" });
-        let mark = if down { "touch" } else { "rm -f" };
-        let mut script = format!("{mark} /tmp/forge-cut-{index}\n");
-        for port in &bridge.ports {
-            // A port may be missing while its node restarts; wiring will heed the mark.
-            let _ = writeln!(script, "[ ! -e /sys/class/net/{0} ] || ip link set {0} {state} || exit 1", port.name());
-        }
-        let ran = self.script(None, &script, &[], Duration::from_secs(10)).await?;
-        match ran.exit {
-            0 => Ok(()),
-            _ => Err(Error::new(Code::DockerFailed, format!("link {}: {}", bridge.link, text(&ran.stderr)))),
-        }
-    }
-
     /// Waits until all conditions hold. `Code::Timeout` names those that do not; `Code::WrongState` with
     /// `details.node` when a node has ended or its startup failed.
     pub async fn wait(&self, conditions: &[(&Place, Condition)], limit: Duration) -> Result<()> {
@@ -468,14 +333,6 @@ impl Fabric {
 fn node_gone() -> Error {
     Error::new(Code::WrongState, "The node does not run, or has just been restarted.")
         .hint("Try again once the node is back; the event log says when.")
-}
-
-fn lacks_netem(what: &str) -> Error {
-    Error::new(
-        Code::MachineLacks,
-        format!("This lab impairs a link in a way this machine's kernel cannot: it lacks {what}."),
-    )
-    .hint("Docker Desktop and the kernels of most distributions have it; `forge doctor` shows what is missing here.")
 }
 
 fn text(bytes: &[u8]) -> String {

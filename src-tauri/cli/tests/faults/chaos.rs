@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The labs that `make chaos` kills, by name; they must be there.
-const LABS: [&str; 2] = ["netplus-dns-zone-reverse", "ccna-ospf-single-area"];
+const LABS: [&str; 3] = ["netplus-dns-zone-reverse", "ccna-ospf-single-area", "cissp-ssh-hardening"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "make chaos"]

@@ -15,13 +15,7 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let (pg, url) = tokio::task::spawn_blocking(|| {
-        let pg = Postgres::start();
-        let url = pg.database("many");
-        (pg, url)
-    })
-    .await
-    .unwrap();
+    let (pg, [url]) = Postgres::with(["many"]).await;
     suite(Some(&url)).await;
     drop(pg);
 }

@@ -2,11 +2,11 @@
 use crate::between::{Odd, passing_on};
 use crate::learner::*;
 use crate::support::*;
-use forge_core::api::{OutcomeKind, TrustTier};
-use forge_core::board::{NewSession, Reexecution, SeedPolicy, Signed, Twice};
+use forge_core::api::TrustTier;
+use forge_core::board::{NewSession, Reexecution, SeedPolicy, Signed};
 use forge_core::keys::{Domain, KeyName};
 use forge_core::store::sync::Board;
-use forge_core::sync::{jobs, reexecution, session};
+use forge_core::sync::{jobs, reexecution as reported, session};
 use forge_scoreboard::bench::workshop::{Made, Wish};
 use serde_json::Value;
 use std::sync::atomic::Ordering;
@@ -19,13 +19,7 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let (pg, url) = tokio::task::spawn_blocking(|| {
-        let pg = Postgres::start();
-        let url = pg.database("reported");
-        (pg, url)
-    })
-    .await
-    .unwrap();
+    let (pg, [url]) = Postgres::with(["reported"]).await;
     suite(Some(&url)).await;
     drop(pg);
 }
@@ -61,19 +55,7 @@ async fn of_session(mara: &Learner, board: &Board, desk: &Board) -> (String, Mad
 }
 
 fn statement(by: &Learner, made: &Made) -> Signed<Reexecution> {
-    let twice = |id: &str, kind| Twice { id: id.into(), submitted: kind, reexecuted: kind };
-    let said = Reexecution {
-        version: 1,
-        verdict: made.id.clone(),
-        lab: LAB.into(),
-        template_digest: catalogue().get(LAB).unwrap().digest.clone(),
-        seed: "another".into(),
-        score: 2000,
-        max: 3000,
-        criteria: vec![twice("http", OutcomeKind::Fail), twice("ssh", OutcomeKind::Pass)],
-        at: now(),
-    };
-    Signed::seal(said, &by.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap()
+    Signed::seal(reexecution(made), &by.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap()
 }
 
 /// The states that the events named `job` tell of this verdict, up to `until`.
@@ -116,7 +98,7 @@ async fn suite(database: Option<&str>) {
     let odd = Odd { path, status: 502, times: 2, heard: true };
     let (url, asked) = passing_on(server.url.clone(), odd).await;
     let signed = statement(&bench, &made);
-    let raised = reexecution::report(&Board { url, ..at.clone() }, &signed).await.unwrap();
+    let raised = reported::report(&Board { url, ..at.clone() }, &signed).await.unwrap();
     assert_eq!((raised.tier, raised.agrees, raised.duplicate), (TrustTier::ReExecuted, true, true));
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     assert_eq!(states(&mut heard, &made.id, "done").await, ["done"], "told once, however often it was said");
@@ -138,7 +120,7 @@ async fn suite(database: Option<&str>) {
     let odd = Odd { path: "/nowhere".into(), status: 500, times: 0, heard: false };
     let (url, _) = passing_on(server.url.clone(), odd).await;
     let began = std::time::Instant::now();
-    let e = reexecution::report(&Board { url, ..at }, &statement(&stranger, &made)).await.unwrap_err();
+    let e = reported::report(&Board { url, ..at }, &statement(&stranger, &made)).await.unwrap_err();
     assert_eq!(e.details["code"], "forbidden");
     assert!(began.elapsed() < Duration::from_secs(1));
 }

@@ -22,13 +22,7 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let pg = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
-    let (pg, one, two) = tokio::task::spawn_blocking(move || {
-        let (one, two) = (pg.database("one"), pg.database("two"));
-        (pg, one, two)
-    })
-    .await
-    .unwrap();
+    let (pg, [one, two]) = Postgres::with(["one", "two"]).await;
     suite(Some(&one), Some(&two)).await;
     drop(pg);
 }
@@ -371,7 +365,31 @@ async fn keys(server: &Server, joe: &Person, teacher: &Person, boss: &Person) {
     let rotation: forge_core::keys::Rotation = serde_json::from_value(all["rotations"][0].clone()).unwrap();
     assert_eq!(rotation.checked().unwrap().0.id(), old.id, "the old key signs the new one");
     assert_eq!(server.get(&format!("/v1/keys/{}", old.id)).await.1["current"], false);
-    // Joe's laptop changes its key, then the new one is revoked.
+    // Joe has a second laptop with the same key and a token of its own; the first changes its key, then that one is revoked.
+    let invited = server.call("POST", "/v1/invites", &teacher.token, json!({})).await.1;
+    let home = tempfile::tempdir().unwrap();
+    let twin = Laptop::new(home.path()).unwrap();
+    let invite = invited["code"].as_str().unwrap();
+    let first = server.enrol(&twin, invite, "Jo").await.1["token"].as_str().unwrap().to_owned();
+    let second = server.enrol(&twin, invite, "Jo").await.1["token"].as_str().unwrap().to_owned();
+    let stays = twin.key_id.clone();
+    let new = twin.keys.rotate(KeyName::Learner, now(), &mut rand::rng()).unwrap();
+    assert_eq!(server.call("POST", "/v1/keys/rotations", &first, json!(new)).await.0, 204);
+    assert_eq!(
+        server.call("POST", "/v1/keys/rotations", &joe.token, json!(new)).await.0,
+        204,
+        "told again, by another"
+    );
+    let may =
+        |token: String| async move { server.call("POST", "/v1/sessions/join", &token, json!({"code": "x"})).await.1 };
+    let revoke = |key: &str| format!("/v1/keys/{key}/revoke");
+    let lost = json!({"reason": "lost laptop"});
+    assert_eq!(server.call("POST", &revoke(&stays), &teacher.token, lost.clone()).await.0, 204);
+    assert_eq!(code(&may(second).await), "key_revoked", "its laptop has the old key");
+    assert_ne!(code(&may(first.clone()).await), "key_revoked", "it went on with the new key");
+    assert_eq!(server.call("POST", &revoke(&new.new), &teacher.token, lost).await.0, 204);
+    assert_eq!(code(&may(first).await), "key_revoked");
+    assert_ne!(code(&may(joe.token.clone()).await), "key_revoked", "nobody else's token moved");
     let rotation = joe.laptop.keys.rotate(KeyName::Learner, now(), &mut rand::rng()).unwrap();
     assert_eq!(server.call("POST", "/v1/keys/rotations", "", json!(rotation)).await.0, 204);
     let fresh = Laptop { keys: joe.laptop.keys.clone(), key_id: rotation.new.clone() };

@@ -42,12 +42,7 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let start = || {
-        let pg = Postgres::start();
-        let url = pg.database("envelopes");
-        (pg, url)
-    };
-    let (pg, url) = tokio::task::spawn_blocking(start).await.unwrap();
+    let (pg, [url]) = Postgres::with(["envelopes"]).await;
     suite(Some(&url)).await;
     drop(pg);
 }

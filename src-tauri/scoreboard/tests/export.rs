@@ -82,13 +82,7 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let pg = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
-    let (pg, one, two) = tokio::task::spawn_blocking(move || {
-        let (one, two) = (pg.database("one"), pg.database("two"));
-        (pg, one, two)
-    })
-    .await
-    .unwrap();
+    let (pg, [one, two]) = Postgres::with(["one", "two"]).await;
     nothing_is_lost_and_nothing_comes_twice(Some(&one)).await;
     a_session_is_told(Some(&two)).await;
     drop(pg);

@@ -8,7 +8,7 @@ use forge_scoreboard::bench::workshop::Laptop;
 use forge_scoreboard::intake::jobs;
 use forge_scoreboard::store::jobs::{self as rows, Kept, SILENT};
 use forge_scoreboard::store::people::{self, Invite, Person};
-use forge_scoreboard::store::{Connection, Target, dump, meta, migrate};
+use forge_scoreboard::store::{Connection, SCHEMA_VERSION, Target, dump, meta, migrate};
 use std::path::Path;
 use support::Postgres;
 
@@ -26,7 +26,7 @@ fn worker(conn: &mut dyn Connection, home: &Path, id: &str, class: &str) -> Pers
     let person = Person { id: id.into(), class: class.into(), name: id.into(), role: Role::Worker };
     let invite = Invite { class: class.into(), role: Role::Worker, expires_at: 0, used_at: None, used_by: None };
     people::invite(conn, id, &invite, 0).unwrap();
-    people::add(conn, &person, id, 0).unwrap();
+    people::add(conn, &person, 0).unwrap();
     people::add_key(conn, id, &laptop.key_id, &laptop.pem().unwrap(), 0).unwrap();
     assert_eq!(people::get(conn, id).unwrap().unwrap(), person);
     person
@@ -157,8 +157,45 @@ fn from_before(database: Option<&str>) {
     migrate(conn.as_mut()).unwrap();
     assert_eq!(rows::list(conn.as_mut(), None).unwrap(), []);
     migrate(conn.as_mut()).unwrap();
-    meta::set(conn.as_mut(), "schema", "4").unwrap();
+    tokens_from_before(conn.as_mut(), home.path());
+    meta::set(conn.as_mut(), "schema", &(SCHEMA_VERSION + 1).to_string()).unwrap();
     assert!(migrate(conn.as_mut()).is_err(), "a newer one is left alone");
+}
+
+/// Tokens that were bound to no key yet: each goes to its owner's newest key that counts, and works exactly if it did before.
+fn tokens_from_before(conn: &mut dyn Connection, home: &Path) {
+    for (id, keys) in [("old", 1), ("rotated", 2), ("gone", 2)] {
+        let person = worker(conn, home, id, "T");
+        let mut last = Laptop::new(&home.join(id)).unwrap().key_id;
+        for n in 1..keys {
+            let laptop = Laptop::new(&home.join(format!("{id}-{n}"))).unwrap();
+            people::add_key(conn, id, &laptop.key_id, &laptop.pem().unwrap(), n).unwrap();
+            if id == "gone" {
+                people::revoke(conn, &last, "lost", 5).unwrap();
+            }
+            last = laptop.key_id;
+        }
+        people::new_token(conn, &person.id, &last, &format!("token-{id}"), 9).unwrap();
+        if id == "rotated" {
+            people::revoke(conn, &last, "lost", 5).unwrap();
+        }
+        if id == "gone" {
+            people::revoke(conn, &last, "lost", 6).unwrap();
+        }
+    }
+    conn.batch("DROP TABLE token_keys").unwrap();
+    meta::set(conn, "schema", "3").unwrap();
+    migrate(conn).unwrap();
+    for (id, valid) in [("old", true), ("rotated", true), ("gone", false)] {
+        let (person, works) = people::by_token(conn, &format!("token-{id}")).unwrap().unwrap();
+        assert_eq!((person.id.as_str(), works), (id, valid));
+    }
+    // Once more, as after the restoring of an older backup: what is bound stays so.
+    meta::set(conn, "schema", "3").unwrap();
+    migrate(conn).unwrap();
+    let key = Laptop::new(&home.join("old")).unwrap().key_id;
+    people::revoke(conn, &key, "lost", 7).unwrap();
+    assert!(!people::by_token(conn, "token-old").unwrap().unwrap().1);
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn fresh(
         let invite =
             people::Invite { class: "A".into(), role: person.role, expires_at: now(), used_at: None, used_by: None };
         people::invite(conn.as_mut(), &id, &invite, now()).unwrap();
-        people::add(conn.as_mut(), &person, &id, now()).unwrap();
+        people::add(conn.as_mut(), &person, now()).unwrap();
         people::add_key(conn.as_mut(), &id, &laptop.key_id, &laptop.pem().unwrap(), now()).unwrap();
     }
     people::revoke(conn.as_mut(), &revoked.key_id, "lost", now()).unwrap();

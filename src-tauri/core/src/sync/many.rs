@@ -59,7 +59,8 @@ pub async fn ask(way: &Way<'_>, parcels: &[(&Parcel, u32)]) -> Said {
         return each(&answer.body, parcels);
     }
     match judge::refusal(&answer, 0) {
-        Outcome::Later(later) if answer.status >= 500 || matches!(answer.status, 408 | 429) => Said::Later(later),
+        // 501 is no trouble that passes: what stands there does not do this at all.
+        Outcome::Later(later) if matches!(answer.status, 408 | 429 | 500 | 502..) => Said::Later(later),
         _ => Said::OneByOne,
     }
 }

@@ -1,8 +1,8 @@
 //! Fetching a verdict that is to be executed again, and telling the scoreboard what came of it.
 
 use super::enrol::{read, unreachable};
-use super::{server, trouble};
-use crate::board::{EVIDENCE_MAX, Raised, Reexecution, Signed};
+use super::{pace, server, trouble};
+use crate::board::{EVIDENCE_MAX, Raised, Reexecution, RefusalCode, Signed};
 use crate::error::{Code, Error, Result};
 use crate::http::Question;
 use crate::store::sync::Board;
@@ -13,6 +13,8 @@ use std::time::Duration;
 
 const ANSWER_IN: Duration = Duration::from_secs(15);
 const FILE_IN: Duration = Duration::from_secs(120);
+/// How often a statement is told again: a quarter of a minute, while a lease lasts a whole one.
+const RETRIES: u32 = 3;
 
 /// The id in `/v1/verdicts/{id}` of this scoreboard, or an id as it is; None for anything else.
 pub fn id_of<'a>(board: &Board, text: &'a str) -> Option<&'a str> {
@@ -44,8 +46,29 @@ pub async fn fetch(board: &Board, id: &str, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The same statement again changes nothing.
+/// The same statement again changes nothing and is answered alike, so one whose answer was lost is told again.
 pub async fn report(board: &Board, signed: &Signed<Reexecution>) -> Result<Raised> {
+    let mut failures = 0;
+    loop {
+        match told(board, signed).await {
+            Err(e) if failures < RETRIES && passing(&e) => {
+                failures += 1;
+                tracing::warn!(verdict = signed.body.verdict, failures, "the statement is told again: {e}");
+                let wait = pace::wait(failures, None, rand::random());
+                tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether nothing was decided, as far as is known here.
+fn passing(e: &Error) -> bool {
+    let word = super::jobs::refusal(e).and_then(|c| RefusalCode::ALL.iter().find(|r| r.as_str() == c));
+    e.code == Code::ScoreboardFailed && word.is_none_or(|code| code.retry())
+}
+
+async fn told(board: &Board, signed: &Signed<Reexecution>) -> Result<Raised> {
     let path = format!("v1/verdicts/{}/reexecutions", signed.body.verdict);
     let headers = [("content-type", "application/json")];
     let body = serde_json::to_vec(signed)?;

@@ -79,8 +79,9 @@ impl Laptop {
         let invite =
             Invite { class: class.to_owned(), role: Role::Learner, expires_at: now, used_at: None, used_by: None };
         people::invite(tx, &format!("bench-{id}"), &invite, now)?;
-        people::add(tx, &person, &format!("bench-{id}"), now)?;
+        people::add(tx, &person, now)?;
         people::add_key(tx, &id, &self.key_id, &self.pem()?, now)?;
+        people::new_token(tx, &id, &self.key_id, &format!("bench-{id}"), now)?;
         Ok(person)
     }
 

@@ -3,7 +3,7 @@
 use super::{Beside, Place, say};
 use crate::board::{Board, remember_labs};
 use crate::export::{self, Destination};
-use crate::store::{Store, jobs};
+use crate::store::jobs;
 use crate::{clock, intake};
 use forge_core::error::{Code, Error, Result};
 use std::net::SocketAddr;
@@ -91,15 +91,15 @@ async fn housekeeping(board: Arc<Board>) {
             () = board.closing.cancelled() => return,
         }
         round = round.wrapping_add(1);
-        let (board, store) = (board.clone(), board.store.clone());
+        let held = board.clone();
         let sweep = round.is_multiple_of(SWEEP_EVERY);
         let done = tokio::task::spawn_blocking(move || {
-            if board.ring.refresh()? {
+            if held.ring.refresh()? {
                 tracing::info!("the board's key was rotated by another process");
             }
-            if sweep { board.evidence.sweep(false).map(drop) } else { Ok(()) }
+            if sweep { held.evidence.sweep(false).map(drop) } else { Ok(()) }
         });
-        if let Err(e) = expire(&store).await {
+        if let Err(e) = expire(&board).await {
             tracing::warn!(error = %e, "jobs of silent workers could not be looked at; it is tried again");
         }
         if let Ok(Err(e)) = done.await {
@@ -109,13 +109,14 @@ async fn housekeeping(board: Arc<Board>) {
 }
 
 /// Looks first: a transaction that writes costs the disk.
-async fn expire(store: &Store) -> Result<()> {
+async fn expire(board: &Board) -> Result<()> {
     let now = clock::now();
-    if store.read(move |tx| jobs::silent(tx, now)).await?.is_empty() {
+    if board.store.read(move |tx| jobs::silent(tx, now)).await?.is_empty() {
         return Ok(());
     }
-    for job in store.write(move |tx| intake::jobs::expire(tx, now)).await? {
+    for job in board.store.write(move |tx| intake::jobs::expire(tx, now)).await? {
         tracing::warn!(verdict = %job.verdict, tries = job.tries, state = job.state.word(), "a worker fell silent");
+        intake::tell_job(board, &job.verdict).await;
     }
     Ok(())
 }

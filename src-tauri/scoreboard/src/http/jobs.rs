@@ -5,7 +5,10 @@ use super::body;
 use super::error::{Answer, no};
 use super::verdicts::{find, id};
 use super::who::Who;
-use crate::intake::jobs::{self, Asker};
+use crate::intake::{
+    self,
+    jobs::{self, Asker},
+};
 use crate::store::jobs as rows;
 use crate::store::people::Person;
 use crate::{clock, codes};
@@ -27,6 +30,7 @@ pub async fn ask(State(app): State<App>, who: Who, Path(text): Path<String>) -> 
     let (job, fresh) = app.store.write(move |tx| jobs::ask(tx, &asker, &id, &board.labs, now)).await??;
     if fresh {
         tracing::info!(verdict = %job.verdict, class = %job.class, "a re-execution was asked for");
+        intake::tell_job(&app, &job.verdict).await;
     }
     Ok((if fresh { StatusCode::CREATED } else { StatusCode::OK }, Json(job)))
 }
@@ -75,6 +79,7 @@ pub async fn lease(State(app): State<App>, who: Who, body: Body) -> Answer<Respo
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     tracing::info!(verdict = %job.verdict, worker = %by, tries = job.tries, "a worker took a re-execution");
+    intake::tell_job(&app, &job.verdict).await;
     Ok(Json(Lease { verdict: job.verdict, lab: job.lab, lease, seconds: wanted.seconds }).into_response())
 }
 
@@ -91,5 +96,6 @@ pub async fn give_up(State(app): State<App>, who: Who, Path(text): Path<String>,
     let (id, how, by, now) = (id(&text)?, said.how, person.id.clone(), clock::now());
     let job = app.store.write(move |tx| jobs::give_up(tx, &person, &id, &said, now)).await??;
     tracing::info!(verdict = %job.verdict, worker = %by, ?how, state = job.state.word(), "a worker gave a re-execution up");
+    intake::tell_job(&app, &job.verdict).await;
     Ok(Json(job))
 }

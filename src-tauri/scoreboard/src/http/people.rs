@@ -4,13 +4,13 @@ use super::App;
 use super::body;
 use super::error::{Answer, no};
 use super::views::{InviteRequest, Invited, KeyView, LearnerView, Revoke};
-use super::who::Who;
+use super::who::{self, Who};
 use crate::store::people::{self, Invite, Person};
 use crate::{clock, codes};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use forge_core::board::{EnrolChallenge, Enrolled, Possession, RefusalCode, Role, Signed};
 use forge_core::keys::{Domain, KeyName, PublicKey, Rotation};
 
@@ -76,7 +76,7 @@ pub async fn enrol(State(app): State<App>, body: Body) -> Answer<(StatusCode, Js
                 && key.revoked_at.is_none()
                 && invite.used_by.as_deref() == Some(key.owner.id.as_str())
             {
-                people::new_token(tx, &key.owner.id, &token_hash, now)?;
+                people::new_token(tx, &key.owner.id, &key_id, &token_hash, now)?;
                 return Ok(Ok(key.owner));
             }
             if invite.used_at.is_some() {
@@ -89,8 +89,9 @@ pub async fn enrol(State(app): State<App>, body: Body) -> Answer<(StatusCode, Js
                 return Ok(Err(no(RefusalCode::KeyEnrolled, "This key is enrolled here already.")));
             }
             let person = Person { id: id.clone(), class: invite.class, name: name.clone(), role: invite.role };
-            people::add(tx, &person, &token_hash, now)?;
+            people::add(tx, &person, now)?;
             people::add_key(tx, &id, &key_id, &pem, now)?;
+            people::new_token(tx, &id, &key_id, &token_hash, now)?;
             people::use_invite(tx, &hash, &id, now)?;
             Ok(Ok(person))
         })
@@ -160,8 +161,9 @@ pub async fn revoke(State(app): State<App>, who: Who, Path(key_id): Path<String>
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The old key vouches for the new one; no token is needed, the signature is the proof.
-pub async fn rotated(State(app): State<App>, body: Body) -> Answer<StatusCode> {
+/// The old key vouches for the new one; no token is needed, the signature is the proof. One of the old key that comes with it is
+/// the laptop's own, and goes on with the new key.
+pub async fn rotated(State(app): State<App>, headers: HeaderMap, body: Body) -> Answer<StatusCode> {
     let rotation: Rotation = body::json(body).await?;
     if rotation.name != KeyName::Learner {
         return Err(no(RefusalCode::Malformed, "Only learners' keys are changed in this way."));
@@ -169,7 +171,7 @@ pub async fn rotated(State(app): State<App>, body: Body) -> Answer<StatusCode> {
     let (old, new) = rotation.checked().map_err(|e| no(RefusalCode::BadSignature, e.message))?;
     let (old, new, pem) = (old.id(), new.id(), new.pem());
     let record = serde_json::to_string(&rotation).map_err(forge_core::error::Error::from)?;
-    let now = clock::now();
+    let (now, token) = (clock::now(), who::presented(&headers));
     app.store
         .write(move |tx| {
             let Some(known) = people::key(tx, &old)? else {
@@ -179,12 +181,16 @@ pub async fn rotated(State(app): State<App>, body: Body) -> Answer<StatusCode> {
                 return Ok(Err(no(RefusalCode::KeyRevoked, "The old key was revoked; it can vouch for nothing.")));
             }
             match people::key(tx, &new)? {
-                Some(there) if there.owner.id == known.owner.id => return Ok(Ok(())),
+                Some(there) if there.owner.id == known.owner.id => {}
                 Some(_) => return Ok(Err(no(RefusalCode::KeyEnrolled, "The new key belongs to somebody else here."))),
-                None => {}
+                None => {
+                    people::add_key(tx, &known.owner.id, &new, &pem, now)?;
+                    people::rotated(tx, &new, &record, now)?;
+                }
             }
-            people::add_key(tx, &known.owner.id, &new, &pem, now)?;
-            people::rotated(tx, &new, &record, now)?;
+            if let Some(token) = &token {
+                people::follow(tx, token, &old, &new)?;
+            }
             Ok(Ok(()))
         })
         .await??;

@@ -33,6 +33,9 @@ pub async fn add(State(app): State<App>, Path(text): Path<String>, body: Body) -
     if let Some((v, name)) = decided.change {
         intake::tell(&app, &v, &name);
     }
+    if !raised.duplicate {
+        intake::tell_job(&app, &raised.verdict).await;
+    }
     Ok(Json(raised))
 }
 

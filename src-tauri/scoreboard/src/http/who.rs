@@ -5,7 +5,7 @@ use super::error::{Answer, No, no};
 use crate::codes;
 use crate::store::people::{self, Person};
 use axum::extract::FromRequestParts;
-use axum::http::{header, request::Parts};
+use axum::http::{HeaderMap, header, request::Parts};
 use forge_core::board::{RefusalCode, Role};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,23 +19,27 @@ impl FromRequestParts<App> for Who {
     type Rejection = No;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
-        let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(Self::Nobody) };
-        let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
-        // Digests are compared, so what can be learned from timing is the digest of what the asker sent.
-        let digest = codes::digest(token);
+        let Some(digest) = presented(&parts.headers) else { return Ok(Self::Nobody) };
         if digest == app.admin {
             return Ok(Self::Admin);
         }
         let found = app.store.read(move |tx| people::by_token(tx, &digest)).await?;
         match found {
             Some((person, true)) => Ok(Self::Person(person)),
-            Some((_, false)) => Err(no(RefusalCode::KeyRevoked, "Each key of this token's owner was revoked.")
+            Some((_, false)) => Err(no(RefusalCode::KeyRevoked, "The key that this token was issued for was revoked.")
                 .0
                 .hint("Ask for a new code, and enrol with a fresh key.")
                 .into()),
             None => Err(no(RefusalCode::Unauthorized, "This token is not known here.")),
         }
     }
+}
+
+/// The digest of the token that is shown. Digests are compared, so what can be learned from timing is the digest of what the
+/// asker sent.
+pub fn presented(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    Some(codes::digest(value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default()))
 }
 
 impl Who {

@@ -194,6 +194,24 @@ pub fn tell(board: &Board, v: &Verdict, name: &str) {
     }
 }
 
+/// What has become of a verdict's job, to the instructors who look at its session. It is on the disk already, and whoever does not
+/// hear of it finds it there.
+pub async fn tell_job(board: &Board, verdict: &str) {
+    let id = verdict.to_owned();
+    let told = match board.store.read(move |tx| crate::store::jobs::in_session(tx, &id)).await {
+        Ok(None) => return,
+        Ok(Some((kept, session))) => serde_json::to_value(&kept.job).map(|data| (data, session)).map_err(Error::from),
+        Err(e) => Err(e),
+    };
+    match told {
+        Ok((data, id)) => {
+            board.live.tell(Topic::Session { id, learner: None, instructors_only: true }, "job", &data);
+            board.metrics.events.inc();
+        }
+        Err(e) => tracing::warn!(error = %e, verdict, "a change of a job could not be told"),
+    }
+}
+
 /// Finishes a bundle that came in parts, after its envelope. On any refusal the parts are dropped and the verdict stays.
 pub async fn complete(board: &Arc<Board>, id: &str) -> Result<Outcome, Refusal> {
     let wanted = id.to_owned();

@@ -46,6 +46,14 @@ pub fn record(
     let Some(key) = people::key(tx, &signed.key_id)? else {
         return Ok(Err(no(RefusalCode::UnknownKey, "The key that signed this is not enrolled here.")));
     };
+    let id = canonical::sha256(&canonical::to_bytes(said)?);
+    let agrees = said.agrees();
+    let known = reexecution::of_verdict(tx, &v.id)?;
+    let answer = |v: &Verdict, duplicate| Raised { verdict: v.id.clone(), tier: v.tier, agrees, duplicate };
+    // Whoever said it and never got the answer gets it now, also when the job has gone on since.
+    if known.iter().any(|k| k.id == id && k.key_id == key.key_id) {
+        return Ok(Ok(Decided { raised: answer(&v, true), change: None }));
+    }
     let job = jobs::get(tx, &v.id)?;
     if let Err(refusal) = may(&key, &v, job.as_ref()) {
         return Ok(Err(refusal));
@@ -53,10 +61,6 @@ pub fn record(
     if let Err(refusal) = about(said, &v, labs, now) {
         return Ok(Err(refusal));
     }
-    let id = canonical::sha256(&canonical::to_bytes(said)?);
-    let agrees = said.agrees();
-    let known = reexecution::of_verdict(tx, &v.id)?;
-    let answer = |v: &Verdict, duplicate| Raised { verdict: v.id.clone(), tier: v.tier, agrees, duplicate };
     if known.iter().any(|k| k.id == id) {
         return Ok(Ok(Decided { raised: answer(&v, true), change: None }));
     }

@@ -82,6 +82,13 @@ pub fn get(tx: &mut dyn Tx, verdict: &str) -> Result<Option<Kept>> {
     tx.one(&format!("SELECT {COLUMNS} FROM jobs WHERE verdict = $1"), params![verdict])?.as_ref().map(read).transpose()
 }
 
+/// With the session that its verdict belongs to.
+pub fn in_session(tx: &mut dyn Tx, verdict: &str) -> Result<Option<(Kept, String)>> {
+    let Some(kept) = get(tx, verdict)? else { return Ok(None) };
+    let row = tx.one("SELECT session FROM verdicts WHERE id = $1 AND session IS NOT NULL", params![verdict])?;
+    row.map(|r| Ok((kept, r.text(0)?))).transpose()
+}
+
 /// The newest 200 of a class, or of all.
 pub fn list(tx: &mut dyn Tx, class: Option<&str>) -> Result<Vec<Kept>> {
     let sql =

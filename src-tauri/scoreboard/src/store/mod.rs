@@ -194,6 +194,7 @@ pub const TABLES: &[Table] = &[
     ("keys", "key_id", "key_id, learner, pem, enrolled_at, revoked_at, reason"),
     ("rotations", "new_key", "new_key, record, at"),
     ("tokens", "hash", "hash, learner, created_at"),
+    ("token_keys", "hash", "hash, key_id"),
     ("invites", "hash", "hash, class, role, created_at, expires_at, used_at, used_by"),
     ("verdicts", "seq", verdicts::COLUMNS),
     ("best", "learner, lab, floor", "learner, lab, floor, points, max, verdict"),
@@ -208,7 +209,7 @@ pub const TABLES: &[Table] = &[
     ("messages", "session, seq", "session, seq, at, body, learner"),
 ];
 
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// Makes what is missing. `StoreFailed` for a database of a newer version.
 pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
@@ -224,7 +225,7 @@ pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
             meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
         }
         Some(SCHEMA_VERSION) => {}
-        Some(1 | 2) => {
+        Some(1..=3) => {
             later(conn)?;
             meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
         }
@@ -242,5 +243,5 @@ pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
 
 /// Tables that came after the first version.
 fn later(conn: &mut dyn Connection) -> Result<()> {
-    [reexecution::SQL, jobs::SQL].into_iter().try_for_each(|sql| conn.batch(sql))
+    [reexecution::SQL, jobs::SQL, people::BOUND].into_iter().try_for_each(|sql| conn.batch(sql))
 }

@@ -20,6 +20,17 @@ CREATE TABLE invites (hash TEXT PRIMARY KEY, class TEXT NOT NULL REFERENCES clas
   expires_at BIGINT NOT NULL, used_at BIGINT, used_by TEXT);
 ";
 
+/// Which key a token was issued for. Also run on a database that was made before, or restored from an older backup: a token of
+/// that time is bound to the newest key of its owner that was not revoked, so that nobody loses a token by it.
+pub const BOUND: &str = "
+CREATE TABLE IF NOT EXISTS token_keys (hash TEXT PRIMARY KEY REFERENCES tokens (hash) ON DELETE CASCADE,
+  key_id TEXT NOT NULL REFERENCES keys (key_id));
+INSERT INTO token_keys (hash, key_id) SELECT t.hash, k.key_id FROM tokens t JOIN keys k ON k.key_id =
+  (SELECT n.key_id FROM keys n WHERE n.learner = t.learner
+   ORDER BY CASE WHEN n.revoked_at IS NULL THEN 0 ELSE 1 END, n.enrolled_at DESC, n.key_id LIMIT 1)
+  WHERE NOT EXISTS (SELECT 1 FROM token_keys b WHERE b.hash = t.hash);
+";
+
 /// A person of a class. Instructors are learners with another role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
@@ -100,20 +111,16 @@ pub fn use_invite(tx: &mut dyn Tx, hash: &str, by: &str, now: i64) -> Result<()>
     Ok(())
 }
 
-pub fn add(tx: &mut dyn Tx, person: &Person, token_hash: &str, now: i64) -> Result<()> {
+pub fn add(tx: &mut dyn Tx, person: &Person, now: i64) -> Result<()> {
     tx.execute(
         "INSERT INTO learners (id, class, name, role, created_at) VALUES ($1, $2, $3, $4, $5)",
         params![person.id.as_str(), person.class.as_str(), person.name.as_str(), role_word(person.role), now],
     )?;
-    tx.execute(
-        "INSERT INTO tokens (hash, learner, created_at) VALUES ($1, $2, $3)",
-        params![token_hash, person.id.as_str(), now],
-    )?;
     Ok(())
 }
 
-/// One more, for who never got theirs. The seven newest of a person work: two laptops may share a key.
-pub fn new_token(tx: &mut dyn Tx, learner: &str, token_hash: &str, now: i64) -> Result<()> {
+/// For the laptop that holds this key. The seven newest of a person work: two laptops may share a key, and an answer may be lost.
+pub fn new_token(tx: &mut dyn Tx, learner: &str, key_id: &str, token_hash: &str, now: i64) -> Result<()> {
     tx.execute(
         "DELETE FROM tokens WHERE learner = $1 AND hash NOT IN
            (SELECT hash FROM tokens WHERE learner = $1 ORDER BY created_at DESC, hash LIMIT 6)",
@@ -123,6 +130,13 @@ pub fn new_token(tx: &mut dyn Tx, learner: &str, token_hash: &str, now: i64) -> 
         "INSERT INTO tokens (hash, learner, created_at) VALUES ($1, $2, $3)",
         params![token_hash, learner, now],
     )?;
+    tx.execute("INSERT INTO token_keys (hash, key_id) VALUES ($1, $2)", params![token_hash, key_id])?;
+    Ok(())
+}
+
+/// A token goes with its laptop to the key that follows.
+pub fn follow(tx: &mut dyn Tx, token_hash: &str, old: &str, new: &str) -> Result<()> {
+    tx.execute("UPDATE token_keys SET key_id = $3 WHERE hash = $1 AND key_id = $2", params![token_hash, old, new])?;
     Ok(())
 }
 
@@ -167,14 +181,14 @@ pub fn rotated(tx: &mut dyn Tx, new_key: &str, record: &str, now: i64) -> Result
     Ok(())
 }
 
-/// Whose it is, and whether any key of theirs still counts: a laptop that is lost is lost together with its token.
+/// Whose it is, and whether the key that it was issued for still counts: a laptop that is lost is lost together with its token.
 pub fn by_token(tx: &mut dyn Tx, hash: &str) -> Result<Option<(Person, bool)>> {
     let row = tx.one(
-        "SELECT l.id, l.class, l.name, l.role, (SELECT COUNT(*) FROM keys k WHERE k.learner = l.id AND k.revoked_at IS NULL)
-         FROM tokens t JOIN learners l ON l.id = t.learner WHERE t.hash = $1",
+        "SELECT l.id, l.class, l.name, l.role, k.revoked_at FROM tokens t JOIN learners l ON l.id = t.learner
+         JOIN token_keys b ON b.hash = t.hash JOIN keys k ON k.key_id = b.key_id WHERE t.hash = $1",
         params![hash],
     )?;
-    row.map(|r| Ok((person(&r, 0)?, r.int(4)? > 0))).transpose()
+    row.map(|r| Ok((person(&r, 0)?, r.maybe_int(4)?.is_none()))).transpose()
 }
 
 pub fn get(tx: &mut dyn Tx, id: &str) -> Result<Option<Person>> {

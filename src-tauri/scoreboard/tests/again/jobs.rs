@@ -1,6 +1,6 @@
 //! Asking for a verdict to be executed again, and the workers that do it: who may, what each state looks like from outside.
 
-use super::{about, say};
+use super::say;
 use crate::support::*;
 use forge_core::api::OutcomeKind;
 use forge_scoreboard::bench::workshop::{Made, Wish};
@@ -72,7 +72,7 @@ pub async fn on_demand(server: &Server, [mara, joe, teacher, boss]: [&Person; 4]
     let job = queue.give_up(&spare.token, &lease, "again").await;
     assert_eq!((standing(&job), job["why"].as_str()), (("queued", 1), Some("it was again")));
     assert_eq!(queue.lease(&bench.token).await.0, 204, "not at once again");
-    assert_eq!(say(server, &teacher.laptop, about(&made)).await.0, 200);
+    assert_eq!(say(server, &teacher.laptop, reexecution(&made)).await.0, 200);
     let job = queue.see(&teacher.token, &made.id).await.1;
     assert_eq!((standing(&job).0, &job["agrees"], &job["why"]), ("done", &json!(true), &json!("")), "{job}");
 
@@ -145,7 +145,7 @@ async fn what_a_worker_may(queue: &Queue<'_>, [bench, foreign]: [&Person; 2], ma
         assert_eq!(code(&server.call("GET", path, &bench.token, Value::Null).await.1), "forbidden", "{path}");
     }
     assert_eq!(code(&queue.evidence(&bench.token, &made.id).await.1), "lease_lost", "it was not given this one");
-    assert_eq!(code(&say(server, &bench.laptop, about(made)).await.1), "lease_lost");
+    assert_eq!(code(&say(server, &bench.laptop, reexecution(made)).await.1), "lease_lost");
     assert_eq!(code(&queue.lease(&mara.token).await.1), "forbidden");
     assert_eq!(code(&queue.lease(&server.admin).await.1), "forbidden");
     assert_eq!(queue.lease(&foreign.token).await.0, 204, "another class's queue");
@@ -161,10 +161,14 @@ async fn by_its_statement(server: &Server, mara: &Person, teacher: &Person, [ben
     let made = bundled(server, mara, "mara-job-2").await;
     queue.ask(&teacher.token, &made.id).await;
     let (_, lease) = queue.lease(&bench.token).await;
-    assert_eq!(code(&say(server, &spare.laptop, about(&made)).await.1), "lease_lost", "it is not its job");
-    let (status, answer) = say(server, &bench.laptop, about(&made)).await;
+    assert_eq!(code(&say(server, &spare.laptop, reexecution(&made)).await.1), "lease_lost", "it is not its job");
+    let (status, answer) = say(server, &bench.laptop, reexecution(&made)).await;
     assert_eq!((status, answer["tier"].as_str()), (200, Some("re-executed")), "{answer}");
-    assert_eq!(say(server, &bench.laptop, about(&made)).await.0, 200, "its answer was lost: it says so once more");
+    assert_eq!(
+        say(server, &bench.laptop, reexecution(&made)).await.0,
+        200,
+        "its answer was lost: it says so once more"
+    );
     let job = queue.see(&teacher.token, &made.id).await.1;
     assert_eq!((standing(&job), &job["agrees"]), (("done", 1), &json!(true)), "{job}");
     assert!(job["ended_at"].as_i64().unwrap() >= job["asked_at"].as_i64().unwrap());
@@ -176,13 +180,13 @@ async fn by_its_statement(server: &Server, mara: &Person, teacher: &Person, [ben
     let made = bundled(server, mara, "mara-job-3").await;
     queue.ask(&teacher.token, &made.id).await;
     queue.lease(&bench.token).await;
-    let mut differs = about(&made);
+    let mut differs = reexecution(&made);
     (differs.criteria[1].reexecuted, differs.score) = (OutcomeKind::Fail, 0);
     assert_eq!(say(server, &bench.laptop, differs).await.0, 200);
     let job = queue.see(&teacher.token, &made.id).await.1;
     assert_eq!((standing(&job).0, &job["agrees"]), ("done", &json!(false)), "{job}");
     assert_eq!(server.get(&format!("/v1/verdicts/{}", made.id)).await.1["tier"], "re-graded");
-    say(server, &teacher.laptop, about(&made)).await;
+    say(server, &teacher.laptop, reexecution(&made)).await;
     assert_eq!(queue.see(&teacher.token, &made.id).await.1["agrees"], true);
 }
 

@@ -4,28 +4,11 @@ pub mod jobs;
 
 use crate::support::*;
 use forge_core::api::OutcomeKind;
-use forge_core::board::{Reexecution, Signed, Twice};
+use forge_core::board::{Reexecution, Signed};
 use forge_core::keys::{Domain, KeyName};
 use forge_scoreboard::bench::workshop::{Laptop, Made, Wish};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// As `forge reexecute` would say it: SSH passed and HTTP failed, both times.
-fn about(made: &Made) -> Reexecution {
-    let lab = catalogue().get(LAB).unwrap();
-    let twice = |id: &str, kind| Twice { id: id.into(), submitted: kind, reexecuted: kind };
-    Reexecution {
-        version: 1,
-        verdict: made.id.clone(),
-        lab: LAB.into(),
-        template_digest: lab.digest.clone(),
-        seed: "another".into(),
-        score: 2000,
-        max: 3000,
-        criteria: vec![twice("http", OutcomeKind::Fail), twice("ssh", OutcomeKind::Pass)],
-        at: now(),
-    }
-}
 
 async fn say(server: &Server, by: &Laptop, body: Reexecution) -> (u16, Value) {
     let path = format!("/v1/verdicts/{}/reexecutions", body.verdict);
@@ -36,7 +19,7 @@ async fn say(server: &Server, by: &Laptop, body: Reexecution) -> (u16, Value) {
 pub async fn executed_again(server: &Server, mara: &Person, joe: &Person, teacher: &Person, boss: &Person) {
     let made = mara.made("mara-again", SSH);
     assert_eq!(server.submit(&made.envelope).await.0, 201);
-    assert_eq!(code(&say(server, &teacher.laptop, about(&made)).await.1), "not_re_graded");
+    assert_eq!(code(&say(server, &teacher.laptop, reexecution(&made)).await.1), "not_re_graded");
     let (_, answer) = server.submit_bundle(&made).await;
     let seq = accepted(answer).receipt.body.seq;
     who_may_not(server, &made, [mara, joe, boss]).await;
@@ -45,7 +28,7 @@ pub async fn executed_again(server: &Server, mara: &Person, joe: &Person, teache
     assert_eq!(server.get(&format!("/v1/verdicts/{}", made.id)).await.1["tier"], "re-graded");
 
     let live = reqwest::get(format!("{}/v1/live", server.url)).await.unwrap();
-    let said = Signed::seal(about(&made), &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
+    let said = Signed::seal(reexecution(&made), &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
     let path = format!("/v1/verdicts/{}/reexecutions", made.id);
     let (status, answer) = server.call("POST", &path, "", json!(said)).await;
     assert_eq!(status, 200, "{answer}");
@@ -65,7 +48,7 @@ pub async fn executed_again(server: &Server, mara: &Person, joe: &Person, teache
     // One that comes out otherwise is kept for all to see, and raises nothing.
     let other = mara.made("mara-other", SSH);
     server.submit_bundle(&other).await;
-    let mut differs = about(&other);
+    let mut differs = reexecution(&other);
     (differs.criteria[1].reexecuted, differs.score) = (OutcomeKind::Error, 0);
     let (status, answer) = say(server, &teacher.laptop, differs).await;
     assert_eq!((status, &answer["agrees"], &answer["tier"]), (200, &json!(false), &json!("re-graded")), "{answer}");
@@ -74,17 +57,21 @@ pub async fn executed_again(server: &Server, mara: &Person, joe: &Person, teache
 }
 
 async fn who_may_not(server: &Server, made: &Made, [mara, joe, boss]: [&Person; 3]) {
-    assert_eq!(code(&say(server, &mara.laptop, about(made)).await.1), "forbidden", "nobody vouches for themselves");
-    assert_eq!(code(&say(server, &joe.laptop, about(made)).await.1), "forbidden");
-    assert_eq!(code(&say(server, &boss.laptop, about(made)).await.1), "other_tenant");
+    assert_eq!(
+        code(&say(server, &mara.laptop, reexecution(made)).await.1),
+        "forbidden",
+        "nobody vouches for themselves"
+    );
+    assert_eq!(code(&say(server, &joe.laptop, reexecution(made)).await.1), "forbidden");
+    assert_eq!(code(&say(server, &boss.laptop, reexecution(made)).await.1), "other_tenant");
     let home = tempfile::tempdir().unwrap();
     let stranger = Laptop::new(home.path()).unwrap();
-    assert_eq!(code(&say(server, &stranger, about(made)).await.1), "unknown_key");
+    assert_eq!(code(&say(server, &stranger, reexecution(made)).await.1), "unknown_key");
     // An instructor's own verdict.
     let own = server.newcomer("Networks", "instructor", "Mr. Own").await;
     let theirs = own.made("own-1", SSH);
     server.submit_bundle(&theirs).await;
-    assert_eq!(code(&say(server, &own.laptop, about(&theirs)).await.1), "forbidden");
+    assert_eq!(code(&say(server, &own.laptop, reexecution(&theirs)).await.1), "forbidden");
 }
 
 async fn what_it_may_not_say(server: &Server, teacher: &Person, made: &Made) {
@@ -103,16 +90,17 @@ async fn what_it_may_not_say(server: &Server, teacher: &Person, made: &Made) {
         (|r| r.criteria[0].submitted = OutcomeKind::Pass, "re_execution_invalid"),
     ];
     for (i, (change, want)) in changes.into_iter().enumerate() {
-        let mut body = about(made);
+        let mut body = reexecution(made);
         change(&mut body);
         let (status, answer) = say(server, &teacher.laptop, body).await;
         assert_eq!((code(&answer), status >= 400), (want, true), "{i}: {answer}");
     }
-    let late = Reexecution { at: at + 3_600_000, ..about(made) };
+    let late = Reexecution { at: at + 3_600_000, ..reexecution(made) };
     assert_eq!(code(&say(server, &teacher.laptop, late).await.1), "future_dated");
-    let early = Reexecution { at: at - 3_600_000, ..about(made) };
+    let early = Reexecution { at: at - 3_600_000, ..reexecution(made) };
     assert_eq!(code(&say(server, &teacher.laptop, early).await.1), "re_execution_invalid");
-    let mut forged = Signed::seal(about(made), &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
+    let mut forged =
+        Signed::seal(reexecution(made), &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
     let path = format!("/v1/verdicts/{}/reexecutions", made.id);
     assert_eq!(
         code(&server.call("POST", &format!("/v1/verdicts/{}/reexecutions", "0".repeat(64)), "", json!(forged)).await.1),
@@ -120,7 +108,7 @@ async fn what_it_may_not_say(server: &Server, teacher: &Person, made: &Made) {
     );
     forged.body.seed = "yet-another".into();
     assert_eq!(code(&server.call("POST", &path, "", json!(forged)).await.1), "bad_signature");
-    let elsewhere = Signed::seal(about(made), &teacher.laptop.keys, KeyName::Learner, Domain::Enrolment).unwrap();
+    let elsewhere = Signed::seal(reexecution(made), &teacher.laptop.keys, KeyName::Learner, Domain::Enrolment).unwrap();
     assert_eq!(code(&server.call("POST", &path, "", json!(elsewhere)).await.1), "bad_signature");
     let mut more = json!(elsewhere);
     more["body"]["trust_me"] = json!(true);
@@ -131,7 +119,8 @@ async fn what_it_may_not_say(server: &Server, teacher: &Person, made: &Made) {
     let joe = server.newcomer("Networks", "learner", "Bo").await;
     let bound = joe.laptop.seal(&scenario, SSH, &Wish::new("bound-1", now())).unwrap();
     assert_eq!(json!(accepted(server.submit_bundle(&bound).await.1).receipt.body.tier), "re-graded");
-    let body = Reexecution { lab: scenario.lab.clone(), template_digest: scenario.digest.clone(), ..about(&bound) };
+    let body =
+        Reexecution { lab: scenario.lab.clone(), template_digest: scenario.digest.clone(), ..reexecution(&bound) };
     let (status, answer) = say(server, &teacher.laptop, body).await;
     assert_eq!((status, code(&answer)), (422, "re_execution_invalid"), "{answer}");
 }

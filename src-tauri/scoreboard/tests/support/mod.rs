@@ -1,5 +1,6 @@
 //! What the tests share: a server as a process of its own, a throw-away PostgreSQL cluster, laptops.
-use forge_core::board::{Accepted, EnrolChallenge, Enrolled, Possession, Signed};
+use forge_core::api::OutcomeKind;
+use forge_core::board::{Accepted, EnrolChallenge, Enrolled, Possession, Reexecution, Signed, Twice};
 use forge_core::keys::{Domain, KeyName};
 use forge_core::template::scenario::Scenario;
 use forge_core::template::{Catalogue, Sources};
@@ -29,6 +30,22 @@ pub fn scenario(seed: &str) -> Scenario {
     catalogue().get(LAB).unwrap().instantiate(seed).unwrap()
 }
 
+/// What `forge reexecute` would say of it: SSH passed and HTTP failed, both times.
+pub fn reexecution(made: &Made) -> Reexecution {
+    let twice = |id: &str, kind| Twice { id: id.into(), submitted: kind, reexecuted: kind };
+    Reexecution {
+        version: 1,
+        verdict: made.id.clone(),
+        lab: LAB.into(),
+        template_digest: catalogue().get(LAB).unwrap().digest.clone(),
+        seed: "another".into(),
+        score: 2000,
+        max: 3000,
+        criteria: vec![twice("http", OutcomeKind::Fail), twice("ssh", OutcomeKind::Pass)],
+        at: now(),
+    }
+}
+
 pub fn now() -> i64 {
     forge_scoreboard::clock::now()
 }
@@ -41,6 +58,16 @@ pub struct Postgres {
 }
 
 impl Postgres {
+    /// One with these databases.
+    pub async fn with<const N: usize>(names: [&'static str; N]) -> (Self, [String; N]) {
+        let start = move || {
+            let pg = Self::start();
+            let urls = names.map(|name| pg.database(name));
+            (pg, urls)
+        };
+        tokio::task::spawn_blocking(start).await.unwrap()
+    }
+
     pub fn start() -> Self {
         let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is needed: scripts/setup.sh test");
         let bin = versions.map(|e| e.unwrap().path().join("bin")).max().unwrap();

@@ -1,4 +1,8 @@
 //! What stands between a laptop and its scoreboard: something that looks at what passes, and may change it or cut it off.
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,4 +81,56 @@ async fn pass(
         () = questions => {}
         () = answers => {}
     }
+}
+
+/// What is otherwise with a server that stands between.
+#[derive(Clone)]
+pub struct Odd {
+    pub path: String,
+    /// What it answers there, with a page that is not a scoreboard's.
+    pub status: u16,
+    /// How often; afterwards it lets everything through.
+    pub times: usize,
+    /// The scoreboard hears of it all the same.
+    pub heard: bool,
+}
+
+impl Odd {
+    pub fn always(path: &str, status: u16) -> Self {
+        Self { path: path.to_owned(), status, times: usize::MAX, heard: false }
+    }
+}
+
+/// A server that passes everything on to the scoreboard but what is odd. Its address, and how often that was asked for.
+pub async fn passing_on(server: String, odd: Odd) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = asked.clone();
+    let service = axum::Router::new().fallback(move |request: Request| {
+        let (server, odd, counted) = (server.clone(), odd.clone(), counted.clone());
+        async move {
+            if request.uri().path() != odd.path || counted.fetch_add(1, Ordering::SeqCst) >= odd.times {
+                return on(&server, request).await;
+            }
+            if odd.heard {
+                on(&server, request).await;
+            }
+            (StatusCode::from_u16(odd.status).unwrap(), "<h1>No</h1>").into_response()
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    (url, asked)
+}
+
+async fn on(server: &str, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 64 << 20).await.unwrap();
+    let asked = reqwest::Client::new().request(parts.method, format!("{server}{}", parts.uri));
+    let answer = asked.headers(parts.headers).body(body).send().await.unwrap();
+    let mut response = Response::builder().status(answer.status());
+    for (name, value) in answer.headers() {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(answer.bytes().await.unwrap())).unwrap()
 }

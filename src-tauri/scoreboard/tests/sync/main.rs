@@ -8,6 +8,7 @@ mod learner;
 mod many;
 mod outbox;
 mod raised;
+mod reported;
 mod servers;
 mod session;
 #[allow(dead_code)]

@@ -1,5 +1,5 @@
 //! Many envelopes that go together: each has its own answer, and what is cut off decides nothing.
-use crate::between::Between;
+use crate::between::{Between, Odd, passing_on};
 use crate::learner::*;
 use crate::support::*;
 use forge_core::api::TrustTier;
@@ -15,13 +15,7 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let (pg, url) = tokio::task::spawn_blocking(|| {
-        let pg = Postgres::start();
-        let url = pg.database("many");
-        (pg, url)
-    })
-    .await
-    .unwrap();
+    let (pg, [url]) = Postgres::with(["many"]).await;
     suite(Some(&url)).await;
     drop(pg);
 }
@@ -32,6 +26,7 @@ async fn suite(database: Option<&str>) {
     each_by_itself(&server).await;
     cut_off_in_an_answer(&server).await;
     a_server_without_the_route(&server).await;
+    something_between_that_does_not_let_it_through(&server).await;
 }
 
 async fn through(mara: &Learner, board: &Board, between: &Between) {
@@ -152,4 +147,41 @@ async fn a_server_without_the_route(server: &Server) {
     assert_eq!((verdicts(server).await, mara.tiers().await), (before + 6, vec![TrustTier::ReGraded; 6]));
     assert!(between.count("POST /v1/elsewhere") >= 1);
     assert_eq!(between.count("POST /v1/envelopes"), 0);
+}
+
+/// A proxy's own pages, or an older server's words: many in one request are not taken, each by itself is.
+async fn something_between_that_does_not_let_it_through(server: &Server) {
+    for status in [404, 405, 413, 501] {
+        let mara = Learner::new();
+        let board = mara.enrol(server, "N").await;
+        let (url, asked) = passing_on(server.url.clone(), Odd::always("/v1/envelopes", status)).await;
+        mara.keep(&Board { url, ..board }).await;
+        let before = verdicts(server).await;
+        for i in 0..6 {
+            mara.submit(&format!("between-{status}-{i}")).await;
+        }
+        let told = mara.sync().await;
+        assert_eq!((told.accepted.len(), told.refused.len(), told.stopped), (6, 0, None), "{status}");
+        assert_eq!(
+            (verdicts(server).await, mara.tiers().await),
+            (before + 6, vec![TrustTier::ReGraded; 6]),
+            "{status}"
+        );
+        assert!(asked.load(Ordering::SeqCst) >= 1, "{status}: it was never asked");
+    }
+    // What may be over soon is waited for: nothing is decided, and nothing is sent one by one into the same trouble.
+    for status in [503, 429] {
+        let mara = Learner::new();
+        let board = mara.enrol(server, "N").await;
+        let (url, asked) = passing_on(server.url.clone(), Odd::always("/v1/envelopes", status)).await;
+        mara.keep(&Board { url, ..board.clone() }).await;
+        for i in 0..6 {
+            mara.submit(&format!("between-{status}-{i}")).await;
+        }
+        let told = mara.sync().await;
+        assert_eq!((stopped(&told), told.accepted.len(), mara.pending().await), ("unreadable", 0, 6), "{status}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{status}");
+        mara.keep(&board).await;
+        assert_eq!(mara.sync().await.accepted.len(), 6, "{status}");
+    }
 }

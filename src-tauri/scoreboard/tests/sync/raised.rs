@@ -4,8 +4,8 @@ use crate::servers::{fake, pinned};
 use crate::support::*;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use forge_core::api::{OutcomeKind, TrustTier};
-use forge_core::board::{Accepted, Each, Fact, Receipt, Reexecution, Signed, Twice};
+use forge_core::api::TrustTier;
+use forge_core::board::{Accepted, Each, Fact, Receipt, Signed};
 use forge_core::keys::{Domain, KeyName, Keys};
 use forge_core::store::results;
 use forge_core::store::sync::{self as rows, Receipted};
@@ -23,31 +23,13 @@ async fn on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
-    let (pg, url) = tokio::task::spawn_blocking(|| {
-        let pg = Postgres::start();
-        let url = pg.database("raised");
-        (pg, url)
-    })
-    .await
-    .unwrap();
+    let (pg, [url]) = Postgres::with(["raised"]).await;
     suite(Some(&url)).await;
     drop(pg);
 }
 
 async fn execute_again(server: &Server, teacher: &Person, made: &Made) {
-    let twice = |id: &str, kind| Twice { id: id.into(), submitted: kind, reexecuted: kind };
-    let body = Reexecution {
-        version: 1,
-        verdict: made.id.clone(),
-        lab: LAB.into(),
-        template_digest: catalogue().get(LAB).unwrap().digest.clone(),
-        seed: "another".into(),
-        score: 2000,
-        max: 3000,
-        criteria: vec![twice("http", OutcomeKind::Fail), twice("ssh", OutcomeKind::Pass)],
-        at: now(),
-    };
-    let signed = Signed::seal(body, &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
+    let signed = Signed::seal(reexecution(made), &teacher.laptop.keys, KeyName::Learner, Domain::ReExecution).unwrap();
     let path = format!("/v1/verdicts/{}/reexecutions", made.id);
     let (status, answer) = server.call("POST", &path, "", serde_json::json!(signed)).await;
     assert_eq!((status, answer["tier"].as_str()), (200, Some("re-executed")), "{answer}");

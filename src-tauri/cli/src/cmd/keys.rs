@@ -43,7 +43,7 @@ pub async fn run(
         Some(KeysCommand::Unlock) => {
             let kept = tokio::task::spawn_blocking(move || {
                 let keeping = Keeping { patient: true, ..keeping };
-                Keys::open_kept(&home, &keeping, &mut forge_core::keys::system_rng()).map(|keys| keys.kept().clone())
+                Keys::open_kept(&home, &keeping, &mut forge_core::keys::system_rng()).map(|keys| keys.kept())
             });
             let kept = kept.await.map_err(Error::internal)??;
             out.answer(&kept, told)?;

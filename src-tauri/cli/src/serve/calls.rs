@@ -117,6 +117,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::RequestReused | Code::WrongState | Code::TokenSpent | Code::TokenInvalid | Code::Cancelled => {
             StatusCode::CONFLICT
         }
+        Code::KeysLocked => StatusCode::LOCKED,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TemplateInvalid | Code::VerdictInvalid | Code::EvidenceInvalid | Code::SeedBound => {
             StatusCode::UNPROCESSABLE_ENTITY

@@ -80,6 +80,7 @@ small! {
         sync_now(SyncNow) -> SyncReport; preview_sync(Empty) -> SyncPreview; create_session(CreateSession) -> SessionInfo; join_session(JoinSession) -> SessionInfo;
         session_status(SessionRequest) -> SessionState; take_challenge(TakeChallenge) -> StartLab;
         list_sessions(Empty) -> SessionList; session_board(WatchBoard) -> LiveBoard; session_messages(SessionRequest) -> Vec<SessionMessage>; say_session(SayToSession) -> SessionMessage;
+        keys_status(Empty) -> KeysStatus; unlock_keys(UnlockKeys) -> KeysStatus; protect_keys(ProtectKeys) -> KeysStatus; rotate_key(RotateKey) -> KeyRotated;
         freeze_session(FreezeSession) -> SessionInfo; export_session(ExportSession) -> Exported; run_session(RunRequest) -> RunSession;
     }
 }

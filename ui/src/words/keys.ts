@@ -1,0 +1,87 @@
+/** Where private keys lie, what unlocking, moving and changing them means: said before it is done. */
+import type { BoardKnows, KeyPlace, KeyUse } from "../gen/api";
+
+type Way = "passphrase" | "os" | "new" | "again";
+
+export const UNLOCK = {
+  title: { passphrase: "Unlock your keys", os: "Unlock your secret store", new: "Choose a passphrase", again: "Open your keys" } satisfies Record<Way, string>,
+  lead: {
+    passphrase: "Your private keys are encrypted under a passphrase of yours. Type it, and everything is as you left it. Labs that run go on meanwhile.",
+    os: "Your private keys are in this system’s secret store, which is locked or does not answer. Ask it to open: the system shows a window of its own for that.",
+    new: "Your private keys are made now, and are to lie under a passphrase. Take four or five words that have nothing to do with each other; nobody can recover it.",
+    again: "Your private keys were moved while this window waited.",
+  } satisfies Record<Way, string>,
+  label: "Passphrase",
+  once: "Once more",
+  show: "Show the passphrase",
+  hide: "Hide the passphrase",
+  button: { passphrase: "Unlock", os: "Ask the secret store", new: "Make the keys", again: "Open" } satisfies Record<Way, string>,
+  asking: "Answer the system’s own window; this one waits for up to two minutes.",
+  wait: (seconds: number) => `You can try again in ${seconds} s. Each wrong one makes the pause longer.`,
+  differ: "The two passphrases differ.",
+  what: "What this is",
+  whatText: [
+    "Each result is signed with a key that only you have: that is how others know where it comes from.",
+    "The passphrase opens that key. It goes to the engine on this machine and nowhere else, and is in no log.",
+  ],
+  forgotten: "I have forgotten it",
+  forgottenText: [
+    "Nobody can recover it, us included. Try capitals and the keyboard’s layout first.",
+    "Without it these keys are lost. Results so far stay, and can still be verified by anyone.",
+    "To begin again, close Forge and move the folder “keys” out of your data folder. The next start makes new keys. If you are in a class, enrol again: ask your instructor for a code.",
+  ],
+  forgottenStore: "The store does not open",
+  forgottenStoreText: [
+    "Open your system’s password manager, unlock it there, then ask again here.",
+    "In a terminal, `forge keys unlock` does the same, and says what the store answers.",
+  ],
+};
+
+export const KEYS = {
+  title: "Signing keys",
+  also: "private key secret store keyring keychain passphrase password encrypted fingerprint rotate change move",
+  loading: "Looking where the keys are",
+  where: "Where they are",
+  places: { os: "In this system’s secret store", passphrase: "Under a passphrase", plain: "Not encrypted" } satisfies Record<KeyPlace, string>,
+  against: {
+    os: "Keeps them from whoever copies your files, and from other accounts. Programs that run in your session may reach them. Nothing to type.",
+    passphrase: "Keeps them from whoever copies your files, as far as the passphrase is a good one. The app asks for it at each start, and nobody can recover it.",
+    plain: "Keeps them from other accounts only: whoever can read your files can sign in your name.",
+  } satisfies Record<KeyPlace, string>,
+  here: "Here now",
+  noStore: "Not with FORGE_HOME: that moves all data and keys into one folder.",
+  move: "Move here",
+  moveTo: (place: string) => `Move here: ${place}`,
+  change: "Change the passphrase",
+  moveTitle: { os: "Move the keys into the secret store?", passphrase: "Put the keys under a passphrase?", plain: "Leave the keys unencrypted?" } satisfies Record<KeyPlace, string>,
+  changeTitle: "Change the passphrase?",
+  moveText: "They are written to the new place, read back from it, and only then removed from the old one. Your keys stay the same, so nothing else changes. It is noted in the audit log.",
+  others: "Other Forge programs that are open have to be started again. A copy in an old backup stays there.",
+  file: "If you start Forge with FORGE_PASSPHRASE_FILE, put the new passphrase into that file too.",
+  current: "The passphrase now",
+  fresh: "New passphrase",
+  once: "Once more",
+  differ: "The two new passphrases differ.",
+  short: "A passphrase has at least 8 characters.",
+  doMove: "Move the keys",
+  doChange: "Change it",
+  cancel: "Leave it",
+  moved: "The keys were moved",
+  inUse: "Keys in use",
+  uses: { learner: "Your results", spawn: "Launches", catalogue: "Your own labs" } satisfies Record<KeyUse, string>,
+  signs: { learner: "Signs verdicts and the audit log.", spawn: "Signs the token that each lab starts with.", catalogue: "Signs labs and egress profiles made here." } satisfies Record<KeyUse, string>,
+  before: (n: number) => (n === 0 ? "" : n === 1 ? "One older key still verifies what it signed." : `${n} older keys still verify what they signed.`),
+  rotate: "Replace",
+  rotateOf: (use: string) => `Replace the key: ${use}`,
+  rotateTitle: (use: string) => `Replace the key: ${use}?`,
+  rotateText: "A new key is made, and the old one signs it. From now on the new one signs. The old public key stays for verification, so what it signed stays good. It cannot be undone.",
+  rotateWhy: "Do it when somebody may have had the old key. Whoever has it can still sign with it, so tell your instructor as well.",
+  rotateBoard: "The scoreboard is told by itself: the old key’s signature shows it that the new one is yours. There is nothing for you to do.",
+  doRotate: "Replace the key",
+  rotated: "The key was replaced",
+  board: {
+    not_needed: "",
+    told: "The scoreboard knows the new key.",
+    later: "The scoreboard does not know the new key yet. It is told before anything is sent to it.",
+  } satisfies Record<BoardKnows, string>,
+};

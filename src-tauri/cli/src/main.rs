@@ -85,7 +85,9 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
             Command::Keep => return engine::keep(home, keys).await,
             Command::Catalogue { what } => return cmd::catalogue::run(what, &out),
             Command::Schema => return engine::schema(&out),
-            Command::Keys { what } if !matches!(what, Some(KeysCommand::Rotate { .. })) => return cmd::keys::run(home, keys, what, &caller.correlation, &out).await,
+            Command::Keys { what } if !matches!(what, Some(KeysCommand::Rotate { .. })) => {
+                return cmd::keys::run(home, keys, what, &caller.correlation, &out).await;
+            }
             Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
             Command::Prove { lab, seeds } => {
                 return engine::prove(home, cli.labs, keys, &caller, &out, &lab, seeds).await;

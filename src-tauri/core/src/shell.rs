@@ -2,7 +2,8 @@
 //! carries them (a window's channel, a WebSocket, a terminal); the shells refuse to know what answers them.
 
 use crate::api::{
-    Caller, Commands, Event, KeysStatus, RunDetail, StreamRequest, Telemetry, TerminalFrame, UnlockKeys, decode, dispatch,
+    Caller, Commands, Event, KeysStatus, RunDetail, StreamRequest, Telemetry, TerminalFrame, UnlockKeys, decode,
+    dispatch,
 };
 use crate::error::{Code, Error, Result};
 use async_trait::async_trait;
@@ -85,12 +86,7 @@ pub async fn call(
 ///
 /// # Errors
 /// `KeysLocked`; else as [`call`].
-pub async fn ask(
-    host: &dyn Host,
-    caller: &Caller,
-    name: &str,
-    args: serde_json::Value,
-) -> Result<serde_json::Value> {
+pub async fn ask(host: &dyn Host, caller: &Caller, name: &str, args: serde_json::Value) -> Result<serde_json::Value> {
     let locked = match host.engine().await {
         Ok(engine) => return call(engine.as_ref(), caller, name, args).await,
         Err(e) if e.code == Code::KeysLocked => e,

@@ -20,10 +20,8 @@ export const UNLOCK = {
   wait: (seconds: number) => `You can try again in ${seconds} s. Each wrong one makes the pause longer.`,
   differ: "The two passphrases differ.",
   what: "What this is",
-  whatText: [
-    "Each result is signed with a key that only you have: that is how others know where it comes from.",
-    "The passphrase opens that key. It goes to the engine on this machine and nowhere else, and is in no log.",
-  ],
+  whatText: "Each result is signed with a key that only you have: that is how others know where it comes from.",
+  goes: "The passphrase opens that key. It goes to the engine on this machine and nowhere else, and is in no log.",
   forgotten: "I have forgotten it",
   forgottenText: [
     "Nobody can recover it, us included. Try capitals and the keyboard’s layout first.",
@@ -56,6 +54,7 @@ export const KEYS = {
   moveTitle: { os: "Move the keys into the secret store?", passphrase: "Put the keys under a passphrase?", plain: "Leave the keys unencrypted?" } satisfies Record<KeyPlace, string>,
   changeTitle: "Change the passphrase?",
   moveText: "They are written to the new place, read back from it, and only then removed from the old one. Your keys stay the same, so nothing else changes. It is noted in the audit log.",
+  changeText: "The keys are encrypted anew, under the new passphrase; the old one opens nothing any more. The keys stay the same. It is noted in the audit log.",
   others: "Other Forge programs that are open have to be started again. A copy in an old backup stays there.",
   file: "If you start Forge with FORGE_PASSPHRASE_FILE, put the new passphrase into that file too.",
   current: "The passphrase now",

@@ -11,11 +11,8 @@ use crate::store::sync as rows;
 use crate::sync;
 use std::path::PathBuf;
 
-const KEYS: [(KeyUse, KeyName); 3] = [
-    (KeyUse::Learner, KeyName::Learner),
-    (KeyUse::Spawn, KeyName::Spawn),
-    (KeyUse::Catalogue, KeyName::Catalogue),
-];
+const KEYS: [(KeyUse, KeyName); 3] =
+    [(KeyUse::Learner, KeyName::Learner), (KeyUse::Spawn, KeyName::Spawn), (KeyUse::Catalogue, KeyName::Catalogue)];
 
 impl Forge {
     /// Moves the keys below `home`, and writes into the audit log that it was done.
@@ -97,7 +94,8 @@ impl Forge {
         let keys = self.keys.clone();
         let changing = tokio::task::spawn_blocking(move || keys.rotate(key, now(), &mut rand::rng()));
         let done = changing.await.map_err(|e| Error::internal(format!("changing the key ended early: {e}")))??;
-        let data = serde_json::json!({"name": name, "old": done.old, "new": done.new, "correlation": caller.correlation});
+        let data =
+            serde_json::json!({"name": name, "old": done.old, "new": done.new, "correlation": caller.correlation});
         self.store
             .write(move |tx| {
                 audit::append(tx, Fact { at: now(), run: None, kind: "keys.rotate".into(), data }).map(drop)

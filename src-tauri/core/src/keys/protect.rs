@@ -70,10 +70,7 @@ impl Keys {
             }
             Protect::Passphrase(passphrase) => {
                 Encrypted::new(&folder, passphrase.clone()).write(&seeds)?;
-                (
-                    Kept::Passphrase {},
-                    Source::given(passphrase),
-                )
+                (Kept::Passphrase {}, Source::given(passphrase))
             }
             Protect::Plain => {
                 Files(folder.clone()).save(&seeds)?;

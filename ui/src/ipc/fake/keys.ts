@@ -68,7 +68,7 @@ export class FakeKeys {
     const key = this.#keys.find((k) => k.name === name);
     if (!key) throw new HostError("not_found", "There is no such key.");
     const old = key.id;
-    key.id = old.slice(4) + old.slice(0, 4);
+    key.id = [...old].reverse().join("");
     key.before += 1;
     return { name, old, new: key.id, at: Date.now(), board: name === "learner" && board ? "told" : "not_needed", trouble: "" };
   }

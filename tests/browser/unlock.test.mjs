@@ -103,6 +103,8 @@ test("settings change the passphrase and replace a key, and the next start asks 
   await dialog.getByRole("button", { name: "Replace the key" }).click();
   await page.getByText("One older key still verifies what it signed.").waitFor();
   await page.waitForFunction((was) => document.querySelector("footer")?.innerText !== was, old);
+  // Nobody looks at a server that ends.
+  await page.goto("about:blank");
   await server.stop();
   server = await serve(data.home);
   await page.goto(server.url);

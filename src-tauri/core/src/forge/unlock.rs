@@ -1,5 +1,5 @@
 //! An engine that may have to wait for a passphrase: opened at once where the keys open, and else as soon as somebody unlocks
-//! them. Until then nothing of this installation is read but where its keys are.
+//! them. Until then nothing of this installation is told but where its keys are.
 
 use super::{Forge, Options, lock};
 use crate::api::{KeysStatus, UnlockKeys};

@@ -160,7 +160,7 @@ fn millis(d: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use crate::api::Caller;
     use crate::keys::Protect;

@@ -18,10 +18,10 @@ pub async fn call(
     args: Option<serde_json::Value>,
     correlation: Option<String>,
 ) -> Result<serde_json::Value> {
-    let engine = opening.engine().await?;
+    let host = opening.host().await?;
     let correlation = correlation.filter(|c| shell::acceptable_correlation(c)).unwrap_or_else(shell::correlation);
     let caller = Caller { correlation, instructor: opening.instructor };
-    shell::call(engine.as_ref(), &caller, &name, args.unwrap_or_default()).await
+    shell::ask(host.as_ref(), &caller, &name, args.unwrap_or_default()).await
 }
 
 /// Keyboard input as raw bytes, the terminal's id in the `x-terminal` header.

@@ -1,11 +1,11 @@
 //! The engine behind the window: opened once, in the background; calls wait for it. When it could not be opened, each
-//! call says why, and the next one tries again, so that mending the cause is enough.
+//! call says why, and the next one tries again, so that mending the cause is enough. When its keys are locked, the window asks.
 
-use forge_core::error::Result;
-use forge_core::forge::{EgressOptions, Forge, Options};
+use forge_core::error::{Code, Error, Result};
+use forge_core::forge::{self, EgressOptions, Forge, Options};
 use forge_core::keys::Keeping;
 use forge_core::observe::log::{self, LogGuard, LogOptions};
-use forge_core::shell::{Shellable, data_home};
+use forge_core::shell::{Host, Shellable, data_home};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,24 +17,30 @@ use tokio::sync::OnceCell;
 const CLOSING: Duration = Duration::from_secs(25);
 
 pub struct Opening {
-    engine: OnceCell<Arc<Forge>>,
+    host: OnceCell<Arc<forge::Opening>>,
     log: Mutex<Option<LogGuard>>,
     pub instructor: bool,
 }
 
 impl Opening {
     pub fn new(instructor: bool) -> Self {
-        Self { engine: OnceCell::new(), log: Mutex::new(None), instructor }
+        Self { host: OnceCell::new(), log: Mutex::new(None), instructor }
     }
 
     /// # Errors
-    /// Why the data folder, its log, keys, policies or labs could not be opened.
+    /// Why the data folder, its log, keys, policies or labs could not be opened; `KeysLocked` until the keys are not.
     pub async fn engine(&self) -> Result<Arc<dyn Shellable>> {
-        let forge = self.engine.get_or_try_init(|| async {
+        self.host().await?.engine().await
+    }
+
+    /// # Errors
+    /// Why there is no data folder or log, or what in the environment is no setting.
+    pub async fn host(&self) -> Result<Arc<dyn Host>> {
+        let host = self.host.get_or_try_init(|| async {
             let home = data_home(|name| std::env::var_os(name))?;
             self.log_to(&home)?;
             let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
-            Forge::open(Options {
+            Ok::<_, Error>(Arc::new(forge::Opening::new(Options {
                 home,
                 shell: "desktop".into(),
                 labs: labs(),
@@ -42,10 +48,9 @@ impl Opening {
                 keeper,
                 egress: EgressOptions::from(|name| std::env::var_os(name))?,
                 keys: Keeping::from(|name| std::env::var_os(name))?,
-            })
-            .await
+            })))
         });
-        Ok(forge.await?.clone())
+        Ok(host.await?.clone())
     }
 
     /// Once, however often opening is tried.
@@ -58,8 +63,8 @@ impl Opening {
     }
 
     pub async fn close(&self) {
-        if let Some(engine) = self.engine.get()
-            && tokio::time::timeout(CLOSING, engine.shutdown()).await.is_err()
+        if let Some(host) = self.host.get()
+            && tokio::time::timeout(CLOSING, host.shutdown()).await.is_err()
         {
             tracing::warn!("closing took too long; what is left is swept at the next start");
         }
@@ -77,7 +82,9 @@ fn labs() -> Option<PathBuf> {
 pub fn open_behind(app: &AppHandle) {
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
-        if let Err(e) = app.state::<Opening>().engine().await {
+        if let Err(e) = app.state::<Opening>().engine().await
+            && e.code != Code::KeysLocked
+        {
             // The window shows the same error as the answer to its first call.
             eprintln!("The engine could not be opened: {e}");
         }

@@ -14,7 +14,7 @@ const payloads = read("payloads.json");
 const guides = read("guides.json");
 /** What looking at things asks the engine for. */
 const READS = new Set([
-  "about", "doctor", "get_job", "get_lab", "get_result", "get_run", "get_settings", "history", "list_events", "list_forwards", "list_images", "list_jobs",
+  "about", "doctor", "get_job", "get_lab", "get_result", "get_run", "get_settings", "history", "keys_status", "list_events", "list_forwards", "list_images", "list_jobs",
   "list_labs", "list_results", "list_runs", "list_terminals", "watch_run", "list_gates", "list_decisions", "get_decision", "list_audit", "sync_status",
   "list_sessions", "session_board", "session_messages", "run_session",
 ]);

@@ -90,6 +90,28 @@ export const PAGES = [
   ["settings-nothing", "well", "#/settings", (p) => p.getByLabel("Search settings").fill("zzz")],
   ["settings-keys", "full", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
   ["settings-keys-plain", "error", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
+  ["settings-keys-passphrase", "under-passphrase", "#/settings", (p) => p.getByLabel("Search settings").fill("signing")],
+  ["settings-keys-move", "full", "#/settings", async (p) => { await p.getByLabel("Search settings").fill("signing"); await p.getByRole("button", { name: "Move here: Under a passphrase" }).click(); }],
+  ["settings-keys-plainly", "full", "#/settings", async (p) => { await p.getByLabel("Search settings").fill("signing"); await p.getByRole("button", { name: "Move here: Not encrypted" }).click(); }],
+  ["settings-keys-change", "under-passphrase", "#/settings", async (p) => {
+    await p.getByLabel("Search settings").fill("signing");
+    await p.getByRole("button", { name: "Change the passphrase" }).click();
+    await p.getByLabel("The passphrase now").fill("not this one");
+    for (const name of ["New passphrase", "Once more"]) await p.getByLabel(name).fill("other words of mine");
+    await p.getByRole("button", { name: "Change it" }).click();
+    await p.getByText("is wrong").waitFor();
+  }],
+  ["settings-keys-replace", "well", "#/settings", async (p) => { await p.getByLabel("Search settings").fill("signing"); await p.getByRole("button", { name: "Replace the key: Your results" }).click(); }],
+  ["settings-keys-replaced", "well", "#/settings", async (p) => {
+    await p.getByLabel("Search settings").fill("signing");
+    await p.getByRole("button", { name: "Replace the key: Your results" }).click();
+    await p.getByRole("dialog").getByRole("button", { name: "Replace the key" }).click();
+    await p.getByText("One older key still verifies").first().waitFor();
+  }],
+  ["unlock", "locked", "#/library"],
+  ["unlock-wrong", "locked", "#/library", async (p) => { await p.getByLabel("Passphrase", { exact: true }).fill("four words of yours"); await p.keyboard.press("Enter"); await p.getByText("is wrong").waitFor(); await p.getByText("I have forgotten it").click(); }],
+  ["unlock-store", "locked-os", "#/library", async (p) => { await p.getByRole("button", { name: "Ask the secret store" }).click(); await p.getByText("did not answer").waitFor(); await p.getByText("The store does not open").click(); }],
+  ["unlock-new", "locked-new", "#/library"],
   ["settings-off", "full", "#/settings", (p) => p.getByLabel("Address").fill("http://board.example:8440")],
   ["settings-preview", "well", "#/settings", press("Show what would be sent")],
   ["settings-turn-off", "well", "#/settings", press("Turn off")],

@@ -7,6 +7,7 @@ import { connect } from "./ipc/host";
 import { doctor } from "./state/doctor.svelte";
 import { events } from "./state/events.svelte";
 import { jobs } from "./state/jobs.svelte";
+import { keys } from "./state/keys.svelte";
 import { labs } from "./state/labs.svelte";
 import { runs } from "./state/runs.svelte";
 import { router } from "./state/router.svelte";
@@ -20,8 +21,9 @@ if (!target) throw new Error("index.html has no #app");
 
 session.attach(await connect());
 mount(App, { target });
+await keys.opened();
 
-for (const part of [labs, runs, jobs, doctor, sync, sessions]) part.follow();
+for (const part of [labs, runs, jobs, doctor, sync, sessions, keys]) part.follow();
 void events.follow();
 void session.about.load();
 void labs.list.load();

@@ -286,8 +286,23 @@ pub enum KeysCommand {
         #[arg(long, value_name = "FILE", requires = "passphrase")]
         new_passphrase_file: Option<PathBuf>,
     },
+    /// Replace a key: the old one signs the new one, and what it signed stays good
+    Rotate {
+        #[arg(value_enum, default_value = "learner")]
+        name: KeyArg,
+    },
     /// Open the keys once, and give you two minutes to unlock this system's secret store
     Unlock,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum KeyArg {
+    /// Signs verdicts and audit checkpoints
+    Learner,
+    /// Signs launch tokens
+    Spawn,
+    /// Signs labs and egress profiles made here
+    Catalogue,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@ use crate::exit;
 use crate::out::{Ink, Out, span};
 use forge_core::api::{Caller, KeysKept};
 use forge_core::error::{Error, Result};
-use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Options, WorkOptions};
+use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Opening, Options, WorkOptions};
 use forge_core::keys::{Keeping, Protect};
 use forge_core::shell::Shellable;
 use std::path::PathBuf;
@@ -21,9 +21,21 @@ const SEEDS: [&str; 2] = ["prove-1", "prove-2"];
 /// # Errors
 /// Why the data folder, its keys, policies or labs cannot be opened.
 pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keeping) -> Result<Arc<Forge>> {
+    Forge::open(options(home, shell, labs, keys)?).await
+}
+
+/// For a shell that a person sits before, who can unlock the keys.
+///
+/// # Errors
+/// `InvalidInput` for what the environment says.
+pub fn opening(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keeping) -> Result<Arc<Opening>> {
+    Ok(Arc::new(Opening::new(options(home, shell, labs, keys)?)))
+}
+
+fn options(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keeping) -> Result<Options> {
     let keep = shell != "cli";
     let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
-    Forge::open(Options {
+    Ok(Options {
         home,
         shell: shell.to_owned(),
         labs,
@@ -32,7 +44,6 @@ pub async fn open(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keepi
         egress: EgressOptions::from(|name| std::env::var_os(name))?,
         keys,
     })
-    .await
 }
 
 /// The keeper process: ends runs whose time is up, until none is alive or another process keeps.

@@ -34,6 +34,7 @@ pub fn of(code: Code) -> u8 {
         Code::DockerFailed
         | Code::PortUnavailable
         | Code::KeyUnavailable
+        | Code::KeysLocked
         | Code::ScoreboardFailed
         | Code::StoreFailed
         | Code::Io

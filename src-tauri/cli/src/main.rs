@@ -10,7 +10,7 @@ mod out;
 mod serve;
 mod signal;
 
-use args::{Cli, Command};
+use args::{Cli, Command, KeysCommand};
 use clap::Parser;
 use clap::error::ErrorKind;
 use forge_core::api::Caller;
@@ -85,7 +85,9 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
             Command::Keep => return engine::keep(home, keys).await,
             Command::Catalogue { what } => return cmd::catalogue::run(what, &out),
             Command::Schema => return engine::schema(&out),
-            Command::Keys { what } => return cmd::keys::run(home, keys, what, &caller.correlation, &out).await,
+            Command::Keys { what } if !matches!(what, Some(KeysCommand::Rotate { .. })) => {
+                return cmd::keys::run(home, keys, what, &caller.correlation, &out).await;
+            }
             Command::Policy { what } if let Some(done) = cmd::policy::alone(&what, &out) => return done,
             Command::Prove { lab, seeds } => {
                 return engine::prove(home, cli.labs, keys, &caller, &out, &lab, seeds).await;
@@ -94,9 +96,9 @@ async fn run(cli: Cli, out: Out) -> Result<ExitCode> {
                 return engine::worker(home, cli.labs, keys, &caller, &out, WorkOptions { once, lease }).await;
             }
             Command::Serve(options) => {
-                let engine = engine::open(home, "serve", cli.labs, keys).await?;
-                let served = serve::run(engine.clone(), options, caller.instructor, &out).await;
-                engine.shutdown().await;
+                let opening = engine::opening(home, "serve", cli.labs, keys)?;
+                let served = serve::run(opening.clone(), options, caller.instructor, &out).await;
+                opening.shutdown().await;
                 return served.map(|()| ExitCode::SUCCESS);
             }
             _ => {}

@@ -52,6 +52,8 @@ pub enum Code {
     /// The lab's answers belong to one seed, so a submission cannot be executed again under another.
     SeedBound,
     KeyUnavailable,
+    /// The private keys are locked, and so is everything that needs them; `unlock_keys` opens them.
+    KeysLocked,
     StoreFailed,
     Io,
     /// A defect of ours.

@@ -40,10 +40,12 @@ mod steps;
 mod streams;
 mod submit;
 mod sync;
+mod unlock;
 mod worker;
 
 pub use keep::KeeperEnd;
 pub use solve::{Answer, Proof};
+pub use unlock::Opening;
 pub use worker::{Ending, WorkOptions, Worked};
 
 use crate::api::{Caller, Level};
@@ -136,6 +138,8 @@ pub struct Forge {
     outbox: Arc<tokio::sync::Notify>,
     /// One round of the outbox at a time.
     syncing: tokio::sync::Mutex<()>,
+    /// Passphrases that were given to move the keys.
+    guesses: tokio::sync::Mutex<unlock::Guesses>,
     /// Boards of sessions that somebody looks at, by the enrolment's token and the session.
     boards: Mutex<HashMap<(String, String), session::Watched>>,
     shutdown: CancellationToken,
@@ -159,13 +163,15 @@ impl Forge {
     ///
     /// # Errors
     /// `StoreFailed`, `KeyUnavailable`, `DiskFull`, `Io`; `Internal` when a policy of ours does not load.
-    pub async fn open(options: Options) -> Result<Arc<Self>> {
+    pub async fn open(mut options: Options) -> Result<Arc<Self>> {
         let store = Store::open(&options.home.join("forge.db"))?;
         let instance = instance_of(&options.home)?;
         let (home, keeping) = (options.home.clone(), options.keys.clone());
         // Here a secret store, or a person, may be waited for.
         let opening = tokio::task::spawn_blocking(move || Keys::open_kept(&home, &keeping, &mut rand::rng()));
         let keys = opening.await.map_err(|e| Error::internal(format!("opening the keys ended early: {e}")))??;
+        // From here on only the keys themselves know what they were opened with.
+        options.keys.passphrase = Default::default();
         let policy = Policy::load()?;
         let mut pins = Pins::open(&options.home, &keys, Catalogue::embedded());
         let catalogue = Mutex::new(Arc::new(Catalogue::pinned(&sources(&options), &mut pins)));
@@ -219,6 +225,7 @@ impl Forge {
             disk_used: Mutex::default(),
             outbox: Arc::new(tokio::sync::Notify::new()),
             syncing: tokio::sync::Mutex::default(),
+            guesses: tokio::sync::Mutex::default(),
             boards: Mutex::default(),
             shutdown: CancellationToken::new(),
             store,

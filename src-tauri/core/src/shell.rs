@@ -1,7 +1,10 @@
 //! What every shell needs of an engine, and how it asks: commands as JSON, streams as frames. It refuses to know what
 //! carries them (a window's channel, a WebSocket, a terminal); the shells refuse to know what answers them.
 
-use crate::api::{Caller, Commands, Event, RunDetail, StreamRequest, Telemetry, TerminalFrame, dispatch};
+use crate::api::{
+    Caller, Commands, Event, KeysStatus, RunDetail, StreamRequest, Telemetry, TerminalFrame, UnlockKeys, decode,
+    dispatch,
+};
 use crate::error::{Code, Error, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
 
@@ -44,6 +48,19 @@ pub trait Shellable: Commands {
     async fn shutdown(&self);
 }
 
+/// Where the engine of a shell that waits for a person comes from: it may be locked still.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// # Errors
+    /// `KeysLocked` until somebody unlocks them; else why the engine could not be opened.
+    async fn engine(&self) -> Result<Arc<dyn Shellable>>;
+    /// What is known of the keys while they are locked.
+    async fn keys_status(&self) -> Result<KeysStatus>;
+    /// # Errors
+    /// `KeyUnavailable` when they do not open; then another attempt can be made after `details.wait_ms`.
+    async fn unlock(&self, request: UnlockKeys) -> Result<KeysStatus>;
+}
+
 /// One item of an open stream, as it travels.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Frame {
@@ -62,10 +79,39 @@ pub async fn call(
     name: &str,
     args: serde_json::Value,
 ) -> Result<serde_json::Value> {
+    logged(caller, name, dispatch(engine, caller, name, args)).await
+}
+
+/// [`call`] where the keys may be locked: then two commands are answered, and all others say so.
+///
+/// # Errors
+/// `KeysLocked`; else as [`call`].
+pub async fn ask(host: &dyn Host, caller: &Caller, name: &str, args: serde_json::Value) -> Result<serde_json::Value> {
+    let locked = match host.engine().await {
+        Ok(engine) => return call(engine.as_ref(), caller, name, args).await,
+        Err(e) if e.code == Code::KeysLocked => e,
+        Err(e) => return Err(e),
+    };
+    let answered = async {
+        let told = match name {
+            "keys_status" => host.keys_status().await?,
+            "unlock_keys" => host.unlock(decode(name, args)?).await?,
+            _ => return Err(locked),
+        };
+        Ok(serde_json::to_value(told)?)
+    };
+    logged(caller, name, answered).await
+}
+
+async fn logged(
+    caller: &Caller,
+    name: &str,
+    work: impl Future<Output = Result<serde_json::Value>>,
+) -> Result<serde_json::Value> {
     let span = tracing::info_span!("request", correlation = %caller.correlation, command = name);
     async {
         let began = Instant::now();
-        let answer = dispatch(engine, caller, name, args).await;
+        let answer = work.await;
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &answer {
             Ok(_) => tracing::info!(ms, "answered"),

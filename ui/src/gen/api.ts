@@ -107,6 +107,8 @@ own_ca: boolean,
  */
 token: boolean, };
 
+export type BoardKnows = "not_needed" | "told" | "later";
+
 export type BoardLab = { id: string, title: string, 
 /**
  * Title by criterion id.
@@ -152,7 +154,7 @@ gentle: boolean, };
 /**
  * What a caller may branch on. A code exists only where somebody does; the words live in `message`.
  */
-export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "seed_bound" | "key_unavailable" | "store_failed" | "io" | "internal";
+export type Code = "invalid_input" | "template_invalid" | "too_large" | "unknown_command" | "unknown_lab" | "unknown_run" | "unknown_node" | "not_found" | "request_reused" | "denied" | "wrong_state" | "token_invalid" | "token_spent" | "payment_failed" | "scoreboard_failed" | "docker_unavailable" | "docker_failed" | "image_missing" | "image_build_failed" | "machine_lacks" | "no_memory" | "disk_full" | "timeout" | "cancelled" | "port_unavailable" | "verdict_invalid" | "evidence_invalid" | "seed_bound" | "key_unavailable" | "keys_locked" | "store_failed" | "io" | "internal";
 
 export type CreateSession = { title: string, labs: Array<string>, 
 /**
@@ -482,10 +484,35 @@ export type JobRequest = { job: string, };
 
 export type JoinSession = { code: string, };
 
+export type KeyInfo = { name: KeyUse, id: string, 
+/**
+ * How many keys it has replaced; what they signed stays good.
+ */
+before: number, };
+
 /**
  * Where private keys lie.
  */
 export type KeyPlace = "os" | "passphrase" | "plain";
+
+export type KeyRotated = { name: KeyUse, 
+/**
+ * Fingerprints: the old key signed the new one.
+ */
+old: string, new: string, at: number, 
+/**
+ * Whether the scoreboard knows the new key.
+ */
+board: BoardKnows, 
+/**
+ * Why it does not; empty when it does or need not.
+ */
+trouble: string, };
+
+/**
+ * A laptop's three keys.
+ */
+export type KeyUse = "learner" | "spawn" | "catalogue";
 
 export type KeysKept = { place: KeyPlace, told: string, 
 /**
@@ -496,6 +523,28 @@ warning: string | null,
  * Keeps them better.
  */
 command: string | null, };
+
+export type KeysStatus = { 
+/**
+ * As long as they are, only `keys_status` and `unlock_keys` are answered.
+ */
+locked: boolean, 
+/**
+ * None = there are none yet.
+ */
+kept: KeysKept | null, 
+/**
+ * This system's secret store may take them.
+ */
+os: boolean, 
+/**
+ * The next passphrase is looked at after this many milliseconds.
+ */
+wait_ms: number, 
+/**
+ * Those in use; empty while they are locked.
+ */
+keys: Array<KeyInfo>, };
 
 export type LabDetail = { lab: LabSummary, topology: Topology, criteria: Array<CriterionInfo>, requirements: Array<Requirement>, history: Array<ResultSummary>, 
 /**
@@ -715,6 +764,16 @@ export type ProbeIsolation = { run: string,
  */
 full: boolean, };
 
+export type ProtectKeys = { to: KeyPlace, 
+/**
+ * The new passphrase, when they go under one.
+ */
+passphrase: Secret | null, 
+/**
+ * The one they are under now, when they are under one.
+ */
+current: Secret | null, };
+
 export type QuotaReport = { subject: string, tenant: string, mode: PlanMode, 
 /**
  * `practice`, or the plan's name; the last known one where a gateway decides at each start.
@@ -871,6 +930,8 @@ export type RevealHint = { run: string, hint: string, };
 
 export type Role = "learner" | "router" | "server" | "switch" | "attacker" | "defender" | "aux" | "client" | "gateway";
 
+export type RotateKey = { name: KeyUse, };
+
 export type RunDetail = { run: RunSummary, nodes: Array<NodeInfo>, links: Array<LinkInfo>, steps: Array<Step>, criteria: Array<CriterionInfo>, hints: Array<HintInfo>, 
 /**
  * The guide with this run's values in it, as sanitized HTML (no script, no remote content).
@@ -933,6 +994,11 @@ export type SayToSession = { session: string,
  * 1 to 500 characters.
  */
 text: string, learner: string | null, };
+
+/**
+ * A text that is cleared when it is dropped, and that nothing here can show or write.
+ */
+export type Secret = string;
 
 export type SessionExport = "csv" | "report";
 
@@ -1142,6 +1208,15 @@ export type Topology = { nodes: Array<NodeInfo>, links: Array<LinkInfo>, };
 export type TrustTier = "self-attested" | "instructor-seeded" | "re-graded" | "re-executed";
 
 export type TryGate = { gate: string, input: unknown, };
+
+/**
+ * Not of the `contract!` family: these cannot be written, only read.
+ */
+export type UnlockKeys = { 
+/**
+ * None = the system's store was unlocked, or is to ask for it now.
+ */
+passphrase: Secret | null, };
 
 export type VerifyCheck = { name: string, ok: boolean, detail: string, };
 

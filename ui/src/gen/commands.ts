@@ -70,6 +70,10 @@ export interface Commands {
   export_session: { request: api.ExportSession; response: api.Exported };
   session_messages: { request: api.SessionRequest; response: api.SessionMessage[] };
   run_session: { request: api.RunRequest; response: api.RunSession };
+  keys_status: { request: api.Empty; response: api.KeysStatus };
+  unlock_keys: { request: api.UnlockKeys; response: api.KeysStatus };
+  protect_keys: { request: api.ProtectKeys; response: api.KeysStatus };
+  rotate_key: { request: api.RotateKey; response: api.KeyRotated };
   get_settings: { request: api.Empty; response: api.Settings };
   set_settings: { request: api.Settings; response: api.Settings };
 }

@@ -41,6 +41,7 @@ export const ERRORS: Record<HostError["code"], ErrorWords> = {
   evidence_invalid: words("fail", "The evidence does not verify"),
   seed_bound: words("quiet", "This lab cannot be tried under another seed"),
   key_unavailable: words("fail", "The signing key cannot be used", "doctor"),
+  keys_locked: words("warn", "Your keys are locked"),
   store_failed: words("fail", "The local data could not be read or written", "doctor"),
   io: words("fail", "A file could not be read or written", "retry"),
   internal: words("fail", "Something unexpected happened", "retry"),

@@ -1,5 +1,5 @@
 /** Few settings, each with the reason one would touch it. */
-import type { KeyPlace, Settings } from "../gen/api";
+import type { Settings } from "../gen/api";
 
 export const SETTINGS: readonly { id: keyof Settings; title: string; why: string; also: string }[] = [
   { id: "theme", title: "Appearance", why: "Charts and exported reports follow it.", also: "theme dark light colour" },
@@ -25,13 +25,4 @@ export const LIMITS = {
   everybody: "everybody’s",
   disk: (free: string | null, floor: string) =>
     `${free === null ? "How much disk is free is not known here." : `${free} MiB of disk are free.`} Below ${floor} MiB nothing is started and running labs are paused.`,
-};
-
-export const KEYS = {
-  title: "Signing keys",
-  also: "private key secret store keyring keychain passphrase password encrypted fingerprint",
-  places: { os: "In this system’s secret store", passphrase: "Under a passphrase", plain: "Not encrypted" } satisfies Record<KeyPlace, string>,
-  how: "Run this in a terminal of this machine, then start the app again:",
-  id: "Your verdicts are signed with",
-  unknown: "How the keys are kept is not known yet.",
 };

@@ -1,9 +1,10 @@
 //! `forge keys`: where the private keys are, and moving them. It asks for passphrases; it never sees a key.
 
-use crate::args::KeysCommand;
+use crate::Cx;
+use crate::args::{KeyArg, KeysCommand};
 use crate::engine;
 use crate::out::{Ink, Out};
-use forge_core::api::KeysKept;
+use forge_core::api::{BoardKnows, KeyUse, KeysKept, RotateKey};
 use forge_core::error::{Code, Error, Result};
 use forge_core::keys::{Keeping, Keys, Passphrase, Protect, Source};
 use std::io::IsTerminal;
@@ -39,11 +40,12 @@ pub async fn run(
     out: &Out,
 ) -> Result<ExitCode> {
     match what {
-        None => show(&home, &keeping, out)?,
+        // Needs the engine, which tells the scoreboard.
+        None | Some(KeysCommand::Rotate { .. }) => show(&home, &keeping, out)?,
         Some(KeysCommand::Unlock) => {
             let kept = tokio::task::spawn_blocking(move || {
                 let keeping = Keeping { patient: true, ..keeping };
-                Keys::open_kept(&home, &keeping, &mut forge_core::keys::system_rng()).map(|keys| keys.kept().clone())
+                Keys::open_kept(&home, &keeping, &mut forge_core::keys::system_rng()).map(|keys| keys.kept())
             });
             let kept = kept.await.map_err(Error::internal)??;
             out.answer(&kept, told)?;
@@ -64,6 +66,30 @@ pub async fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// # Errors
+/// Why the key cannot be changed.
+pub async fn rotate(cx: &Cx, name: KeyArg) -> Result<()> {
+    let name = match name {
+        KeyArg::Learner => KeyUse::Learner,
+        KeyArg::Spawn => KeyUse::Spawn,
+        KeyArg::Catalogue => KeyUse::Catalogue,
+    };
+    let done = cx.engine.rotate_key(&cx.caller, RotateKey { name }).await?;
+    cx.out.answer(&done, |out, k| {
+        out.line(format!("{} {} follows {}, which signed it.", out.ink(Ink::Good, "✓"), k.new, k.old))?;
+        out.line("What the old key signed stays good. Programs that were open must be started again.")?;
+        match k.board {
+            BoardKnows::NotNeeded => Ok(()),
+            BoardKnows::Told => out.line("The scoreboard knows the new key: nothing to do there."),
+            BoardKnows::Later => out.line(format!(
+                "{} The scoreboard does not know the new key yet, and is told before anything is sent to it. {}",
+                out.ink(Ink::Warn, "!"),
+                k.trouble
+            )),
+        }
+    })
 }
 
 fn show(home: &Path, keeping: &Keeping, out: &Out) -> Result<()> {

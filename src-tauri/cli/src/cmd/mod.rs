@@ -18,7 +18,7 @@ mod sync;
 pub mod worker;
 
 use crate::Cx;
-use crate::args::{Command, EgressCommand, ImagesCommand};
+use crate::args::{Command, EgressCommand, ImagesCommand, KeysCommand};
 use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RevealHint, RunRequest, RunSummary};
 use forge_core::error::{Error, Result};
 use std::process::ExitCode;
@@ -64,6 +64,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         }
         Command::Reexecute { verdict: Some(verdict), .. } => worker::ask(cx, verdict).await?,
         Command::Reexecute { verdict: None, .. } => worker::jobs(cx).await?,
+        Command::Keys { what: Some(KeysCommand::Rotate { name }) } => keys::rotate(cx, name).await?,
         Command::Enrol { url, code, name, ca, clear_text } => {
             sync::enrol(cx, url, code, name, ca.as_deref(), clear_text).await?;
         }

@@ -27,8 +27,8 @@ pub async fn call(
     let work = async move {
         let args = json(&headers, body)?;
         // A task of its own: a browser that goes away must not leave a command half done.
-        let engine = server.engine.clone();
-        tokio::spawn(async move { shell::call(engine.as_ref(), &caller, &command, args).await })
+        let host = server.host.clone();
+        tokio::spawn(async move { shell::ask(host.as_ref(), &caller, &command, args).await })
             .await
             .map_err(Error::internal)?
     };
@@ -63,7 +63,7 @@ pub async fn spawn(
             _ => return Err(Error::new(Code::InvalidInput, "Name a lab or a track, not both.")),
         };
         let request = StartLab { lab, request_id: asked.request_id, seed: asked.seed };
-        shell::call(server.engine.as_ref(), &caller, "start_lab", serde_json::to_value(request)?).await
+        shell::ask(server.host.as_ref(), &caller, "start_lab", serde_json::to_value(request)?).await
     };
     match work.await {
         Ok(run) => (StatusCode::ACCEPTED, Json(run)).into_response(),
@@ -73,7 +73,7 @@ pub async fn spawn(
 
 /// By id, so that the same request gets the same lab however ready the labs are.
 async fn first_of(server: &Server, caller: &Caller, track: &str) -> Result<String> {
-    let labs = server.engine.list_labs(caller, Empty {}).await?;
+    let labs = server.host.engine().await?.list_labs(caller, Empty {}).await?;
     labs.into_iter()
         .filter(|lab| lab.track == track)
         .map(|lab| lab.id)
@@ -117,6 +117,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::RequestReused | Code::WrongState | Code::TokenSpent | Code::TokenInvalid | Code::Cancelled => {
             StatusCode::CONFLICT
         }
+        Code::KeysLocked => StatusCode::LOCKED,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TemplateInvalid | Code::VerdictInvalid | Code::EvidenceInvalid | Code::SeedBound => {
             StatusCode::UNPROCESSABLE_ENTITY

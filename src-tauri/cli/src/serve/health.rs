@@ -5,7 +5,8 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use forge_core::api::{Caller, Empty};
+use forge_core::api::{Caller, DoctorReport, Empty, Settings};
+use forge_core::error::Result;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -24,11 +25,20 @@ pub async fn healthz(
     State(server): State<Arc<Server>>,
     Extension(id): Extension<super::calls::Correlation>,
 ) -> Response {
-    match server.engine.get_settings(&caller(&id), Empty {}).await {
+    match settings(&server, &caller(&id)).await {
         Ok(_) => Json(serde_json::json!({"healthy": true})).into_response(),
         Err(e) => (StatusCode::SERVICE_UNAVAILABLE, Json(serde_json::json!({"healthy": false, "code": e.code})))
             .into_response(),
     }
+}
+
+/// Not while the keys are locked.
+async fn settings(server: &Server, caller: &Caller) -> Result<Settings> {
+    server.host.engine().await?.get_settings(caller, Empty {}).await
+}
+
+async fn doctor(server: &Server, caller: &Caller) -> Result<DoctorReport> {
+    server.host.engine().await?.doctor(caller, Empty {}).await
 }
 
 pub async fn readyz(
@@ -41,7 +51,7 @@ pub async fn readyz(
     {
         return (*status, Json(body.clone())).into_response();
     }
-    let (status, body) = match server.engine.doctor(&caller(&id), Empty {}).await {
+    let (status, body) = match doctor(&server, &caller(&id)).await {
         Ok(report) => {
             let parts: Vec<_> =
                 report.rows.iter().map(|r| serde_json::json!({"part": r.id, "state": r.state})).collect();

@@ -16,7 +16,7 @@ use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use door::Door;
 use forge_core::error::{Code, Error, Result};
-use forge_core::shell::Shellable;
+use forge_core::shell::Host;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ const BODY_LIMIT: usize = 256 * 1024;
 const CLOSING: Duration = Duration::from_secs(5);
 
 pub struct Server {
-    pub engine: Arc<dyn Shellable>,
+    pub host: Arc<dyn Host>,
     pub instructor: bool,
     pub door: Door,
     pub health: health::Health,
@@ -37,8 +37,14 @@ pub struct Server {
 }
 
 /// # Errors
-/// `PortUnavailable` when the address cannot be listened on; `Io` when serving broke.
-pub async fn run(engine: Arc<dyn Shellable>, options: ServeOptions, instructor: bool, out: &Out) -> Result<()> {
+/// What the engine cannot be opened for, unless its keys only are locked; `PortUnavailable` when the address cannot be listened on;
+/// `Io` when serving broke.
+pub async fn run(host: Arc<dyn Host>, options: ServeOptions, instructor: bool, out: &Out) -> Result<()> {
+    let locked = match host.engine().await {
+        Ok(_) => false,
+        Err(e) if e.code == Code::KeysLocked => true,
+        Err(e) => return Err(e),
+    };
     let listener = TcpListener::bind(options.listen).await.map_err(|e| {
         Error::new(Code::PortUnavailable, format!("{} cannot be listened on: {e}", options.listen))
             .hint("Choose another port, or 0 for any free one: --listen 127.0.0.1:0")
@@ -50,7 +56,7 @@ pub async fn run(engine: Arc<dyn Shellable>, options: ServeOptions, instructor: 
     let door = Door::new(address, &options.hosts);
     let (url, token) = (door.url(), door.api_token().to_owned());
     let server = Arc::new(Server {
-        engine,
+        host,
         instructor,
         door,
         health: health::Health::default(),
@@ -62,6 +68,9 @@ pub async fn run(engine: Arc<dyn Shellable>, options: ServeOptions, instructor: 
             Ink::Dim,
             "Open this address in a browser; it lets one browser in. Ctrl-C ends the server, labs go on.",
         );
+        if locked {
+            out.progress(Ink::Warn, "Your keys are locked; the page asks for what opens them.");
+        }
         Ok(())
     })?;
     let closing = server.closing.clone();

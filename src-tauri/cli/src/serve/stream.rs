@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use forge_core::api::StreamRequest;
 use forge_core::error::{Code, Error, Result};
-use forge_core::shell::{self, Frame};
+use forge_core::shell::{self, Frame, Shellable};
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +45,13 @@ pub async fn upgrade(
 
 async fn pump(server: &Server, socket: WebSocket, request: StreamRequest, terminal: Option<String>) {
     let (mut to, mut from) = socket.split();
-    let mut frames = match shell::open(server.engine.as_ref(), request).await {
-        Ok(frames) => frames,
+    let opened = async {
+        let engine = server.host.engine().await?;
+        let frames = shell::open(engine.as_ref(), request).await?;
+        Ok::<_, Error>((engine, frames))
+    };
+    let (engine, mut frames) = match opened.await {
+        Ok(opened) => opened,
         Err(e) => {
             // The browser may be gone already; then nobody is left to tell.
             let _ = to.send(close(REFUSED, &e.message)).await;
@@ -57,7 +62,7 @@ async fn pump(server: &Server, socket: WebSocket, request: StreamRequest, termin
     let typing = async {
         while let Some(message) = from.next().await {
             match message {
-                Ok(Message::Binary(bytes)) => type_in(server, terminal.as_deref(), bytes).await?,
+                Ok(Message::Binary(bytes)) => type_in(engine.as_ref(), terminal.as_deref(), bytes).await?,
                 Ok(Message::Close(_)) | Err(_) => break,
                 Ok(Message::Text(_) | Message::Ping(_) | Message::Pong(_)) => {}
             }
@@ -85,9 +90,9 @@ async fn pump(server: &Server, socket: WebSocket, request: StreamRequest, termin
     }
 }
 
-async fn type_in(server: &Server, terminal: Option<&str>, bytes: axum::body::Bytes) -> Result<()> {
+async fn type_in(engine: &dyn Shellable, terminal: Option<&str>, bytes: axum::body::Bytes) -> Result<()> {
     match terminal {
-        Some(id) => server.engine.terminal_write(id, bytes).await,
+        Some(id) => engine.terminal_write(id, bytes).await,
         None => Err(Error::new(Code::InvalidInput, "Only a terminal takes input.")),
     }
 }

@@ -6,7 +6,7 @@ use super::{Server, serve};
 use bytes::Bytes;
 use forge_core::api::*;
 use forge_core::error::{Code, Error, Result};
-use forge_core::shell::{Exec, Shellable};
+use forge_core::shell::{Exec, Host, Shellable};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
@@ -80,6 +80,7 @@ small! {
         sync_now(SyncNow) -> SyncReport; preview_sync(Empty) -> SyncPreview; create_session(CreateSession) -> SessionInfo; join_session(JoinSession) -> SessionInfo;
         session_status(SessionRequest) -> SessionState; take_challenge(TakeChallenge) -> StartLab;
         list_sessions(Empty) -> SessionList; session_board(WatchBoard) -> LiveBoard; session_messages(SessionRequest) -> Vec<SessionMessage>; say_session(SayToSession) -> SessionMessage;
+        keys_status(Empty) -> KeysStatus; unlock_keys(UnlockKeys) -> KeysStatus; protect_keys(ProtectKeys) -> KeysStatus; rotate_key(RotateKey) -> KeyRotated;
         freeze_session(FreezeSession) -> SessionInfo; export_session(ExportSession) -> Exported; run_session(RunRequest) -> RunSession;
     }
 }
@@ -119,6 +120,34 @@ impl Shellable for Small {
     async fn shutdown(&self) {}
 }
 
+/// Locked until the word is said.
+struct Keyhole {
+    engine: Arc<Small>,
+    locked: Mutex<bool>,
+}
+
+fn told(locked: bool) -> KeysStatus {
+    KeysStatus { locked, kept: None, os: false, wait_ms: 0, keys: Vec::new() }
+}
+
+#[async_trait::async_trait]
+impl Host for Keyhole {
+    async fn engine(&self) -> Result<Arc<dyn Shellable>> {
+        if *self.locked.lock().unwrap() { Err(Error::new(Code::KeysLocked, "locked")) } else { Ok(self.engine.clone()) }
+    }
+    async fn keys_status(&self) -> Result<KeysStatus> {
+        Ok(told(true))
+    }
+    async fn unlock(&self, request: UnlockKeys) -> Result<KeysStatus> {
+        let said = request.passphrase.map(Secret::into_text);
+        if said.is_none_or(|said| *said != "sesame") {
+            return Err(Error::new(Code::KeyUnavailable, "wrong"));
+        }
+        *self.locked.lock().unwrap() = false;
+        Ok(told(false))
+    }
+}
+
 struct Site {
     engine: Arc<Small>,
     server: Arc<Server>,
@@ -128,12 +157,16 @@ struct Site {
 
 impl Site {
     async fn open(ready: bool) -> Self {
+        Self::with(ready, false).await
+    }
+
+    async fn with(ready: bool, locked: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let engine = Arc::new(Small { ready, ..Small::default() });
         let closing = CancellationToken::new();
         let server = Arc::new(Server {
-            engine: engine.clone(),
+            host: Arc::new(Keyhole { engine: engine.clone(), locked: Mutex::new(locked) }),
             instructor: false,
             door: Door::new(address, &["lab.example".into()]),
             health: Default::default(),
@@ -379,4 +412,23 @@ async fn closing_ends_open_streams_and_the_server() {
     assert_eq!(u16::from(frame.code), 1001);
     drop(terminal);
     tokio::time::timeout(Duration::from_secs(10), site.ended).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn while_the_keys_are_locked_two_commands_are_answered() {
+    let site = Site::with(true, true).await;
+    let (status, _, body) = site.call("list_labs", &[], "{}").await;
+    assert_eq!((status, body.contains("\"keys_locked\"")), (423, true), "{body}");
+    for path in ["/healthz", "/readyz"] {
+        let (status, _, body) = site.ask(&format!("GET {path}"), &[], "").await;
+        assert_eq!((status, body.contains("keys_locked")), (503, true), "{body}");
+    }
+    assert!(site.call("keys_status", &[], "{}").await.2.contains("\"locked\":true"));
+    // Whoever was not let in may not guess.
+    let json = [("Content-Type", "application/json")];
+    assert_eq!(site.ask("POST /api/call/unlock_keys", &json, r#"{"passphrase":"sesame"}"#).await.0, 401);
+    let (status, _, body) = site.call("unlock_keys", &[], r#"{"passphrase":"no"}"#).await;
+    assert_eq!((status, body.contains("key_unavailable")), (500, true), "{body}");
+    assert_eq!(site.call("unlock_keys", &[], r#"{"passphrase":"sesame"}"#).await.0, 200);
+    assert_eq!(site.call("list_labs", &[], "{}").await.0, 200);
 }

@@ -7,6 +7,7 @@ mod keeper;
 mod moves;
 mod passphrase;
 mod quiet;
+mod served;
 mod store;
 
 use forge_core::keys::{Domain, Keeping, KeyName, Keys};

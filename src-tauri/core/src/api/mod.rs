@@ -8,6 +8,7 @@ mod egress;
 mod governance;
 mod grading;
 mod isolation;
+mod keys;
 mod labs;
 mod machine;
 mod quota;
@@ -22,6 +23,7 @@ pub use egress::*;
 pub use governance::*;
 pub use grading::*;
 pub use isolation::*;
+pub use keys::*;
 pub use labs::*;
 pub use machine::*;
 pub use quota::*;
@@ -218,6 +220,15 @@ commands! {
     /// The session a run is bound to, and what was said in it.
     Learner run_session(RunRequest) -> RunSession;
 
+    /// Where the private keys are and whether they are open; answered while they are locked.
+    Learner keys_status(Empty) -> KeysStatus;
+    /// Answered while they are locked, and then the rest is.
+    Learner unlock_keys(UnlockKeys) -> KeysStatus;
+    /// Moves the private keys, or puts them under another passphrase.
+    Learner protect_keys(ProtectKeys) -> KeysStatus;
+    /// Replaces a key; the old one signs the new one and stays for verification.
+    Learner rotate_key(RotateKey) -> KeyRotated;
+
     Learner get_settings(Empty) -> Settings;
     Learner set_settings(Settings) -> Settings;
 }
@@ -234,8 +245,12 @@ fn permit(caller: &Caller, name: &str, needs: Needs) -> Result<()> {
     Ok(())
 }
 
-fn decode<T: serde::de::DeserializeOwned>(name: &str, args: serde_json::Value) -> Result<T> {
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(name: &str, args: serde_json::Value) -> Result<T> {
     let args = if args.is_null() { serde_json::json!({}) } else { args };
+    if !args.is_object() {
+        // Without saying what it was instead: it may have been a passphrase.
+        return Err(Error::new(crate::error::Code::InvalidInput, format!("“{name}” takes an object of arguments.")));
+    }
     serde_json::from_value(args).map_err(|e| {
         Error::new(
             crate::error::Code::InvalidInput,

@@ -222,6 +222,20 @@ impl Commands for Forge {
         self.session_of(&request.run).await
     }
 
+    async fn keys_status(&self, _: &Caller, _: Empty) -> Result<KeysStatus> {
+        self.keys_state()
+    }
+    /// They are open, or nobody would be here.
+    async fn unlock_keys(&self, _: &Caller, _: UnlockKeys) -> Result<KeysStatus> {
+        self.keys_state()
+    }
+    async fn protect_keys(&self, caller: &Caller, request: ProtectKeys) -> Result<KeysStatus> {
+        self.move_keys(caller, request).await
+    }
+    async fn rotate_key(&self, caller: &Caller, request: RotateKey) -> Result<KeyRotated> {
+        self.rotated(caller, request.name).await
+    }
+
     async fn get_settings(&self, _: &Caller, _: Empty) -> Result<Settings> {
         Ok(self.store.read(settings::get).await?.0)
     }

@@ -36,7 +36,7 @@ impl Forge {
             images,
             wiring,
             free_bytes: crate::store::free_bytes(&self.options.home),
-            keys: self.keys.kept().clone(),
+            keys: self.keys.kept(),
             policy_digest: Ok(self.policy.digest().to_owned()),
             broken_labs: self.catalogue().broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
             home: self.options.home.display().to_string(),

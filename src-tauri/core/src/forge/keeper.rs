@@ -26,7 +26,7 @@ impl Forge {
             .stderr(std::process::Stdio::null());
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let started = command.spawn().and_then(|mut keeper| match (passphrase, keeper.stdin.take()) {
+        let started = command.spawn().and_then(|mut keeper| match (&passphrase, keeper.stdin.take()) {
             // Fits into any pipe, so a keeper that reads late holds nobody up.
             (Some(passphrase), Some(pipe)) => passphrase.write_to(pipe),
             _ => Ok(()),

@@ -197,7 +197,7 @@ impl Forge {
             version: env!("CARGO_PKG_VERSION").into(),
             home: self.options.home.display().to_string(),
             key_id: self.keys.id(crate::keys::KeyName::Learner)?,
-            keys: self.keys.kept().clone(),
+            keys: self.keys.kept(),
             docker: self.engine.info().await.ok().map(|i| i.version),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             shell: self.options.shell.clone(),

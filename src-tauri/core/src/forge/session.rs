@@ -183,6 +183,7 @@ impl Forge {
     /// The same challenge until it was answered; under the same request id as long as the run it started is alive or has
     /// not been started, so that a crash or a second click starts one run.
     pub(super) async fn take(&self, caller: &Caller, request: TakeChallenge) -> Result<StartLab> {
+        self.introduce_first().await;
         let board = self.enrolled().await?;
         let lab = self.catalogue().get(&request.lab)?.id.clone();
         let signed = sync::session::challenge(&board, &request.session, &lab).await?;

@@ -106,6 +106,7 @@ impl Forge {
     /// scoreboard knows a verdict by its id, and a receipt is kept once.
     async fn round(&self, caller: &Caller, all: bool) -> Result<SyncReport> {
         let _turn = self.syncing.lock().await;
+        self.introduce_first().await;
         let Some(board) = self.store.read(rows::board).await? else { return Err(sync::not_enrolled()) };
         let random = || rand::random::<u64>();
         let round = Round {

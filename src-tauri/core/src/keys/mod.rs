@@ -30,7 +30,7 @@ use opening::{Opened, draw};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use vault::{Seeds, Vault};
 use zeroize::Zeroizing;
 
@@ -73,11 +73,16 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     names: Vec<KeyName>,
+    place: RwLock<Place>,
+    held: RwLock<Held>,
+}
+
+/// Where they lie, as they were opened or moved last.
+struct Place {
     vault: Box<dyn Vault>,
     record: Record,
     kept: KeysKept,
     passphrase: Option<Passphrase>,
-    held: RwLock<Held>,
 }
 
 struct Held {
@@ -114,7 +119,8 @@ impl Keys {
         let current = seeds.iter().map(|(name, seed)| (*name, SigningKey::from_bytes(seed))).collect();
         let kept = record.told(&folder, keeping.os);
         let held = RwLock::new(Held { current, rotations });
-        Ok(Self(Arc::new(Inner { folder, names: names.to_vec(), vault, record, kept, passphrase, held })))
+        let place = RwLock::new(Place { vault, record, kept, passphrase });
+        Ok(Self(Arc::new(Inner { folder, names: names.to_vec(), place, held })))
     }
 
     /// How the keys below `home` are kept, without opening them; None = there are none yet.
@@ -124,13 +130,17 @@ impl Keys {
     }
 
     /// How the private keys are kept here, for the doctor and the settings.
-    pub fn kept(&self) -> &KeysKept {
-        &self.0.kept
+    pub fn kept(&self) -> KeysKept {
+        self.place().kept.clone()
     }
 
     /// What they were opened with, for a process that this one starts.
-    pub fn passphrase(&self) -> Option<&Passphrase> {
-        self.0.passphrase.as_ref()
+    pub fn passphrase(&self) -> Option<Passphrase> {
+        self.place().passphrase.clone()
+    }
+
+    fn place(&self) -> RwLockReadGuard<'_, Place> {
+        self.0.place.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn public(&self, name: KeyName) -> Result<PublicKey> {
@@ -190,7 +200,8 @@ impl Keys {
     pub fn rotate(&self, name: KeyName, at: i64, rng: &mut dyn rand::CryptoRng) -> Result<Rotation> {
         let _lock = opening::lock(&self.0.folder)?;
         let mut record = self.still_here()?;
-        let stored = self.0.vault.load(&self.0.names)?;
+        let place = self.place();
+        let stored = place.vault.load(&self.0.names)?;
         let old = SigningKey::from_bytes(stored.get(&name).ok_or_else(|| missing(name))?);
         let seed = draw(rng);
         let new = SigningKey::from_bytes(&seed);
@@ -201,7 +212,7 @@ impl Keys {
         rotations.push(rotation.clone());
         rotation::write(&self.0.folder, &rotations)?;
         fault::point("keys.rotate.recorded");
-        self.0.vault.save(&Seeds::from([(name, seed)]))?;
+        place.vault.save(&Seeds::from([(name, seed)]))?;
         fault::point("keys.rotate.saved");
         if let kept::Kept::Os { keys, .. } = &mut record.kept {
             keys.insert(name, rotation.new.clone());
@@ -216,7 +227,7 @@ impl Keys {
     /// What is written down about where the keys are, if that is still where they were opened. Under the lock.
     fn still_here(&self) -> Result<Record> {
         match Record::read(&self.0.folder, &self.0.names)? {
-            Some(record) if record.kept.same_place(&self.0.record.kept) => Ok(record),
+            Some(record) if record.kept.same_place(&self.place().record.kept) => Ok(record),
             _ => Err(Error::new(Code::WrongState, "The keys were moved while this program was open.")
                 .hint("Close it and start it again.")),
         }

@@ -80,12 +80,17 @@ pub struct Source {
 }
 
 impl Source {
+    /// One that is known already.
+    pub fn given(passphrase: Passphrase) -> Self {
+        Self { file: None, ask: Some(Arc::new(move || Ok(passphrase.clone()))) }
+    }
+
     pub(super) fn get(&self) -> Result<Passphrase> {
         match (&self.file, &self.ask) {
             (Some(file), _) => Passphrase::read(file),
             (None, Some(ask)) => ask(),
             (None, None) => Err(unusable("passphrase_needed", "Your keys are under a passphrase, and nobody here can be asked for it.")
-                .hint("In a terminal, any `forge` command asks for it.")
+                .hint("The app asks for it, and so does any `forge` command in a terminal.")
                 .hint("Without one: write it into a file that only you can read, and start this with FORGE_PASSPHRASE_FILE=<that file>.")
                 .hint("To do without it, `forge keys protect --os` or `--plain` moves the keys.")),
         }

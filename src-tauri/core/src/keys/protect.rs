@@ -8,8 +8,10 @@ use super::os::Os;
 use super::passphrase::{Passphrase, Source};
 use super::vault::{Files, Vault};
 use super::{KeyName, Keys, unusable};
+use crate::api::KeysKept;
 use crate::error::{Error, Result};
 use crate::fault;
+use std::sync::{Arc, PoisonError};
 
 /// Where keys are to be moved.
 #[derive(Clone)]
@@ -21,6 +23,22 @@ pub enum Protect {
 }
 
 impl Keys {
+    /// [`protect`](Self::protect) for a program that goes on with them: all its clones find them at the new place.
+    ///
+    /// # Errors
+    /// As `protect`.
+    pub fn move_to(&self, keeping: &Keeping, to: Protect, rng: &mut dyn rand::CryptoRng) -> Result<KeysKept> {
+        let moved = self.clone().protect(keeping, to, rng)?;
+        let kept = moved.kept();
+        if let Some(new) = Arc::into_inner(moved.0) {
+            let place = new.place.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let held = new.held.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *self.0.place.write().unwrap_or_else(PoisonError::into_inner) = place;
+            *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+        }
+        Ok(kept)
+    }
+
     /// Moves the private keys, and opens them at their new place.
     ///
     /// # Errors
@@ -37,7 +55,7 @@ impl Keys {
             return Err(unusable("leftover", "What the last move left behind could not be removed yet.")
                 .hint("`forge keys` says where it is; unlock that place, then try again."));
         }
-        let seeds = self.0.vault.load(&names)?;
+        let seeds = self.place().vault.load(&names)?;
         if let Some(name) = names.iter().find(|name| !seeds.contains_key(name)) {
             return Err(super::missing(*name));
         }
@@ -52,10 +70,7 @@ impl Keys {
             }
             Protect::Passphrase(passphrase) => {
                 Encrypted::new(&folder, passphrase.clone()).write(&seeds)?;
-                (
-                    Kept::Passphrase {},
-                    Source { file: None, ask: Some(std::sync::Arc::new(move || Ok(passphrase.clone()))) },
-                )
+                (Kept::Passphrase {}, Source::given(passphrase))
             }
             Protect::Plain => {
                 Files(folder.clone()).save(&seeds)?;

@@ -176,6 +176,12 @@ pub fn enrol(tx: &Tx, b: &Board) -> Result<()> {
     Ok(())
 }
 
+/// It knows the learner by this key from now on, if it is still the one that was told.
+pub fn introduced(tx: &Tx, old: &str, new: &str) -> Result<()> {
+    tx.execute("UPDATE board SET key_id = ?2 WHERE key_id = ?1", [old, new])?;
+    Ok(())
+}
+
 /// Forgets the scoreboard and its token; receipts stay. True when there was one.
 pub fn unenrol(tx: &Tx) -> Result<bool> {
     Ok(tx.execute("DELETE FROM board", [])? > 0)

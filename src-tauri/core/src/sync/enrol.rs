@@ -101,6 +101,23 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, now: impl Fn() -> i64) -> Resul
     })
 }
 
+/// Tells the scoreboard of changes of the learner's key, oldest first; those that it knows already are no error to it.
+pub async fn introduce(board: &Board, changes: &[Rotation]) -> Result<()> {
+    let server = super::server(board)?;
+    for change in changes {
+        let body = serde_json::to_vec(change)?;
+        let headers = [("content-type", "application/json")];
+        let (limit, most) = (ANSWER_IN, ANSWER_BYTES);
+        let path = "v1/keys/rotations";
+        let question = Question { method: "POST", path, headers: &headers, body, limit, most };
+        let answer = server.ask(question).await.map_err(|s| unreachable(&s))?;
+        if answer.status != 204 {
+            return Err(refused(&answer));
+        }
+    }
+    Ok(())
+}
+
 #[derive(Deserialize)]
 struct KeyList {
     keys: Vec<BoardKey>,

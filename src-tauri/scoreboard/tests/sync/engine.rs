@@ -1,7 +1,8 @@
 //! The whole engine on both sides, as an app has it: what happens at the board arrives by itself.
 use crate::support::*;
 use forge_core::api::{
-    Caller, Commands, CreateSession, EnrolBoard, JoinSession, SayToSession, SessionRequest, WatchBoard,
+    BoardKnows, Caller, Commands, CreateSession, Empty, EnrolBoard, JoinSession, KeyUse, RotateKey, SayToSession,
+    SessionRequest, TakeChallenge, WatchBoard,
 };
 use forge_core::forge::{EgressOptions, Forge, Options};
 use forge_core::keys::Keeping;
@@ -15,7 +16,7 @@ fn me() -> Caller {
     Caller { correlation: "test".into(), instructor: false }
 }
 
-async fn app(home: &Path, server: &Server, role: &str) -> Arc<Forge> {
+async fn again(home: &Path) -> Arc<Forge> {
     let options = Options {
         home: home.to_path_buf(),
         shell: "serve".into(),
@@ -25,7 +26,11 @@ async fn app(home: &Path, server: &Server, role: &str) -> Arc<Forge> {
         egress: EgressOptions::default(),
         keys: Keeping::default(),
     };
-    let forge = Forge::open(options).await.unwrap();
+    Forge::open(options).await.unwrap()
+}
+
+async fn app(home: &Path, server: &Server, role: &str) -> Arc<Forge> {
+    let forge = again(home).await;
     let code = server.cli(&["invite", "--class", "N", "--role", role]).1["code"].as_str().unwrap().to_owned();
     let enrol = EnrolBoard { url: server.url.clone(), code, name: role.into(), ca: None, clear_text: false };
     forge.enrol_board(&me(), enrol).await.unwrap();
@@ -96,6 +101,47 @@ async fn a_hint_arrives_without_a_run_and_the_board_without_being_asked() {
     }
     let said = mara.session_messages(&me(), SessionRequest { session: made.id.clone() }).await.unwrap();
     assert_eq!(said.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), ["First", "Second"]);
+    teacher.shutdown().await;
+    mara.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_key_is_introduced_by_the_one_before_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let (desk, laptop) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let teacher = app(desk.path(), &server, "instructor").await;
+    let mara = app(laptop.path(), &server, "learner").await;
+    let known = async || mara.sync_status(&me(), Empty {}).await.unwrap().board.unwrap().key_id;
+    let told = mara.rotate_key(&me(), RotateKey { name: KeyUse::Learner }).await.unwrap();
+    assert_eq!((told.board, told.trouble.as_str()), (BoardKnows::Told, ""));
+    assert_eq!(known().await, told.new);
+    let spawn = mara.rotate_key(&me(), RotateKey { name: KeyUse::Spawn }).await.unwrap();
+    assert_eq!(spawn.board, BoardKnows::NotNeeded);
+
+    // Changed by another program, which told nobody: the server hears of it before it is asked for anything, and what it
+    // issues then is for the new key.
+    let changed = mara.keys_status(&me(), Empty {}).await.unwrap().keys[0].id.clone();
+    mara.shutdown().await;
+    drop(mara);
+    let keys = forge_core::keys::Keys::open(laptop.path(), &mut rand::rng()).unwrap();
+    let later = keys.rotate(forge_core::keys::KeyName::Learner, now(), &mut rand::rng()).unwrap();
+    assert_eq!(later.old, changed);
+    let mara = again(laptop.path()).await;
+    let wanted = CreateSession {
+        title: "Monday".into(),
+        labs: vec![LAB.into()],
+        shared_seed: false,
+        minutes: 60,
+        hints: false,
+        attempts: 1,
+    };
+    let made = teacher.create_session(&me(), wanted).await.unwrap();
+    let code = made.join_code.clone().unwrap();
+    mara.join_session(&me(), JoinSession { code }).await.unwrap();
+    mara.take_challenge(&me(), TakeChallenge { session: made.id, lab: LAB.into() }).await.unwrap();
+    let board = mara.sync_status(&me(), Empty {}).await.unwrap().board.unwrap();
+    assert_eq!(board.key_id, later.new);
     teacher.shutdown().await;
     mara.shutdown().await;
 }

@@ -3,9 +3,9 @@
  * start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone), `well` (nothing runs, all is
  * prepared), `images-failed`, the states of a run (`starting`, `paused`, `last-minute`, `stopped`, `failed`, `lost`), `crowd` (a
  * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
- * audit log). Of a class: `teach`, `teach-new`, `teach-empty`, `teach-crowd`, `teach-away`, `class`, `class-frozen` (sessions.ts).
+ * audit log), `locked`, `locked-os`, `locked-new`, `under-passphrase` (keys.ts). Of a class: `teach`, `teach-new`, `teach-empty`, `teach-crowd`, `teach-away`, `class`, `class-frozen` (sessions.ts).
  */
-import type { DoctorRow, EgressProfile, Event, Health, JobInfo, KeysKept, Settings, Telemetry } from "../../gen/api";
+import type { DoctorRow, EgressProfile, Event, Health, JobInfo, Settings, Telemetry } from "../../gen/api";
 import type { Commands } from "../../gen/commands";
 import { HostError } from "../host";
 import type { CommandName, Host, Request, Response, Sink, Stream, TerminalSink, TerminalStream } from "../host";
@@ -13,6 +13,7 @@ import { QUOTA, chart, makeImages, makeLabs, makeResults, openssl, type FakeLab 
 import { allOf, crowd } from "./crowd";
 import { FakeGovernance } from "./governance";
 import { isolated, quick } from "./isolation";
+import { FakeKeys } from "./keys";
 import { FakeRun } from "./run";
 import { FakeSessions } from "./sessions";
 import { FakeSync } from "./sync";
@@ -50,6 +51,7 @@ export class FakeHost implements Host {
   readonly #followers = new Set<Sink<Event>>();
   #settings: Settings = { theme: "system", terminal_font_size: 13, continuous_checks: true, idle_pause_minutes: 0, first_run_done: true, results_dir: "", plan: "", billing_url: "", billing_key: "" };
   readonly #governance: FakeGovernance;
+  readonly #keys: FakeKeys;
   readonly #sync: FakeSync;
   readonly #sessions: FakeSessions;
   readonly #profiles: EgressProfile[] = [
@@ -66,6 +68,7 @@ export class FakeHost implements Host {
     this.#latency = latency;
     const given = planted();
     this.#governance = new FakeGovernance(Date.now(), scene === "full" || scene === "tampered", scene === "tampered", scene === "texts" ? (given?.texts ?? []) : []);
+    this.#keys = new FakeKeys(scene);
     this.#sync = new FakeSync(scene === "well" || /^(teach|class|texts)/.test(scene), /^(teach|texts)/.test(scene));
     this.#settings.first_run_done = scene !== "fresh";
     this.#labs = scene === "crowd" ? crowd() : scene === "texts" && given ? allOf(given.texts, given.guide) : makeLabs(Date.now());
@@ -73,7 +76,7 @@ export class FakeHost implements Host {
     if (scene === "fresh" || scene === "empty") this.#results = [];
     if (scene === "empty") this.#labs.length = 0;
     if (scene === "fresh") for (const l of this.#labs) Object.assign(l.summary, { best: null, last_run: null });
-    if (["well", "starting", "paused", "last-minute", "stopped", "failed", "lost", "crowd", "texts"].includes(scene) || /^(teach|class)/.test(scene)) this.#prepared();
+    if (["well", "starting", "paused", "last-minute", "stopped", "failed", "lost", "crowd", "texts", "under-passphrase"].includes(scene) || scene.startsWith("locked") || /^(teach|class)/.test(scene)) this.#prepared();
     this.#stage();
   }
 
@@ -151,10 +154,11 @@ export class FakeHost implements Host {
   async call<C extends CommandName>(name: C, request: Request<C>): Promise<Response<C>> {
     planted()?.calls.push({ name, request });
     await new Promise((done) => setTimeout(done, this.#latency));
-    if (this.scene === "loading" && name !== "get_settings") return new Promise(() => undefined);
-    if (this.scene === "error" && !["get_settings", "set_settings", "about", "doctor"].includes(name)) {
+    if (this.scene === "loading" && name !== "get_settings" && name !== "keys_status") return new Promise(() => undefined);
+    if (this.scene === "error" && !["get_settings", "set_settings", "about", "doctor", "keys_status", "protect_keys", "rotate_key"].includes(name)) {
       throw new HostError("docker_unavailable", "Docker does not answer on /var/run/docker.sock: connection refused.", ["Start Docker, then try again.", "On Linux: sudo systemctl start docker"]);
     }
+    this.#keys.admit(name);
     return structuredClone(await this.#commands[name](request)) as Response<C>;
   }
 
@@ -238,12 +242,6 @@ export class FakeHost implements Host {
     return found;
   }
 
-  #keys(): KeysKept {
-    return this.scene === "error"
-      ? { place: "plain", told: "Unencrypted in /home/ada/.local/share/forge/keys.", warning: "The private keys lie unencrypted in /home/ada/.local/share/forge/keys, readable only by you. Whoever can read your files can sign in your name. When they were made: This system's secret store did not answer within 2 s; it may be locked.", command: "forge keys protect --passphrase" }
-      : { place: "os", told: "In this system's secret store.", warning: null, command: null };
-  }
-
   #doctor(): DoctorRow[] {
     const gone = this.scene === "error";
     const row = (id: string, title: string, state: Health, detail: string, why: string, fix: DoctorRow["fix"] = null): DoctorRow => ({ id, title, state, detail, why, fix });
@@ -255,12 +253,12 @@ export class FakeHost implements Host {
       row("veth", "Network links (veth, bridge)", "ok", "Kernel 6.1: present", "Each link of a lab is a veth pair."),
       this.scene === "well" ? row("netem", "Delay and loss (sch_netem)", "ok", "Kernel 6.1: present", "Labs with slow or lossy links need it.") : row("netem", "Delay and loss (sch_netem)", "warn", "The kernel has no sch_netem module.", "Labs with slow or lossy links use a user-space variant instead.", { kind: "shell", label: "Install the module", command: "sudo apt-get install linux-modules-extra-$(uname -r)" }),
       row("images", "Lab images", this.#images.every((i) => i.ready) ? "ok" : "warn", `${this.#images.filter((i) => i.ready).length} of ${this.#images.length} prepared`, "A lab starts in seconds when its images are here.", { kind: "call", label: "Prepare images", command: "prepare_images", args: { images: [] } }),
-      row("keys", "Signing key", this.#keys().warning ? "warn" : "ok", this.#keys().warning ?? this.#keys().told, "Your key signs your verdicts: it proves where they come from.", this.#keys().command ? { kind: "shell", label: "Keep the keys better", command: "forge keys protect --passphrase" } : null),
+      row("keys", "Signing key", this.#keys.kept.warning ? "warn" : "ok", this.#keys.kept.warning ?? this.#keys.kept.told, "Your key signs your verdicts: it proves where they come from.", this.#keys.kept.command ? { kind: "shell", label: "Keep the keys better", command: "forge keys protect --passphrase" } : null),
     ];
   }
 
   readonly #commands: Handlers = {
-    about: () => ({ version: "0.1.0", home: "/home/ada/.local/share/forge", key_id: "SHA256:9f2c41d07be8", keys: this.#keys(), docker: this.scene === "error" ? null : "20.10.24", platform: "linux x86_64", shell: "serve" }),
+    about: () => ({ version: "0.1.0", home: "/home/ada/.local/share/forge", key_id: "SHA256:9f2c41d07be8", keys: this.#keys.kept, docker: this.scene === "error" ? null : "20.10.24", platform: "linux x86_64", shell: "serve" }),
     doctor: () => ({ ready: this.scene !== "error", rows: this.#doctor() }),
     list_labs: () => this.#labs.map((l) => l.summary),
     get_lab: ({ lab }) => {
@@ -457,6 +455,10 @@ export class FakeHost implements Host {
     run_session: ({ run }) => this.#sessions.ofRun(this.#run(run).summary.lab),
     take_challenge: ({ lab }) => ({ lab, request_id: crypto.randomUUID(), seed: "5eed".repeat(8) }),
     preview_sync: () => this.#sync.preview(this.#results),
+    keys_status: () => this.#keys.status(),
+    unlock_keys: (request) => this.#keys.unlock(request),
+    protect_keys: (request) => this.#keys.protect(request),
+    rotate_key: ({ name }) => this.#keys.rotate(name, this.#sync.on),
     get_settings: () => this.#settings,
     set_settings: (s) => (this.#settings = s),
   };

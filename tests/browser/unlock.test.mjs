@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
-import { rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { FORGE, dataFolder, serve } from "../lib/forge.mjs";
+import { FORGE, dataFolder, serve, underPassphrase } from "../lib/forge.mjs";
 import { focusOf, open, shoot, violations } from "./browser.mjs";
 
 const RIGHT = "four words of mine";
@@ -18,11 +16,7 @@ function forge(...args) {
 
 before(async () => {
   data = dataFolder();
-  forge("results");
-  const file = join(data.home, "phrase");
-  writeFileSync(file, `${RIGHT}\n`);
-  forge("keys", "protect", "--passphrase", "--new-passphrase-file", file);
-  rmSync(file);
+  underPassphrase(data.home, RIGHT);
   server = await serve(data.home);
   tab = await open();
 });

@@ -1,6 +1,6 @@
 // What the browser and desktop tests share: starting processes with a bounded wait and ending them by their own id.
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -15,6 +15,16 @@ export const ARTIFACTS = process.env.FORGE_ARTIFACTS ?? join(ROOT, ".cache/artif
 export function dataFolder() {
   const home = mkdtempSync(join(tmpdir(), "forge-test-"));
   return { home, remove: () => rmSync(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }) };
+}
+
+/** Puts the keys of a new data folder under a passphrase, as their owner does on the command line. */
+export function underPassphrase(home, passphrase) {
+  const forge = (...args) => execFileSync(FORGE, ["--json", ...args], { env: { ...process.env, FORGE_HOME: home } });
+  forge("results");
+  const file = join(home, "phrase");
+  writeFileSync(file, `${passphrase}\n`);
+  forge("keys", "protect", "--passphrase", "--new-passphrase-file", file);
+  rmSync(file);
 }
 
 /** A TCP port that was free a moment ago. */

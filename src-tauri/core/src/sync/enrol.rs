@@ -101,12 +101,13 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, now: impl Fn() -> i64) -> Resul
     })
 }
 
-/// Tells the scoreboard of changes of the learner's key, oldest first; those that it knows already are no error to it.
+/// Tells the scoreboard of changes of the learner's key, oldest first; those that it knows already are no error to it. The token
+/// goes along, so that it belongs to the newest key: revoking an old one takes nothing from this laptop.
 pub async fn introduce(board: &Board, changes: &[Rotation]) -> Result<()> {
-    let server = super::server(board)?;
+    let (server, bearer) = (super::server(board)?, format!("Bearer {}", board.token));
     for change in changes {
         let body = serde_json::to_vec(change)?;
-        let headers = [("content-type", "application/json")];
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let (limit, most) = (ANSWER_IN, ANSWER_BYTES);
         let path = "v1/keys/rotations";
         let question = Question { method: "POST", path, headers: &headers, body, limit, most };

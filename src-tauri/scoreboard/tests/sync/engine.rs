@@ -116,6 +116,10 @@ async fn a_replaced_key_is_introduced_by_the_one_before_it() {
     let told = mara.rotate_key(&me(), RotateKey { name: KeyUse::Learner }).await.unwrap();
     assert_eq!((told.board, told.trouble.as_str()), (BoardKnows::Told, ""));
     assert_eq!(known().await, told.new);
+    // Her token went along, so the old key can be revoked, which takes its own tokens with it.
+    let gone = format!("/v1/keys/{}/revoke", told.old);
+    let why = serde_json::json!({"reason": "replaced"});
+    assert_eq!(server.call("POST", &gone, &server.admin, why).await.0, 204);
     let spawn = mara.rotate_key(&me(), RotateKey { name: KeyUse::Spawn }).await.unwrap();
     assert_eq!(spawn.board, BoardKnows::NotNeeded);
 

@@ -66,6 +66,7 @@ export const PAGES = [
   ["images-loading", "loading", "#/images"],
   ["images-error", "error", "#/images"],
   ["doctor", "full", "#/doctor"],
+  ["doctor-keys", "error", "#/doctor", (page) => page.getByRole("button", { name: "Open the settings" }).click()],
   ["doctor-well", "well", "#/doctor"],
   ["doctor-loading", "loading", "#/doctor"],
   ["doctor-error", "error", "#/doctor"],

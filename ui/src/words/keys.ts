@@ -36,6 +36,8 @@ export const UNLOCK = {
 };
 
 export const KEYS = {
+  inSettings: "Open the settings",
+  orTerminal: "in the settings, or run this in a terminal of this machine, then examine again.",
   title: "Signing keys",
   also: "private key secret store keyring keychain passphrase password encrypted fingerprint rotate change move",
   loading: "Looking where the keys are",

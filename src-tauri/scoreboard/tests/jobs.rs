@@ -48,7 +48,7 @@ fn asked(conn: &mut dyn Connection, verdict: &str, class: &str, learner: &str, a
 }
 
 fn lease(conn: &mut dyn Connection, by: &Person, name: &str, now: i64) -> Option<String> {
-    jobs::lease(conn, by, name, LASTS, now).unwrap().map(|j| j.verdict)
+    jobs::lease(conn, by, name, LASTS, now).unwrap().job.map(|j| j.verdict)
 }
 
 fn job(conn: &mut dyn Connection, verdict: &str) -> Job {
@@ -95,7 +95,10 @@ fn as_time_goes_by(one: Option<&str>, two: Option<&str>) {
 
     // Silent once too often: it has failed, and says why.
     let now = later + 10 * LASTS;
-    jobs::expire(conn, now).unwrap();
+    // Whoever asks for work first finds it out, and can tell it.
+    let leased = jobs::lease(conn, &b, "again", LASTS, now).unwrap();
+    assert_eq!(leased.job.map(|j| j.verdict).as_deref(), Some("own"));
+    assert!(leased.fell_silent.iter().any(|j| j.verdict == "first"));
     assert_eq!((job(conn, "first").state, job(conn, "first").tries), (JobState::Queued, 2));
     while lease(conn, &b, "again", now).is_some_and(|v| v != "first") {}
     assert_eq!((job(conn, "first").state, job(conn, "first").tries), (JobState::Running, TRIES));

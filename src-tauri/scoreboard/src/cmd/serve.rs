@@ -114,10 +114,8 @@ async fn expire(board: &Board) -> Result<()> {
     if board.store.read(move |tx| jobs::silent(tx, now)).await?.is_empty() {
         return Ok(());
     }
-    for job in board.store.write(move |tx| intake::jobs::expire(tx, now)).await? {
-        tracing::warn!(verdict = %job.verdict, tries = job.tries, state = job.state.word(), "a worker fell silent");
-        intake::tell_job(board, &job.verdict).await;
-    }
+    let fell_silent = board.store.write(move |tx| intake::jobs::expire(tx, now)).await?;
+    intake::tell_silent(board, &fell_silent).await;
     Ok(())
 }
 

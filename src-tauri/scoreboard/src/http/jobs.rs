@@ -75,7 +75,9 @@ pub async fn lease(State(app): State<App>, who: Who, body: Body) -> Answer<Respo
     let lasts = jobs::seconds(wanted.seconds)?;
     let (lease, by, now) = (codes::token(), person.id.clone(), clock::now());
     let named = lease.clone();
-    let Some(job) = app.store.write(move |tx| jobs::lease(tx, &person, &named, lasts, now)).await? else {
+    let leased = app.store.write(move |tx| jobs::lease(tx, &person, &named, lasts, now)).await?;
+    intake::tell_silent(&app, &leased.fell_silent).await;
+    let Some(job) = leased.job else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
     tracing::info!(verdict = %job.verdict, worker = %by, tries = job.tries, "a worker took a re-execution");

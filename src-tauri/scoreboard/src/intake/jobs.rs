@@ -117,17 +117,25 @@ pub fn seconds(asked: u32) -> Result<i64, Refusal> {
     Err(no(RefusalCode::Malformed, format!("A lease lasts {LEASE_LEAST} to {LEASE_MOST} seconds.")))
 }
 
+/// What a worker is given, and the jobs that silent workers lost meanwhile.
+pub struct Leased {
+    pub job: Option<Job>,
+    pub fell_silent: Vec<Job>,
+}
+
 /// `lease` names it; `lasts` is in milliseconds.
-pub fn lease(tx: &mut dyn Tx, person: &Person, lease: &str, lasts: i64, now: i64) -> Result<Option<Job>> {
-    expire(tx, now)?;
-    let Some(mut kept) = jobs::next(tx, &person.class, &person.id, now)? else { return Ok(None) };
+pub fn lease(tx: &mut dyn Tx, person: &Person, lease: &str, lasts: i64, now: i64) -> Result<Leased> {
+    let fell_silent = expire(tx, now)?;
+    let Some(mut kept) = jobs::next(tx, &person.class, &person.id, now)? else {
+        return Ok(Leased { job: None, fell_silent });
+    };
     kept.job.state = JobState::Running;
     kept.job.tries += 1;
     kept.worker = Some(person.id.clone());
     kept.lease = Some(lease.to_owned());
     kept.lease_until = Some(now + lasts);
     jobs::put(tx, &kept)?;
-    Ok(Some(kept.job))
+    Ok(Leased { job: Some(kept.job), fell_silent })
 }
 
 /// `LeaseLost` when somebody else may have it by now, or it is over.

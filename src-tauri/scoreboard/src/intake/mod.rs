@@ -194,6 +194,14 @@ pub fn tell(board: &Board, v: &Verdict, name: &str) {
     }
 }
 
+/// Jobs whose workers said nothing for as long as their lease was.
+pub async fn tell_silent(board: &Board, jobs: &[forge_core::board::Job]) {
+    for job in jobs {
+        tracing::warn!(verdict = %job.verdict, tries = job.tries, state = job.state.word(), "a worker fell silent");
+        tell_job(board, &job.verdict).await;
+    }
+}
+
 /// What has become of a verdict's job, to the instructors who look at its session. It is on the disk already, and whoever does not
 /// hear of it finds it there.
 pub async fn tell_job(board: &Board, verdict: &str) {

@@ -83,6 +83,11 @@ function windowOf(base, session) {
       const actions = [...text].flatMap((value) => [{ type: "keyDown", value }, { type: "keyUp", value }]);
       return call("POST", "/actions", { actions: [{ type: "key", id: "keys", actions }] });
     },
+    /** Keys that are down at the same time. */
+    hold: (...keys) => {
+      const actions = [...keys.map((value) => ({ type: "keyDown", value })), ...keys.toReversed().map((value) => ({ type: "keyUp", value }))];
+      return call("POST", "/actions", { actions: [{ type: "key", id: "keys", actions }] });
+    },
     shoot: async (name) => {
       mkdirSync(ARTIFACTS, { recursive: true });
       writeFileSync(join(ARTIFACTS, `desktop-${name}.png`), Buffer.from(await call("GET", "/screenshot"), "base64"));

@@ -26,10 +26,11 @@ export async function open({ colorScheme = "dark", viewport = { width: 1280, hei
   return { browser, context, page, problems };
 }
 
-/** Violations of WCAG 2.2 A and AA and of good practice, each with where it is. */
-export async function violations(page) {
+/** Violations of WCAG 2.2 A and AA and of good practice, or of these rules alone, each with where it is. */
+export async function violations(page, rules) {
   await page.evaluate(await (await import("node:fs/promises")).readFile(AXE, "utf8"));
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  const options = { resultTypes: ["violations"], ...(rules && { runOnly: { type: "rule", values: rules } }) };
+  const { violations } = await page.evaluate((o) => globalThis.axe.run(document, o), options);
   return violations.map((v) => `${v.id} (${v.impact}): ${v.help} at ${v.nodes.map((n) => n.target.join(" ")).join(", ")}`);
 }
 

@@ -1,4 +1,16 @@
-//! The command line's grammar.
+//! The command line's grammar: what every command takes; commands that have commands of their own keep them in files of their own.
+
+mod bench;
+mod governance;
+mod keys;
+mod labs;
+mod session;
+
+pub use bench::BenchCommand;
+pub use governance::{AuditCommand, PolicyCommand};
+pub use keys::{KeyArg, KeysCommand};
+pub use labs::{CatalogueCommand, EgressCommand, ImagesCommand, LabsCommand};
+pub use session::SessionCommand;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -268,185 +280,6 @@ pub enum Command {
     Keep,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Move your private keys; they are removed from the old place when they are known to be at the new one
-    #[command(group = clap::ArgGroup::new("to").required(true))]
-    Protect {
-        /// Into this system's secret store
-        #[arg(long, group = "to")]
-        os: bool,
-        /// Into a file under a passphrase, or under another one
-        #[arg(long, group = "to")]
-        passphrase: bool,
-        /// Into plain files that only you may read
-        #[arg(long, group = "to")]
-        plain: bool,
-        /// The new passphrase, if nobody is to be asked: as --passphrase-file
-        #[arg(long, value_name = "FILE", requires = "passphrase")]
-        new_passphrase_file: Option<PathBuf>,
-    },
-    /// Replace a key: the old one signs the new one, and what it signed stays good
-    Rotate {
-        #[arg(value_enum, default_value = "learner")]
-        name: KeyArg,
-    },
-    /// Open the keys once, and give you two minutes to unlock this system's secret store
-    Unlock,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum KeyArg {
-    /// Signs verdicts and audit checkpoints
-    Learner,
-    /// Signs launch tokens
-    Spawn,
-    /// Signs labs and egress profiles made here
-    Catalogue,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum LabsCommand {
-    /// Say that this version of your lab is as it should be; it can be started from then on
-    Pin { lab: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum SessionCommand {
-    /// Make a session and show its join code (instructors)
-    Create {
-        title: String,
-        /// Repeatable
-        #[arg(long, required = true)]
-        lab: Vec<String>,
-        /// Until the deadline
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=525_600))]
-        minutes: u32,
-        /// The same lab for everybody
-        #[arg(long)]
-        shared_seed: bool,
-        /// Learners may reveal hints
-        #[arg(long)]
-        hints: bool,
-        /// Verdicts per learner and lab
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
-        attempts: u32,
-    },
-    /// Join with the code that the instructor shows; then: forge start LAB --session ID
-    Join { code: String },
-    /// Who is where (instructors), or the session itself
-    Status { session: String },
-    /// Your sessions: those you made, or those you joined here
-    List,
-    /// The live board: who stands where in each lab, what is red for most, what to ask about (instructors)
-    Board { session: String },
-    /// Send a hint to everybody, or to one; it shows in the lab they work in (instructors)
-    Say {
-        session: String,
-        text: String,
-        /// A learner's id, as `board --json` tells it
-        #[arg(long)]
-        learner: Option<String>,
-    },
-    /// Stop a session: nothing more is issued, told or accepted for it (instructors)
-    Freeze { session: String },
-    /// Let a frozen session go on (instructors)
-    Unfreeze { session: String },
-    /// Write the results as CSV, or a report signed with your key (instructors)
-    #[command(group = clap::ArgGroup::new("what").required(true))]
-    Export {
-        session: String,
-        #[arg(long, value_name = "FILE", group = "what")]
-        csv: Option<PathBuf>,
-        /// A new folder for report.html, session.csv and their signature
-        #[arg(long, value_name = "DIR", group = "what")]
-        report: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum CatalogueCommand {
-    /// Write new versions down; a changed lab with an old version is refused
-    Lock {
-        #[arg(long, default_value = "templates", value_name = "DIR")]
-        dir: PathBuf,
-    },
-    /// Compare the labs with what is written down
-    Verify {
-        #[arg(long, default_value = "templates", value_name = "DIR")]
-        dir: PathBuf,
-    },
-    /// Make a release key; its private half goes to FILE and nowhere else
-    Keygen { file: PathBuf },
-    /// Sign what is written down; the public half is put beside it, for the build
-    Sign {
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-        #[arg(long, default_value = "templates", value_name = "DIR")]
-        dir: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ImagesCommand {
-    /// Build what is missing or out of date
-    Prepare { images: Vec<String> },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum PolicyCommand {
-    /// List the gates
-    List,
-    /// Run the policies' test data
-    Test,
-    /// Ask a gate about the JSON on stdin; exits with 0 when it allows, 3 when it denies
-    Eval { gate: String },
-    /// List what was decided, newest first
-    Log {
-        #[arg(long)]
-        gate: Option<String>,
-        #[arg(long)]
-        run: Option<String>,
-        /// Denials only
-        #[arg(long)]
-        denied: bool,
-        /// Only decisions before this one
-        #[arg(long, value_name = "DECISION")]
-        before: Option<i64>,
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-    },
-    /// Say why something was decided as it was, and what was asked
-    Why { decision: i64 },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Verify the whole log and every signed checkpoint of it; exits with 0 when it is whole, 6 when not
-    Verify,
-    /// List entries, newest first
-    List {
-        /// What the kind begins with, such as `gate.` or `verdict`
-        #[arg(long)]
-        kind: Option<String>,
-        #[arg(long)]
-        run: Option<String>,
-        /// Only entries before this one
-        #[arg(long, value_name = "ENTRY")]
-        before: Option<i64>,
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum EgressCommand {
-    /// Profiles, what they open, and whether they can be used
-    List,
-    /// Sign a profile with this installation's key, so that labs may use it
-    Approve { file: PathBuf },
-}
-
 #[derive(Debug, Args)]
 pub struct ServeOptions {
     /// Address and port; port 0 picks a free one
@@ -455,39 +288,6 @@ pub struct ServeOptions {
     /// A name under which browsers may reach this server (repeatable; addresses and localhost always may)
     #[arg(long = "host", value_name = "NAME")]
     pub hosts: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Ring labs: cold start to ready and removal, beside the bare containers and docker-compose
-    Spawn {
-        /// Ring size (repeatable)
-        #[arg(long, default_values_t = [3, 10, 25], value_parser = clap::value_parser!(u32).range(3..=64))]
-        nodes: Vec<u32>,
-        /// Rounds per size; the median is told
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
-        rounds: u32,
-    },
-    /// All gates for one spawn, decided many times
-    Policy {
-        #[arg(long, default_value_t = 1000)]
-        rounds: u32,
-    },
-    /// A check with twenty probes over five nodes
-    Probes {
-        #[arg(long, default_value_t = 5)]
-        rounds: u32,
-    },
-    /// Keystroke echo and output of a terminal, beside a bare `docker exec`
-    Terminal,
-    /// What watching a lab costs, beside `docker stats`; on a quiet machine
-    Telemetry {
-        #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=64))]
-        nodes: u32,
-        /// How long each is watched, twice
-        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=300))]
-        seconds: u64,
-    },
 }
 
 #[cfg(test)]

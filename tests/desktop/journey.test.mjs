@@ -47,6 +47,21 @@ test("first start, a running lab, a terminal", async () => {
   await window.shoot("workspace");
 });
 
+test("what is typed fast arrives in its order", async () => {
+  const [run] = forge("ps");
+  const shell = () => window.run("return /root@/.test(document.querySelector('.xterm-rows')?.textContent ?? '')");
+  await until("the shell is there", shell, { seconds: 30 });
+  const node = await window.run("return /root@([^:]+):/.exec(document.querySelector('.xterm-rows').textContent)[1]");
+  await window.run("document.querySelector('.xterm-helper-textarea').focus()");
+  const lines = Array.from({ length: 8 }, (_, i) => `${i} the quick brown fox; echo all''done | "jumps" ~ over {the} [lazy] <dog> $#@%^&*`);
+  await window.keys("cat > /tmp/typed; echo > /tmp/typed.done\n");
+  for (const line of lines) await window.keys(`${line}\n`);
+  await window.hold("\uE009", "d");
+  const file = (name) => forge("exec", run.run, node, "--", "sh", "-c", `cat ${name} 2>/dev/null || true`).stdout;
+  await until("the line is read", () => file("/tmp/typed.done") !== "", { seconds: 30 });
+  assert.equal(file("/tmp/typed"), `${lines.join("\n")}\n`);
+});
+
 test("solved, submitted, verified", async () => {
   const [run] = forge("ps");
   forge("solve", run.run);

@@ -4,6 +4,7 @@ import type { Event, StreamRequest, Telemetry } from "../gen/api";
 import { decodeFrame, TerminalCursor } from "./frame";
 import { correlation, HostError } from "./host";
 import type { CommandName, Host, Request, Response, Sink, Stream, StreamState, TerminalSink, TerminalStream } from "./host";
+import { InOrder } from "./keys";
 
 /** Terminal bytes that may be under way before the page has drawn them. */
 const WINDOW_BYTES = 512 * 1024;
@@ -30,8 +31,14 @@ export class TauriHost implements Host {
   terminal(id: string, from: number, sink: TerminalSink): TerminalStream {
     const cursor = new TerminalCursor(from);
     let up = true;
+    // The body travels as raw bytes, the terminal's id in a header: no base64, no JSON numbers.
+    const keys = new InOrder(
+      (bytes) => invoke("terminal_write", bytes, { headers: { "x-terminal": id } }),
+      (error) => up && down(HostError.from(error).message),
+    );
     const down = (reason: string) => {
       up = false;
+      keys.stop();
       stream.close();
       sink.closed(reason);
     };
@@ -54,14 +61,14 @@ export class TauriHost implements Host {
       WINDOW_BYTES,
     );
     return {
-      close: stream.close,
-      // The body travels as raw bytes, the terminal's id in a header: no base64, no JSON numbers.
+      // What was typed before still arrives.
+      close: () => {
+        up = false;
+        stream.close();
+      },
       write: (bytes) => {
-        if (!up) return false;
-        invoke("terminal_write", bytes, { headers: { "x-terminal": id } }).catch((error: unknown) => {
-          if (up) down(HostError.from(error).message);
-        });
-        return true;
+        if (up) keys.push(bytes);
+        return up;
       },
     };
   }

@@ -9,6 +9,10 @@ const DARK = "(prefers-color-scheme: dark)";
 class SettingsState {
   readonly data = new Resource<Settings>(() => session.call("get_settings", {}));
   #systemDark = $state(matchMedia(DARK).matches);
+  /** As the engine has them, while changes wait. */
+  #kept: Settings | null = null;
+  #waiting = 0;
+  #saved: Promise<void> = Promise.resolve();
 
   constructor() {
     matchMedia(DARK).addEventListener("change", (e) => {
@@ -24,12 +28,23 @@ class SettingsState {
     return this.theme === "system" ? this.#systemDark : this.theme === "dark";
   }
 
-  async change(part: Partial<Settings>): Promise<void> {
-    const before = this.data.value;
-    if (!before) return;
-    this.data.set({ ...before, ...part });
-    const saved = await attempt(() => session.call("set_settings", { ...before, ...part }));
-    this.data.set(saved ?? before);
+  /** Each save carries all settings, so the next one waits for the one before: two at once could undo each other. */
+  change(part: Partial<Settings>): Promise<void> {
+    const shown = this.data.value;
+    if (!shown) return Promise.resolve();
+    if (this.#waiting === 0) this.#kept = shown;
+    this.#waiting += 1;
+    this.data.set({ ...shown, ...part });
+    this.#saved = this.#saved.then(() => this.#save(part));
+    return this.#saved;
+  }
+
+  async #save(part: Partial<Settings>): Promise<void> {
+    const kept = this.#kept;
+    if (kept) this.#kept = (await attempt(() => session.call("set_settings", { ...kept, ...part }))) ?? kept;
+    this.#waiting -= 1;
+    // Only the last one says what is shown: the learner may have gone on meanwhile.
+    if (this.#waiting === 0 && this.#kept) this.data.set(this.#kept);
   }
 
   toggleTheme(): Promise<void> {

@@ -34,6 +34,12 @@ export class FakeRun {
 
   state(state: RunState, text: string): void {
     this.summary.state = state;
+    // Paused containers tell so themselves.
+    const [from, to] = state === "paused" ? ["running", "paused"] as const : ["paused", "running"] as const;
+    if (state === "paused" || state === "ready") for (const n of this.lab.topology.nodes.filter((n) => n.state === from)) {
+      n.state = to;
+      this.#emit("node.state", this.summary.run, `${n.name} is ${to}`, { node: n.name, state: to });
+    }
     this.#emit("run.state", this.summary.run, text, { state });
   }
 

@@ -58,15 +58,13 @@ export const MAP = {
   capture: (link: string) => `Look at ${link}`,
 } as const;
 
-export const addressesOf = (interfaces: readonly InterfaceInfo[]): string =>
-  interfaces.map((i) => (i.addresses.length ? `${i.name} ${i.addresses.join(", ")}` : i.name)).join(" · ");
+export const addressOf = (i: InterfaceInfo): string => (i.addresses.length ? `${i.name} ${i.addresses.join(", ")}` : i.name);
 
 /** Spoken names begin with what is drawn, so that a voice command for what one sees finds it. */
 export function nodeName(node: NodeInfo): string {
   const parts = [`${node.name} ${NODE_STATE[node.state]}`, ROLE[node.role]];
   if (!node.enter) parts.push(MAP.closed);
-  const addresses = addressesOf(node.interfaces);
-  if (addresses) parts.push(addresses);
+  if (node.interfaces.length) parts.push(node.interfaces.map(addressOf).join(" · "));
   return parts.join(", ");
 }
 

@@ -14,7 +14,7 @@ export const LIMITS = {
   title: "Plan and limits",
   also: "quota plan billing memory cpu disk block limits",
   loading: "Loading the limits",
-  plan: (plan: string, from: string) => (plan === "practice" ? `Practice: ${from}.` : `Plan ${plan}: ${from}.`),
+  plan: (plan: string, from: string) => `${plan === "practice" ? "Practice" : `Plan ${plan}`}. ${from.charAt(0).toUpperCase()}${from.slice(1)}.`,
   billing: (gateway: boolean, detail: string) => (gateway ? `Each start is paid for: ${detail}.` : "Nobody is asked and nothing is charged."),
   blocked: (reason: string) => `You may not start labs here: ${reason}`,
   limit: "Limit",
@@ -24,5 +24,5 @@ export const LIMITS = {
   you: "yours",
   everybody: "everybody’s",
   disk: (free: string | null, floor: string) =>
-    `${free === null ? "How much disk is free is not known here." : `${free} MiB of disk are free.`} Below ${floor} MiB nothing is started and running labs are paused.`,
+    `${free === null ? "How much disk is free is not known here." : `${free} of disk is free.`} Below ${floor} nothing is started and running labs are paused.`,
 };

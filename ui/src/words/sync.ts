@@ -1,5 +1,5 @@
 /** What the scoreboard's section, each result and the status strip say about it. */
-import type { ResultSync, SyncState, SyncStatus } from "../gen/api";
+import type { SyncState, SyncStatus } from "../gen/api";
 
 export const SYNC = {
   title: "Scoreboard",
@@ -53,6 +53,3 @@ export const SYNC_STATE: Record<SyncState, { word: string; tone: "ok" | "warn" |
   accepted: { word: "Accepted by the scoreboard", tone: "ok" },
   refused: { word: "Refused by the scoreboard", tone: "fail" },
 };
-
-/** A refusal leads with its code, which is what an instructor asks for. */
-export const why = (r: ResultSync): string => (r.code ? `${r.code}: ${r.why}` : r.why);

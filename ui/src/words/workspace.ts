@@ -49,7 +49,8 @@ export const WORDS = {
     submitted: "Submitted",
     stop: "Stop the lab",
     more: "More actions",
-    lost: "The event stream is down; coming back",
+    lost: "Reconnecting",
+    lostMeans: "What happens in the lab is not heard of at the moment. The lab itself goes on.",
   },
 
   submit: {

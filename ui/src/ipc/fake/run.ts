@@ -5,8 +5,8 @@ import { isolated, proof } from "./isolation";
 
 const STEPS: [string, string, number][] = [
   ["admit", "Plan practice: within its limits", 12], ["token", "Launch token minted and spent", 6], ["images", "All images are here", 18],
-  ["create", "Creating the nodes", 420], ["start", "Starting the nodes", 610], ["wire", "Wiring the links", 180], ["startup", "Running each node’s startup", 700],
-  ["ready", "All nodes answer", 240], ["isolation", "Nothing outside the lab can be reached", 160],
+  ["create", "5 nodes", 420], ["start", "5 nodes", 610], ["wire", "5 nodes", 180], ["startup", "5 nodes", 700], ["ready", "5 nodes", 240],
+  ["isolation", "Nothing outside the lab can be reached", 160],
 ];
 
 export type Emit = (kind: string, run: string | null, text: string, data?: unknown, level?: "info" | "warn") => void;
@@ -65,6 +65,9 @@ export class FakeRun {
   /** Stands in the middle of its start: `at` steps are done, the next one is under way. */
   hold(at: number): void {
     STEPS.slice(0, at + 1).forEach(([name, detail, ms], i) => this.steps.push({ name, detail, ms, state: i < at ? "done" : "running", percent: null }));
+    // What is under way has nothing to tell yet.
+    const last = this.steps.at(-1);
+    if (last) last.detail = "";
     this.lab.topology.nodes.forEach((n, i) => (n.state = i % 3 === 2 ? "created" : "running"));
     for (const step of this.steps) this.#emit("run.step", this.summary.run, step.detail, { ...step });
   }

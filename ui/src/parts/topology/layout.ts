@@ -51,7 +51,7 @@ export interface Spacing {
 const ROOMY: Spacing = { min: { x: 210, y: 148 }, max: { x: 330, y: 230 }, edge: { side: 70, top: 42, bottom: 68 }, legible: 0.78 };
 const BRIEF: Spacing = { min: { x: 158, y: 112 }, max: { x: 330, y: 230 }, edge: { side: 58, top: 30, bottom: 60 }, legible: 0.82 };
 /** For a still picture with names and subnets only. */
-export const PICTURE: Spacing = { min: { x: 142, y: 82 }, max: { x: 200, y: 130 }, edge: { side: 52, top: 34, bottom: 50 }, legible: 0.64 };
+export const PICTURE: Spacing = { min: { x: 142, y: 82 }, max: { x: 200, y: 130 }, edge: { side: 52, top: 34, bottom: 56 }, legible: 0.64 };
 const DENSE: Spacing = { min: { x: 76, y: 74 }, max: { x: 180, y: 140 }, edge: { side: 40, top: 30, bottom: 58 }, legible: 0 };
 /** A node's body, with the two lines of text under it. */
 const BODY = { half: 24, bottom: 62 };

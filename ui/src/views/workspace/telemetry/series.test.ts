@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LinkInfo, NodeInfo, Telemetry } from "../../../gen/api";
-import { carried, cpu, endpoints, latest, memory } from "./series";
+import { carried, cpu, endpoints, latest, memory, roundTop } from "./series";
 
 const node = (name: string): NodeInfo => ({ name, role: "router", container: "", state: "running", enter: true, interfaces: [], ports: [] });
 const link: LinkInfo = { id: "a", segment: false, subnet: null, endpoints: [{ node: "r1", interface: "eth1" }, { node: "r2", interface: "eth2" }] };
@@ -29,5 +29,8 @@ describe("series", () => {
   });
   it("is empty without telemetry", () => {
     expect(cpu([], [node("r1")]).columns).toEqual([[], []]);
+  });
+  it("ends a scale at a round number whose half is round", () => {
+    expect([4, 8.2, 16, 51, 713e3, 1e6].map(roundTop)).toEqual([4, 10, 20, 60, 800e3, 1e6]);
   });
 });

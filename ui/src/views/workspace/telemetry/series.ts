@@ -47,5 +47,11 @@ export function endpoints(seconds: readonly Telemetry[], link: LinkInfo): Table 
   });
 }
 
+/** The least round number that is no less: its half, which is drawn too, is round as well. */
+export function roundTop(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return ([1, 2, 4, 6, 8, 10].find((n) => n * power >= value) ?? 10) * power;
+}
+
 /** The newest number of a column, or null. */
 export const latest = (t: Table, series: number): number | null => t.columns[series + 1]?.at(-1) ?? null;

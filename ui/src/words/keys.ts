@@ -21,7 +21,8 @@ export const UNLOCK = {
   differ: "The two passphrases differ.",
   what: "What this is",
   whatText: "Each result is signed with a key that only you have: that is how others know where it comes from.",
-  place: "Where they are:",
+  /** What the engine tells, as the end of a sentence. */
+  place: (told: string) => `They are kept ${told.charAt(0).toLowerCase()}${told.slice(1)}`,
   goes: "The passphrase opens that key. It goes to the engine on this machine and nowhere else, and is in no log.",
   forgotten: "I have forgotten it",
   forgottenText: [
@@ -67,7 +68,7 @@ export const KEYS = {
   short: "A passphrase has at least 8 characters.",
   doMove: "Move the keys",
   doChange: "Change it",
-  cancel: "Leave them as they are",
+  cancel: "Not now",
   moved: "The keys were moved",
   inUse: "Keys in use",
   uses: { learner: "Your results", spawn: "Launches", catalogue: "Your own labs" } satisfies Record<KeyUse, string>,

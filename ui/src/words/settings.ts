@@ -5,7 +5,7 @@ export const SETTINGS: readonly { id: keyof Settings; title: string; why: string
   { id: "theme", title: "Appearance", why: "Charts and exported reports follow it.", also: "theme dark light colour" },
   { id: "terminal_font_size", title: "Terminal text size", why: "From 9 to 24. Larger text helps on a projector.", also: "font zoom" },
   { id: "continuous_checks", title: "Check while you work", why: "Criteria turn green by themselves. Those that disturb the lab wait for Check or Submit.", also: "continuous grading" },
-  { id: "idle_pause_minutes", title: "Pause when idle", why: "Pauses running labs after this long without a key or click, and stops their clock. 0 means never.", also: "sleep timer battery" },
+  { id: "idle_pause_minutes", title: "Pause when idle", why: "Pauses labs and their clock after this long without a key or click. 0 means never.", also: "sleep timer battery" },
   { id: "results_dir", title: "Results folder", why: "Where score, evidence and verdict of each submission go. Empty means the data folder.", also: "path verdict export" },
   { id: "first_run_done", title: "First start guide", why: "Docker, images and a first lab, step by step.", also: "welcome begin tour" },
 ];

@@ -129,7 +129,7 @@ test("an instructor's hour by keyboard alone: board, hint, projector, freeze", a
   await page.keyboard.press("Control+k");
   await page.keyboard.type("freeze the session");
   await page.keyboard.press("Enter");
-  await page.getByRole("dialog").getByText("nothing is issued").waitFor();
+  await page.getByRole("dialog").getByText("nobody gets a lab").waitFor();
   await page.keyboard.press("Escape");
   assert.equal(await page.getByText("Frozen", { exact: true }).count(), 0, "Escape froze nothing");
   assert.deepEqual(tab.problems, []);

@@ -22,7 +22,7 @@ export const UNLOCK = {
   what: "What this is",
   whatText: "Each result is signed with a key that only you have: that is how others know where it comes from.",
   /** What the engine tells, as the end of a sentence. */
-  place: (told: string) => `They are kept ${told.charAt(0).toLowerCase()}${told.slice(1)}`,
+  place: (told: string) => `The keys are kept ${told.charAt(0).toLowerCase()}${told.slice(1)}`,
   goes: "The passphrase opens that key. It goes to the engine on this machine and nowhere else, and is in no log.",
   forgotten: "I have forgotten it",
   forgottenText: [

@@ -60,6 +60,16 @@ test("a changed signature is told, and a browser without WebCrypto says so", asy
     await page.goto(`${url}/v1/verdicts/${id}`);
     await page.getByText("The signature does not hold").waitFor();
     await page.unroute("**/verdict.sig");
+    await page.route("**/verdict.pae", async (route) => {
+      const answer = await route.fetch();
+      const body = Buffer.from(await answer.body());
+      body[body.length - 3] ^= 1;
+      await route.fulfill({ response: answer, body });
+    });
+    await page.reload();
+    await page.getByText("The id is not the digest of what was signed").waitFor();
+    assert.equal(await page.locator("#signed").innerText(), "", "nothing is shown of what was not signed");
+    await page.unroute("**/verdict.pae");
     await page.addInitScript(() => Object.defineProperty(globalThis.crypto, "subtle", { value: undefined }));
     await page.reload();
     await page.getByText("Not verified here.").waitFor();

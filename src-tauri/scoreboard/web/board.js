@@ -1,4 +1,4 @@
-import { at, element, json, points } from "./common.js";
+import { at, element, json, many, points } from "./common.js";
 
 async function leaderboard() {
   const track = at("track").value;
@@ -28,7 +28,7 @@ async function load() {
       return item;
     }),
   );
-  at("stats").textContent = `${stats.verdicts} verdicts, ${stats.learners} people in ${stats.classes} classes.`;
+  at("stats").textContent = `${many(stats.verdicts, "verdict", "verdicts")}, ${many(stats.learners, "person", "people")} in ${many(stats.classes, "class", "classes")}.`;
   await leaderboard();
 }
 

@@ -19,10 +19,11 @@ export function payload(pae) {
 /** { holds: true | false | undefined (this browser cannot), why, statement, key } */
 export async function verify(id, folder = `/v1/verdicts/${id}`) {
   const [pae, signature, pem] = await Promise.all(["verdict.pae", "verdict.sig", "verdict.pub.pem"].map((name) => bytes(`${folder}/${name}`)));
-  const statement = payload(pae);
   // Outside https and localhost there is no WebCrypto at all.
-  if (!globalThis.crypto?.subtle) return { holds: undefined, why: "Browsers verify on https:// or localhost only. Use the openssl line below.", statement };
-  if (hex(await crypto.subtle.digest("SHA-256", pae)) !== id) return { holds: false, why: "The id is not the digest of what was signed.", statement };
+  if (!globalThis.crypto?.subtle) return { holds: undefined, why: "Browsers verify on https:// or localhost only. Use the openssl line below.", statement: payload(pae) };
+  // Before anything in it is read: what was changed need not be JSON any more.
+  if (hex(await crypto.subtle.digest("SHA-256", pae)) !== id) throw new Error("The id is not the digest of what was signed: something was changed.");
+  const statement = payload(pae);
   const spki = Uint8Array.from(atob(new TextDecoder().decode(pem).replace(/-----[^-]+-----|\s/g, "")), (c) => c.charCodeAt(0));
   const fingerprint = hex(await crypto.subtle.digest("SHA-256", spki)).slice(0, 32);
   if (fingerprint !== statement.predicate.forge.key_id) return { holds: false, why: "The statement names another key.", statement };

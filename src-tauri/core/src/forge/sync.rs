@@ -36,7 +36,8 @@ impl Forge {
             .iter()
             .map(|s| {
                 let id = s.id.as_str();
-                standing(id, on, waiting.get(id).copied(), receipts.get(id).copied(), refusals.get(id).copied())
+                let (receipt, refusal) = (receipts.get(id).copied(), refusals.get(id).copied());
+                standing(id, board.as_ref().map(|b| b.root.as_str()), waiting.get(id).copied(), receipt, refusal)
             })
             .collect();
         let count = |state| u32::try_from(results.iter().filter(|r| r.state == state).count()).unwrap_or(u32::MAX);
@@ -228,13 +229,18 @@ fn told(b: &Board) -> BoardInfo {
     }
 }
 
+/// `root`: the first key of the scoreboard that is set up, if one is.
 fn standing(
     id: &str,
-    on: bool,
+    root: Option<&str>,
     waiting: Option<&Waiting>,
     receipt: Option<&Receipted>,
     refusal: Option<&Refused>,
 ) -> ResultSync {
+    let on = root.is_some();
+    // What another scoreboard said before is not where it stands with this one.
+    let undecided = refusal.is_some() || (on && waiting.is_some());
+    let receipt = receipt.filter(|r| !undecided || root.is_none_or(|root| root == r.root));
     let state = match (waiting, receipt, refusal) {
         (Some(_), _, _) if on => SyncState::Pending,
         (_, Some(_), _) => SyncState::Accepted,
@@ -259,5 +265,39 @@ fn standing(
             (None, None, None) => String::new(),
         },
         receipt: receipt.map(|r| r.receipt.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_of_another_scoreboard_does_not_hide_what_this_one_said() {
+        let receipt = Receipted {
+            result: "r".into(),
+            root: "old".into(),
+            tier: TrustTier::ReGraded,
+            receipt: "{}".into(),
+            url: "https://old/v1/verdicts/r".into(),
+            notes: Vec::new(),
+            at: 1,
+            ask_at: 1,
+        };
+        let refusal = Refused {
+            result: "r".into(),
+            code: "unknown_challenge".into(),
+            message: "No.".into(),
+            hint: String::new(),
+            at: 2,
+        };
+        let there = standing("r", Some("new"), None, Some(&receipt), Some(&refusal));
+        assert_eq!((there.state, there.tier, there.url), (SyncState::Refused, None, None));
+        assert_eq!(there.why, "No.", "all of it was refused, not its evidence only");
+        let here = standing("r", Some("old"), None, Some(&receipt), Some(&refusal));
+        assert_eq!((here.state, here.tier), (SyncState::Accepted, Some(TrustTier::ReGraded)));
+        assert!(here.why.starts_with("Its evidence was refused"), "{}", here.why);
+        let kept = standing("r", None, None, Some(&receipt), None);
+        assert_eq!((kept.state, kept.tier), (SyncState::Accepted, Some(TrustTier::ReGraded)), "receipts are kept");
     }
 }

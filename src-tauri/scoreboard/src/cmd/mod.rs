@@ -3,6 +3,7 @@
 mod backup;
 mod invite;
 mod keys;
+mod people;
 mod serve;
 mod verify;
 
@@ -10,7 +11,7 @@ pub use serve::more_files;
 pub use verify::{Verified, verify_all};
 
 use crate::board::Board;
-use crate::store::{Target, migrate, people, session, standing};
+use crate::store::{Target, migrate, session, standing};
 use clap::{Args, Parser, Subcommand};
 use forge_core::board::Role;
 use forge_core::error::{Code, Error, Result};
@@ -123,6 +124,11 @@ pub enum Command {
         #[command(subcommand)]
         what: KeysCommand,
     },
+    /// Who is enrolled, and whose keys count no longer
+    People {
+        #[command(subcommand)]
+        what: PeopleCommand,
+    },
     /// What is stored
     Stats {
         #[command(flatten)]
@@ -174,6 +180,29 @@ pub enum KeysCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum PeopleCommand {
+    /// Everybody with their keys
+    List {
+        #[command(flatten)]
+        place: Place,
+        /// Of this class only
+        #[arg(long, value_name = "NAME")]
+        class: Option<String>,
+    },
+    /// A laptop is lost, or a key is in wrong hands: nothing more is accepted from it, what was accepted before stays
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// Keys, as `people list` shows them
+        #[arg(required = true, value_name = "KEY")]
+        keys: Vec<String>,
+        /// Why, in one line; it is kept
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
 fn role(word: &str) -> Result<Role, String> {
     match word {
         "learner" => Ok(Role::Learner),
@@ -190,6 +219,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Invite { place, class, role, count, days } => invite::run(&place, class, role, count, days, cli.json)?,
         Command::Keys { what } => keys::run(&what, cli.json)?,
+        Command::People { what } => people::run(&what, cli.json)?,
         Command::Stats { place } => stats(&place, cli.json)?,
         Command::Backup { place, to } => backup::backup(&place, &to, cli.json)?,
         Command::Restore { place, from, labs } => return backup::restore(&place, &from, labs, cli.json),
@@ -216,7 +246,7 @@ fn stats(place: &Place, json: bool) -> Result<()> {
     let mut conn = place.target()?.connect()?;
     migrate(conn.as_mut())?;
     let tallies = standing::tallies(conn.as_mut())?;
-    let (learners, classes) = people::counts(conn.as_mut())?;
+    let (learners, classes) = crate::store::people::counts(conn.as_mut())?;
     let sessions = session::count(conn.as_mut())?;
     let verdicts: i64 = tallies.iter().map(|(_, _, n)| n).sum();
     let value =

@@ -6,7 +6,7 @@ use crate::export::{self, Destination};
 use crate::store::jobs;
 use crate::{clock, intake};
 use forge_core::error::{Code, Error, Result};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,10 +52,17 @@ async fn serve(
             .hint("Choose another port, or 0 for any free one: --listen 127.0.0.1:0")
     })?;
     let address = listener.local_addr()?;
-    let url = public.unwrap_or_else(|| format!("http://{address}"));
+    let (url, elsewhere) = match public {
+        Some(url) => (url, None),
+        None => reached_at(address),
+    };
     let serving = tokio::spawn(crate::http::serve(listener, board.clone()));
     say(json, &serde_json::json!({"url": url, "admin_token": token}), || {
-        format!("The board is at {url}\nThe admin's token is in {}", board.data.join("admin.token").display())
+        let elsewhere = elsewhere.map(|there| format!("From other machines: {there}\n")).unwrap_or_default();
+        format!(
+            "The board is at {url}\n{elsewhere}The admin's token is in {}",
+            board.data.join("admin.token").display()
+        )
     });
     let closing = board.closing.clone();
     tokio::spawn(async move {
@@ -67,6 +74,32 @@ async fn serve(
     }
     tokio::spawn(housekeeping(board));
     serving.await.map_err(Error::internal)?
+}
+
+/// An address that this machine's own programs can use, and one for others where all interfaces are listened on.
+fn reached_at(address: SocketAddr) -> (String, Option<String>) {
+    if !address.ip().is_unspecified() {
+        return (format!("http://{address}"), None);
+    }
+    let port = address.port();
+    let elsewhere = own_ip(address).map(|ip| format!("http://{}", SocketAddr::new(ip, port)));
+    (format!("http://{}", SocketAddr::new(loopback(address), port)), elsewhere)
+}
+
+fn loopback(address: SocketAddr) -> IpAddr {
+    if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() }
+}
+
+/// The one that the way out of this machine begins with: the kernel is asked for the way, nothing is sent on it.
+fn own_ip(listened: SocketAddr) -> Option<IpAddr> {
+    let far: IpAddr = if listened.is_ipv4() {
+        Ipv4Addr::new(192, 0, 2, 1).into()
+    } else {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(listened.ip(), 0)).ok()?;
+    socket.connect(SocketAddr::new(far, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback())
 }
 
 /// The error stream, and a folder if there is one.

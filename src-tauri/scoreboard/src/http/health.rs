@@ -22,7 +22,10 @@ pub async fn readyz(State(app): State<App>) -> Response {
     let wrote = tokio::time::timeout(PATIENCE, app.store.write(|tx| meta::set(tx, "probe", "written"))).await;
     let database = match wrote {
         Ok(Ok(())) => Ok(format!("{} answers and commits", app.store.target().kind())),
-        Ok(Err(_)) => Err("it refuses to write".to_owned()),
+        Ok(Err(e)) => {
+            tracing::warn!("the database cannot be written to: {e}");
+            Err("it cannot be reached, or refuses to write; the log says which".to_owned())
+        }
         Err(_) => Err("it does not answer within 3 s".to_owned()),
     };
     let folder = app

@@ -1,6 +1,7 @@
 //! The queue of verdicts that are to be executed again: asking for it, and the workers' side.
 
 use super::App;
+use super::ask::Path;
 use super::body;
 use super::error::{Answer, no};
 use super::verdicts::{find, id};
@@ -14,7 +15,7 @@ use crate::store::people::Person;
 use crate::{clock, codes};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use forge_core::board::{GiveUp, Job, Lease, LeaseRequest, RefusalCode, Renewal};

@@ -1,12 +1,13 @@
 //! The board's own keys.
 
 use super::App;
+use super::ask::Path;
 use super::error::{Answer, no};
 use super::views::KeyList;
 use super::who::Who;
 use crate::clock;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use forge_core::board::{BoardKey, RefusalCode};
 use forge_core::error::Error;
 

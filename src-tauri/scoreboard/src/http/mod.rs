@@ -1,8 +1,9 @@
 //! HTTP: one table of routes, a guard around all of them, and a loop that accepts connections within limits.
 //!
-//! [`routes`] the table and openapi.json · [`guard`] request ids, log, counters, headers · [`who`] tokens · [`body`] bounded
+//! [`routes`] the table and openapi.json · [`guard`] request ids, log, counters, headers · [`who`] tokens · [`ask`] addresses · [`body`] bounded
 //! reading · [`error`] refusals · [`listen`] connections · the others answer.
 
+mod ask;
 pub mod body;
 mod envelopes;
 pub mod error;
@@ -58,6 +59,7 @@ pub fn table() -> Routes {
             envelopes::submit,
         )
         .add::<(), VerdictList, _, _>(Get, "/v1/verdicts", Open, "Verdicts in order of acceptance", verdicts::list)
+        .reading(&[("query", "after", "integer"), ("query", "limit", "integer")])
         .add::<(), VerdictView, _, _>(
             Get,
             "/v1/verdicts/{id}",
@@ -94,6 +96,7 @@ pub fn table() -> Routes {
             "Send a part of the evidence; the last is answered with Accepted",
             upload::part,
         )
+        .reading(&[("header", "Upload-Offset", "integer"), ("header", "Upload-Length", "integer")])
         .add::<(), routes::File, _, _>(Get, "/v1/verdicts/{id}/{file}", Open, "A file of a verdict", verdicts::file)
         .add::<wire::Signed<wire::Reexecution>, wire::Raised, _, _>(
             Post,
@@ -147,9 +150,16 @@ pub fn table() -> Routes {
             "Best per learner and lab, summed",
             standings::leaderboard,
         )
+        .reading(&[
+            ("query", "class", "string"),
+            ("query", "tier", "string"),
+            ("query", "limit", "integer"),
+            ("query", "offset", "integer"),
+        ])
         .add::<(), Vec<String>, _, _>(Get, "/v1/tracks", Open, "Tracks with verdicts", standings::tracks)
         .add::<(), Stats, _, _>(Get, "/v1/stats", Open, "What is stored", standings::stats)
         .add::<(), routes::Events, _, _>(Get, "/v1/live", Open, "Server-sent events of the board", live::board)
+        .reading(&[("query", "track", "string"), ("query", "class", "string"), ("header", "Last-Event-ID", "string")])
         .add::<(), wire::EnrolChallenge, _, _>(Get, "/v1/enrol", Open, "A challenge to sign", people::challenge)
         .add::<wire::Signed<wire::Possession>, wire::Enrolled, _, _>(
             Post,
@@ -216,6 +226,7 @@ pub fn table() -> Routes {
             "Hints for you and for all",
             sessions::messages,
         )
+        .reading(&[("query", "after", "integer")])
         .add::<Freeze, wire::Session, _, _>(
             Post,
             "/v1/sessions/{id}/freeze",
@@ -238,6 +249,7 @@ pub fn table() -> Routes {
             "Server-sent events of a session",
             sessions::live,
         )
+        .reading(&[("header", "Last-Event-ID", "string")])
         .add::<(), Healthy, _, _>(Get, "/healthz", Open, "This process works", health::healthz)
         .add::<(), Readiness, _, _>(Get, "/readyz", Open, "Whether a submission could be accepted now", health::readyz)
         .add::<(), routes::Metrics, _, _>(Get, "/metrics", Open, "Numbers for Prometheus", health::metrics)

@@ -1,7 +1,7 @@
 //! The public pages: plain files in the binary, under a policy that lets nothing else run.
 
+use super::ask::Path;
 use super::error::{Answer, no};
-use axum::extract::Path;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use forge_core::board::RefusalCode;

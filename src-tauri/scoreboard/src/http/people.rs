@@ -1,15 +1,16 @@
 //! Enrolment, invitations, the keys of learners.
 
 use super::App;
+use super::ask::Path;
 use super::body;
 use super::error::{Answer, no};
-use super::views::{InviteRequest, Invited, KeyView, LearnerView, Revoke};
+use super::views::{InviteRequest, Invited, LearnerView, Revoke};
 use super::who::{self, Who};
 use crate::store::people::{self, Invite, Person};
 use crate::{clock, codes};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use forge_core::board::{EnrolChallenge, Enrolled, Possession, RefusalCode, Role, Signed};
 use forge_core::keys::{Domain, KeyName, PublicKey, Rotation};
@@ -135,14 +136,7 @@ pub async fn invite(State(app): State<App>, who: Who, body: Body) -> Answer<(Sta
 pub async fn list(State(app): State<App>, who: Who) -> Answer<Json<Vec<LearnerView>>> {
     let class = who.teaches()?.map(str::to_owned);
     let found = app.store.read(move |tx| people::list(tx, class.as_deref())).await?;
-    let view = |(p, keys): (Person, Vec<people::Key>)| LearnerView {
-        learner: p.id,
-        name: p.name,
-        class: p.class,
-        role: p.role,
-        keys: keys.into_iter().map(|k| KeyView { key_id: k.key_id, revoked_at: k.revoked_at }).collect(),
-    };
-    Ok(Json(found.into_iter().map(view).collect()))
+    Ok(Json(found.into_iter().map(LearnerView::from).collect()))
 }
 
 pub async fn revoke(State(app): State<App>, who: Who, Path(key_id): Path<String>, body: Body) -> Answer<StatusCode> {

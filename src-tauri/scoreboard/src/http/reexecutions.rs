@@ -1,6 +1,7 @@
 //! Who has executed a verdict again.
 
 use super::App;
+use super::ask::Path;
 use super::body;
 use super::error::{Answer, no};
 use super::verdicts::{find, id};
@@ -10,7 +11,7 @@ use crate::store::people;
 use crate::store::reexecution as rows;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use forge_core::board::{Raised, Reexecution, RefusalCode, Signed};
 use forge_core::error::Result;
 use forge_core::keys::PublicKey;

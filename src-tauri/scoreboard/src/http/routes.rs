@@ -182,6 +182,19 @@ impl Routes {
         self
     }
 
+    /// Describes what else the route that was added last reads: (where, name, type).
+    pub fn reading(mut self, more: &[(&str, &str, &str)]) -> Self {
+        let Some((verb, path)) = self.listed.last().copied() else { return self };
+        let operation = self.paths.get_mut(path).and_then(|verbs| verbs.get_mut(verb)).and_then(Value::as_object_mut);
+        let parameters = operation.map(|o| o.entry("parameters").or_insert_with(|| json!([])));
+        if let Some(parameters) = parameters.and_then(Value::as_array_mut) {
+            let told =
+                more.iter().map(|(place, name, kind)| json!({"name": name, "in": place, "schema": {"type": kind}}));
+            parameters.extend(told);
+        }
+        self
+    }
+
     /// The router, openapi.json, and what was routed.
     pub fn finish(mut self) -> (Router<App>, Value, Vec<(&'static str, &'static str)>) {
         let refusal = self.generator.subschema_for::<forge_core::board::Refusal>().to_value();

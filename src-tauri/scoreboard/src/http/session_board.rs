@@ -1,6 +1,7 @@
 //! What an instructor sees of a session: who is where, what is red for most, what to ask about; and the same as CSV.
 
 use super::App;
+use super::ask::Path;
 use super::error::Answer;
 use super::sessions::taught;
 use super::views::{Red, SessionBoard, SessionResult, SessionRow};
@@ -9,7 +10,7 @@ use crate::metrics::tier_word;
 use crate::store::verdicts::{self, Verdict};
 use crate::store::{jobs, session, session_log};
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use forge_core::api::OutcomeKind;

@@ -1,6 +1,7 @@
 //! Challenge sessions: what an instructor does, and what learners' laptops do in them.
 
 use super::App;
+use super::ask::{Path, Query};
 use super::body;
 use super::error::{Answer, No, no};
 use super::people::{DAY, line};
@@ -14,7 +15,7 @@ use crate::store::session_log as log;
 use crate::{clock, codes};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use forge_core::board::{
@@ -305,6 +306,7 @@ pub async fn say(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct After {
     #[serde(default)]
     after: i64,
@@ -352,7 +354,8 @@ pub async fn live(State(app): State<App>, who: Who, Path(id): Path<String>, head
         let (person, _) = joined(&app, who, &id).await?;
         (person.role != Role::Instructor).then_some(person.id)
     };
-    super::live::stream(app, &headers, move |topic| match topic {
+    let token = super::who::presented(&headers);
+    super::live::stream(app, &headers, token, move |topic| match topic {
         Topic::Session { id: of, learner, instructors_only } => {
             *of == id
                 && (me.is_none() || (!instructors_only && learner.as_ref().is_none_or(|l| Some(l) == me.as_ref())))

@@ -1,14 +1,14 @@
 //! Leaderboards and figures.
 
 use super::App;
+use super::ask::{Path, Query};
 use super::error::{Answer, no};
 use super::views::{Leaderboard, Place, Stats};
 use crate::metrics::tier_word;
 use crate::store::verdicts::TIERS;
 use crate::store::{people, session, standing};
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use forge_core::api::TrustTier;
 use forge_core::board::RefusalCode;
 use serde::Deserialize;
@@ -27,9 +27,8 @@ pub struct Cut {
 pub async fn leaderboard(
     State(app): State<App>,
     Path(track): Path<String>,
-    query: Result<Query<Cut>, QueryRejection>,
+    Query(cut): Query<Cut>,
 ) -> Answer<Json<Leaderboard>> {
-    let Query(cut) = query.map_err(|e| no(RefusalCode::Malformed, e.body_text()))?;
     let tier = match &cut.tier {
         None => TrustTier::SelfAttested,
         Some(word) => TIERS.into_iter().find(|t| tier_word(*t) == word).ok_or_else(|| {

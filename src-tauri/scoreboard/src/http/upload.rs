@@ -1,6 +1,7 @@
 //! Evidence in parts, which can be resumed: after its envelope, by its learner.
 
 use super::App;
+use super::ask::Path;
 use super::body;
 use super::error::{Answer, no};
 use super::verdicts::{answered, find};
@@ -8,7 +9,7 @@ use super::who::Who;
 use crate::intake;
 use crate::store::verdicts::{self, Verdict};
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use forge_core::board::{EVIDENCE_MAX, RefusalCode, SCORE_MAX};

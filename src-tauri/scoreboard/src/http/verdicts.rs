@@ -1,6 +1,7 @@
 //! Submitting verdicts and looking at them.
 
 use super::App;
+use super::ask::{Path, Query};
 use super::body::{self, SILENCE};
 use super::error::{Answer, No, no};
 use super::views::{VerdictList, VerdictView};
@@ -11,7 +12,7 @@ use crate::store::verdicts::{self, Verdict};
 use crate::store::{jobs, people};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Path, Query, Request, State, multipart::Field};
+use axum::extract::{FromRequest, Multipart, Request, State, multipart::Field};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -140,11 +141,7 @@ pub struct Walk {
     limit: Option<i64>,
 }
 
-pub async fn list(
-    State(app): State<App>,
-    query: Result<Query<Walk>, axum::extract::rejection::QueryRejection>,
-) -> Answer<Json<VerdictList>> {
-    let Query(walk) = query.map_err(|e| no(RefusalCode::Malformed, e.body_text()))?;
+pub async fn list(State(app): State<App>, Query(walk): Query<Walk>) -> Answer<Json<VerdictList>> {
     let limit = walk.limit.unwrap_or(50).clamp(1, 200);
     let rows = app.store.read(move |tx| verdicts::after(tx, walk.after, limit)).await?;
     let next = (rows.len() as i64 == limit).then(|| rows.last().map(|v| v.seq)).flatten();

@@ -1,5 +1,6 @@
 //! Shapes that only this server writes.
 
+use crate::store::people::{Key, Person};
 use crate::store::verdicts::Verdict;
 use forge_core::api::TrustTier;
 use forge_core::board::{BoardKey, Fact, Receipt, Role, Signed};
@@ -143,6 +144,13 @@ pub struct LearnerView {
     pub class: String,
     pub role: Role,
     pub keys: Vec<KeyView>,
+}
+
+impl From<(Person, Vec<Key>)> for LearnerView {
+    fn from((person, keys): (Person, Vec<Key>)) -> Self {
+        let keys = keys.into_iter().map(|k| KeyView { key_id: k.key_id, revoked_at: k.revoked_at }).collect();
+        Self { learner: person.id, name: person.name, class: person.class, role: person.role, keys }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -28,7 +28,7 @@ impl FromRequestParts<App> for Who {
             Some((person, true)) => Ok(Self::Person(person)),
             Some((_, false)) => Err(no(RefusalCode::KeyRevoked, "The key that this token was issued for was revoked.")
                 .0
-                .hint("Ask for a new code, and enrol with a fresh key.")
+                .hint("Make a fresh key with `forge keys rotate`, ask for a new code, and enrol again: forge enrol URL CODE")
                 .into()),
             None => Err(no(RefusalCode::Unauthorized, "This token is not known here.")),
         }

@@ -1,0 +1,107 @@
+//! What an operator does beside a running server: looks who is there, takes a key out of the game, finds the way to the board.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#[allow(dead_code)]
+mod support;
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// What a stream says until `done` likes it, or until it ends.
+async fn heard(stream: reqwest::Response, done: impl Fn(&str) -> bool) -> (String, reqwest::Response, bool) {
+    let (mut said, mut stream) = (String::new(), stream);
+    loop {
+        match tokio::time::timeout(SOON, stream.chunk()).await.expect("the stream neither speaks nor ends").unwrap() {
+            Some(part) => said.push_str(std::str::from_utf8(&part).unwrap()),
+            None => return (said, stream, true),
+        }
+        if done(&said) {
+            return (said, stream, false);
+        }
+    }
+}
+
+async fn a_lost_laptop(server: &Server) {
+    let teacher = server.newcomer("A", "instructor", "Ms Tee").await;
+    let (ben, cat) = (server.newcomer("A", "learner", "Ben").await, server.newcomer("A", "learner", "Cat").await);
+    let wanted =
+        json!({"title": "One", "labs": [LAB], "seeds": "shared", "deadline": now() + 3_600_000, "hints": true});
+    let session = server.call("POST", "/v1/sessions", &teacher.token, wanted).await.1;
+    let path = format!("/v1/sessions/{}", session["id"].as_str().unwrap());
+    let mut streams = Vec::new();
+    for learner in [&ben, &cat] {
+        let joined =
+            server.call("POST", "/v1/sessions/join", &learner.token, json!({"code": session["join_code"]})).await;
+        assert_eq!(joined.0, 200, "{joined:?}");
+        let request = reqwest::Client::new().get(format!("{}{path}/live", server.url)).bearer_auth(&learner.token);
+        let stream = request.send().await.unwrap();
+        streams.push(heard(stream, |said| said.contains("retry:")).await.1);
+    }
+    let tell = |text: &'static str| {
+        let (token, path) = (teacher.token.clone(), format!("{path}/messages"));
+        async move { assert_eq!(server.call("POST", &path, &token, json!({"text": text})).await.0, 201) }
+    };
+    tell("for both").await;
+    let cats = heard(streams.pop().unwrap(), |said| said.contains("for both")).await.1;
+    let bens = heard(streams.pop().unwrap(), |said| said.contains("for both")).await.1;
+
+    let (ok, people) = server.cli(&["people", "list", "--class", "A"]);
+    assert!(ok, "{people}");
+    let row = people["people"].as_array().unwrap().iter().find(|p| p["name"] == "Ben").unwrap();
+    let key = row["keys"][0]["key_id"].as_str().unwrap();
+    assert_eq!(key, ben.laptop.key_id);
+    let (ok, answer) = server.cli(&["people", "revoke", key, "0000", "--reason", "laptop lost"]);
+    assert!(!ok && answer["error"]["code"] == "not_found", "{answer}");
+    assert_eq!(server.submit(&ben.made("ben-1", SSH).envelope).await.0, 201, "none was revoked, as one was wrong");
+    let (ok, answer) = server.cli(&["people", "revoke", key, "--reason", "laptop lost"]);
+    assert!(ok && answer == json!({"revoked": [key]}), "{answer}");
+
+    tell("after that").await;
+    let (said, _, ended) = heard(bens, |said| said.contains("after that")).await;
+    assert!(ended && !said.contains("after that"), "a revoked key was told: {said}");
+    assert!(!heard(cats, |said| said.contains("after that")).await.2, "others go on listening");
+    assert_eq!(code(&server.submit(&ben.made("ben-2", SSH).envelope).await.1), "key_revoked");
+    assert_eq!(code(&server.call("GET", &path, &ben.token, Value::Null).await.1), "key_revoked");
+    let people = server.cli(&["people", "list"]).1;
+    let row = people["people"].as_array().unwrap().iter().find(|p| p["name"] == "Ben").unwrap();
+    assert!(row["keys"][0]["revoked_at"].is_i64(), "{row}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_laptop_is_told_nothing_more() {
+    let home = tempfile::tempdir().unwrap();
+    a_lost_laptop(&Server::start(&home.path().join("sqlite"), None)).await;
+    let (_pg, [url]) = Postgres::with(["lost"]).await;
+    a_lost_laptop(&Server::start(&home.path().join("postgres"), Some(&url))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_cannot_be_read_is_refused_in_our_words() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start(&home.path().join("board"), None);
+    let client = reqwest::Client::new();
+    for path in [
+        "/v1/verdicts/%ff",
+        "/v1/leaderboard/%ff",
+        "/v1/sessions/x/messages?after=y",
+        "/v1/live?track=a&track=b",
+        "/v1/verdicts?limit=x",
+    ] {
+        let answer = client.get(format!("{}{path}", server.url)).bearer_auth(&server.admin).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{path}");
+        let said: Value = answer.json().await.expect(path);
+        assert_eq!(code(&said), "malformed", "{path}");
+    }
+    let metrics = client.get(format!("{}/metrics", server.url)).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("forge_scoreboard_refused_total{code=\"malformed\"} 5"), "not counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_all_interfaces_gives_an_address_that_answers() {
+    let home = tempfile::tempdir().unwrap();
+    let server = Server::start_at("0.0.0.0:0", &home.path().join("board"), None, &[]);
+    assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
+    assert_eq!(server.get("/healthz").await.0, 200);
+}

@@ -186,6 +186,10 @@ async fn tampered_checkpoints_and_heads_are_named() {
     assert_eq!(bench.broken(&[]).await.unwrap().1, Damage::Head);
     let e = bench.store.write(|tx| append(tx, fact(1))).await.unwrap_err();
     assert_eq!(e.code, Code::StoreFailed);
+    // The next entry would be chained to it: then an entry that nobody touched would look edited.
+    let bench = Bench::with(20).await;
+    bench.sql("UPDATE audit_head SET hash = zeroblob(32)").await;
+    assert_eq!(bench.broken(&[]).await.unwrap(), (20, Damage::Head));
 }
 
 #[tokio::test]

@@ -94,10 +94,9 @@ fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[Known]) -> Result<Repo
     }
     let mut heads: BTreeMap<u64, Hash> = points.iter().map(|p| (p.is.size, Hash::default())).collect();
     let mut peaks = Peaks::default();
-    let broken = walk(conn, &mut peaks, &mut heads)?;
-    let broken = match broken {
-        Some(b) => Some(b),
-        None => ending(conn, &peaks, &points, &heads)?.or(bad_note),
+    let broken = match walk(conn, &mut peaks, &mut heads)? {
+        Walked::Broken(b) => Some(b),
+        Walked::Whole { last } => ending(conn, &peaks, &last, &points, &heads)?.or(bad_note),
     };
     Ok(Report {
         ok: broken.is_none(),
@@ -109,8 +108,16 @@ fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[Known]) -> Result<Repo
     })
 }
 
+enum Walked {
+    /// `last`: what the next entry would name as the one before it.
+    Whole {
+        last: String,
+    },
+    Broken(Broken),
+}
+
 /// Goes through the entries in order until one is wrong.
-fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Result<Option<Broken>> {
+fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Result<Walked> {
     const PAGE: u32 = 500;
     let mut previous = FIRST.to_owned();
     if let Some(head) = heads.get_mut(&0) {
@@ -121,7 +128,7 @@ fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Resu
         let last = page.len() < PAGE as usize;
         for row in page {
             let entry = peaks.size;
-            let broken = |damage, detail: String| Ok(Some(Broken { entry, damage, detail }));
+            let broken = |damage, detail: String| Ok(Walked::Broken(Broken { entry, damage, detail }));
             if u64::try_from(row.seq) != Ok(entry) {
                 return broken(Damage::Deleted, format!("Entry {entry} is missing; the next one is {}.", row.seq));
             }
@@ -147,7 +154,7 @@ fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Resu
             if body.prev != previous {
                 let before = entry.saturating_sub(1);
                 let detail = format!("Entry {before} is not the one that entry {entry} was written after.");
-                return Ok(Some(Broken { entry: before, damage: Damage::Edited, detail }));
+                return Ok(Walked::Broken(Broken { entry: before, damage: Damage::Edited, detail }));
             }
             if body.run != row.run || body.kind != row.kind {
                 return broken(Damage::Edited, format!("Entry {entry} is filed under another run or kind."));
@@ -159,7 +166,7 @@ fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Resu
             }
         }
         if last {
-            return Ok(None);
+            return Ok(Walked::Whole { last: previous });
         }
     }
 }
@@ -178,7 +185,13 @@ fn holds(conn: &Conn, wanted: u64) -> Result<bool> {
 }
 
 /// Does the log end where it was recorded to end, and does each checkpoint fit?
-fn ending(conn: &Conn, peaks: &Peaks, points: &[Point], heads: &BTreeMap<u64, Hash>) -> Result<Option<Broken>> {
+fn ending(
+    conn: &Conn,
+    peaks: &Peaks,
+    last: &str,
+    points: &[Point],
+    heads: &BTreeMap<u64, Hash>,
+) -> Result<Option<Broken>> {
     let size = peaks.size;
     let cut = |said: u64, who: &str| Broken {
         entry: size,
@@ -208,7 +221,7 @@ fn ending(conn: &Conn, peaks: &Peaks, points: &[Point], heads: &BTreeMap<u64, Ha
     if said > size {
         return Ok(Some(cut(said, "the record of its end")));
     }
-    if said < size || (size > 0 && head.peaks != peaks.encode()) {
+    if said < size || (size > 0 && (head.peaks != peaks.encode() || hex::encode(&head.hash) != last)) {
         let detail =
             format!("The record of the log's end says {said} entries, the log has {size}, or their hashes differ.");
         return Ok(Some(Broken { entry: said, damage: Damage::Head, detail }));

@@ -138,12 +138,20 @@ impl Forge {
         let listed: Vec<PathBuf> =
             self.store.read(crate::store::results::list).await?.into_iter().map(|r| r.dir.into()).collect();
         let (settings, _) = self.store.read(crate::store::settings::get).await?;
+        let written = self.store.read(rows::head).await?.is_some_and(|head| head.size > 0);
         let home = self.options.home.clone();
         let chosen = Some(settings.results_dir).filter(|dir| !dir.is_empty()).map(PathBuf::from);
         blocking(move || {
             let (mut known, mut ignored) = (Vec::new(), Vec::new());
-            if let Some(note) = witness::read(&home)? {
-                known.push(Known { from: format!("the checkpoint beside the database ({})", witness::FILE), note });
+            let beside = format!("the checkpoint beside the database ({})", witness::FILE);
+            match witness::read(&home)? {
+                Some(note) => known.push(Known { from: beside, note }),
+                None if written => {
+                    ignored.push(format!(
+                        "{beside}: it is missing, so only verdicts can tell whether the log was cut off"
+                    ));
+                }
+                None => {}
             }
             // An older copy of the database lists fewer results than there are folders.
             let mut folders: BTreeSet<PathBuf> = listed.into_iter().collect();

@@ -3,7 +3,7 @@
 use crate::exit;
 use crate::out::{Ink, Out, span};
 use forge_core::api::{Caller, KeysKept};
-use forge_core::error::{Error, Result};
+use forge_core::error::{Code, Error, Result};
 use forge_core::forge::{EgressOptions, Forge, KeeperEnd, Opening, Options, WorkOptions};
 use forge_core::keys::{Keeping, Protect};
 use forge_core::shell::Shellable;
@@ -33,6 +33,13 @@ pub fn opening(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keeping)
 }
 
 fn options(home: PathBuf, shell: &str, labs: Option<PathBuf>, keys: Keeping) -> Result<Options> {
+    if let Some(dir) = labs.as_deref().filter(|dir| !dir.is_dir()) {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("{} is not a folder, so no labs can be read from it.", dir.display()),
+        )
+        .hint("Give the folder that holds <track>/<lab>/lab.yaml."));
+    }
     let keep = shell != "cli";
     let keeper = vec![std::env::current_exe()?.into_os_string(), "keep".into()];
     Ok(Options {

@@ -22,6 +22,9 @@ const NOT_TRACKS: &[&str] = &["images", "playbooks", "egress"];
 /// The seed whose scenario is shown before a run exists: topology, criteria, nodes.
 const SPECIMEN: &str = "specimen";
 
+/// How many labs that cannot be used are named to somebody who asked for one that is not there.
+const BROKEN_TOLD: usize = 3;
+
 /// Where labs come from, the first that has a lab's name wins.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -94,6 +97,17 @@ pub struct Wrong {
     pub scripts: BTreeMap<String, String>,
 }
 
+impl Broken {
+    /// By its place, by `<track>/<folder>`, by the folder's name, or by the id that such a lab has by custom.
+    fn is_called(&self, name: &str) -> bool {
+        let mut ends = self.place.rsplit('/');
+        let (folder, track) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
+        self.place == name
+            || folder == name
+            || [format!("{track}/{folder}"), format!("{track}-{folder}")].iter().any(|n| n == name)
+    }
+}
+
 impl Catalogue {
     /// Without looking at pins, for tools that only read labs: a lab's pin is its own digest.
     pub fn load(sources: &Sources) -> Self {
@@ -153,12 +167,17 @@ impl Catalogue {
                 return Ok(lab.clone());
             }
         }
-        if let Some(broken) = self.broken.iter().find(|b| b.place == name || b.place.ends_with(&format!("/{name}"))) {
+        if let Some(broken) = self.broken.iter().find(|b| b.is_called(name)) {
             return Err(broken.error.clone().context(format!("“{}” cannot be used", broken.place)));
         }
         let error = Error::new(Code::UnknownLab, format!("There is no lab named “{name}”."));
-        let hint = did_you_mean(name, self.labs.keys().map(String::as_str));
-        Err(error.hint(hint.unwrap_or_else(|| "No labs are installed.".into())))
+        let known = did_you_mean(name, self.labs.keys().map(String::as_str));
+        let broken = self.broken.iter().take(BROKEN_TOLD).map(|b| format!("Cannot be used: {}: {}", b.place, b.error));
+        let hints: Vec<String> = known.into_iter().chain(broken).collect();
+        if hints.is_empty() {
+            return Err(error.hint("No labs are installed."));
+        }
+        Err(hints.into_iter().fold(error, Error::hint))
     }
 
     fn add_built_in(&mut self) {
@@ -181,6 +200,11 @@ impl Catalogue {
             }
         };
         for (track, dir) in tracks.into_iter().filter(|(name, _)| !NOT_TRACKS.contains(&name.as_str())) {
+            for place in linked(&dir) {
+                let error = Error::new(Code::TemplateInvalid, "This is a link, and links are not followed.")
+                    .hint("Move or copy the lab's folder to this place.");
+                self.broken.push(Broken { place: place.display().to_string(), error });
+            }
             for (lab, dir) in folders(&dir).unwrap_or_default() {
                 if std::fs::symlink_metadata(dir.join(LAB_FILE)).is_ok() {
                     self.add(dir.display().to_string(), format!("{track}/{lab}"), origin, Folder::read(&dir));
@@ -315,6 +339,15 @@ fn embedded(dir: &Dir, root: &Path, out: &mut Vec<(String, Vec<u8>)>) {
             }
         }
     }
+}
+
+/// Links right below that lead to a lab: somebody who made one waits for the lab to be listed.
+fn linked(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let links = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_symlink())).map(|e| e.path());
+    let mut links: Vec<PathBuf> = links.filter(|p| p.join(LAB_FILE).exists()).collect();
+    links.sort();
+    links
 }
 
 /// Folders right below, by name; links are not followed.

@@ -84,7 +84,11 @@ impl Template {
         let reexecution =
             carry::reexecution(LAB_FILE, lab.spec.reexecution.as_ref(), &nodes, &values).map_err(report)?;
         let guide = match folder.get("guide.md") {
-            Some(bytes) => scope.fill_text("guide.md", &String::from_utf8_lossy(bytes))?,
+            Some(bytes) => {
+                let text = std::str::from_utf8(bytes)
+                    .map_err(|_| Error::new(Code::TemplateInvalid, "guide.md is not UTF-8 text."))?;
+                scope.fill_text("guide.md", text)?
+            }
             None => String::new(),
         };
         let label = |prefix: &str| {

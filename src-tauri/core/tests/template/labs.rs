@@ -18,7 +18,7 @@ fn built_in() -> Catalogue {
 fn the_built_in_labs_stay_as_they_are() {
     let want = [
         ("ccna-ospf-single-area", "1.1.0", "8067374e92f86132"),
-        ("cissp-ssh-hardening", "1.0.1", "ea1cb3cdb2f5bac5"),
+        ("cissp-ssh-hardening", "1.0.2", "6a54e25d5a00daa2"),
         ("netplus-dns-zone-reverse", "1.0.2", "aa25445a3ddffa44"),
     ];
     let have: Vec<_> = built_in()
@@ -81,7 +81,14 @@ fn a_broken_lab_hides_no_other() {
     let broken: Vec<_> =
         catalogue.broken().iter().map(|b| (b.place.rsplit('/').next().unwrap(), b.error.code)).collect();
     assert_eq!(broken, [("broken", Code::TemplateInvalid), ("twice", Code::TemplateInvalid)]);
-    assert!(catalogue.get("broken").unwrap_err().message.contains("lab.yaml:17:13"));
+    for name in ["broken", "mine/broken", "mine-broken"] {
+        let error = catalogue.get(name).unwrap_err();
+        assert!(error.message.contains("lab.yaml:17:13"), "{name}: {}", error.message);
+    }
+    // Whoever asks by a name that only the broken file knows is led to it.
+    let unknown = catalogue.get("what-its-yaml-says").unwrap_err();
+    assert_eq!(unknown.code, Code::UnknownLab);
+    assert!(unknown.hints.iter().any(|h| h.contains("mine/broken: lab.yaml:17:13")), "{:?}", unknown.hints);
 }
 
 #[cfg(unix)]
@@ -95,6 +102,11 @@ fn links_and_paths_out_of_the_folder_are_refused() {
     let error = Folder::read(&lab).unwrap_err();
     assert_eq!(error.code, Code::TemplateInvalid);
     assert!(error.message.contains("files/passwd"), "{}", error.message);
+    std::fs::create_dir(home.path().join("track")).unwrap();
+    std::os::unix::fs::symlink(&lab, home.path().join("track/linked")).unwrap();
+    let catalogue = Catalogue::load(&Sources { instead: Some(home.path().to_owned()), user: None });
+    let linked = catalogue.get("track/linked").unwrap_err();
+    assert!(linked.message.contains("links are not followed"), "{}", linked.message);
     for path in ["../x", "a/../../x", "/etc/passwd", "a//b"] {
         let error = Folder::from_files([(path.to_owned(), vec![])]).unwrap_err();
         assert_eq!(error.code, Code::TemplateInvalid, "{path}");

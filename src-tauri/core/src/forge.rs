@@ -367,7 +367,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Drawn once per data folder; two folders on one Docker engine never touch each other's objects.
 fn instance_of(home: &Path) -> Result<String> {
     let path = home.join("instance");
-    match std::fs::read_to_string(&path) {
+    match std::fs::read(&path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
         Ok(text) if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) => return Ok(text),
         Ok(_) => {
             return Err(Error::new(Code::StoreFailed, format!("{} is damaged.", path.display()))

@@ -936,7 +936,11 @@ export type RunDetail = { run: RunSummary, nodes: Array<NodeInfo>, links: Array<
 /**
  * The guide with this run's values in it, as sanitized HTML (no script, no remote content).
  */
-guide_html: string, forwards: Array<Forward>, terminals: Array<TerminalInfo>, isolation: Isolation, 
+guide_html: string, 
+/**
+ * The same as it was written, in Markdown, for whoever reads it in a terminal.
+ */
+guide: string, forwards: Array<Forward>, terminals: Array<TerminalInfo>, isolation: Isolation, 
 /**
  * The one way out, in labs that ask for it.
  */

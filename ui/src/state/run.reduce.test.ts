@@ -12,7 +12,7 @@ function starting(): RunDetail {
       last_check: null, nodes: 2,
     },
     nodes: ["a", "b"].map((name) => ({ name, role: "router" as const, container: "", state: "absent" as const, enter: true, interfaces: [], ports: [] })),
-    links: [], steps: [], criteria: [], hints: [], guide_html: "", forwards: [], terminals: [], isolation: { state: "unknown", detail: "", at: null, quick: [], full: null }, egress: null, results: [],
+    links: [], steps: [], criteria: [], hints: [], guide_html: "", guide: "", forwards: [], terminals: [], isolation: { state: "unknown", detail: "", at: null, quick: [], full: null }, egress: null, results: [],
   };
 }
 

@@ -130,8 +130,10 @@ pub enum Command {
         #[arg(long)]
         require_full: bool,
     },
-    /// Reveal a hint (costs points of its criterion)
-    Hint { run: String, hint: String },
+    /// Show a run's guide, with its own addresses, names and passwords in it
+    Guide { run: String },
+    /// List the hints and what each costs, or reveal one (takes its cost off its criterion)
+    Hint { run: String, hint: Option<String> },
     /// Grade, collect evidence, and write a signed verdict
     Submit { run: String },
     /// List submitted results

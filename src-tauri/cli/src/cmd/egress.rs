@@ -3,7 +3,7 @@
 use crate::Cx;
 use crate::out::{Cell, Ink, cell};
 use forge_core::api::{EgressProfile, Empty};
-use forge_core::error::{Code, Error, Result};
+use forge_core::error::Result;
 use std::path::Path;
 
 /// Larger files are no profiles; the engine says the same of smaller ones.
@@ -41,14 +41,7 @@ fn opens(profile: &EgressProfile) -> String {
 /// # Errors
 /// `NotFound`, `TooLarge`, `Io` for the file; `TemplateInvalid` for what is in it; `Denied` in a classroom.
 pub async fn approve(cx: &Cx, file: &Path) -> Result<()> {
-    let doing = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::NotFound => Error::new(Code::NotFound, format!("There is no file {}.", file.display())),
-        _ => Error::from(e).context(format!("Reading {}", file.display())),
-    };
-    if std::fs::metadata(file).map_err(doing)?.len() > MOST_BYTES {
-        return Err(Error::new(Code::TooLarge, format!("{} is too large for a profile.", file.display())));
-    }
-    let text = std::fs::read_to_string(file).map_err(doing)?;
+    let text = super::text_file(file, MOST_BYTES)?;
     // Through the contract's door, where the role is checked.
     let request = serde_json::json!({ "text": text });
     let answer = forge_core::shell::call(cx.engine.as_ref(), &cx.caller, "approve_egress", request).await?;

@@ -7,6 +7,7 @@ mod egress;
 mod grade;
 mod isolation;
 pub mod keys;
+mod learn;
 mod look;
 mod node;
 pub mod policy;
@@ -19,8 +20,8 @@ pub mod worker;
 
 use crate::Cx;
 use crate::args::{Command, EgressCommand, ImagesCommand, KeysCommand};
-use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RevealHint, RunRequest, RunSummary};
-use forge_core::error::{Error, Result};
+use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RunRequest, RunSummary};
+use forge_core::error::{Code, Error, Result};
 use std::process::ExitCode;
 
 /// # Errors
@@ -52,10 +53,9 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Check { run, criteria, gentle, require_full } => {
             return grade::check(cx, run, criteria, gentle, require_full).await;
         }
-        Command::Hint { run, hint } => {
-            let hint = engine.reveal_hint(&cx.caller, RevealHint { run, hint }).await?;
-            cx.out.answer(&hint, |out, h| out.line(h.text.as_deref().unwrap_or_default()))?;
-        }
+        Command::Guide { run } => learn::guide(cx, run).await?,
+        Command::Hint { run, hint: None } => learn::hints(cx, run).await?,
+        Command::Hint { run, hint: Some(hint) } => learn::hint(cx, run, hint).await?,
         Command::Submit { run } => grade::submit(cx, run).await?,
         Command::Results => grade::results(cx).await?,
         Command::Verify { dir, regrade } => return grade::verify(cx, &dir, regrade).await,
@@ -134,4 +134,45 @@ fn summary(cx: &Cx, run: RunSummary, words: &str) -> Result<()> {
             r.remaining_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| format!(" ({} left)", crate::out::span(ms)));
         out.line(format!("{} {words}{}.", r.run, left.unwrap_or_default()))
     })
+}
+
+/// A file that somebody named: text, and no more of it than such a file can have, whatever the file says its size is.
+fn text_file(path: &std::path::Path, most: u64) -> Result<String> {
+    use std::io::Read;
+    let doing = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::new(Code::NotFound, format!("There is no file {}.", path.display())),
+        _ => Error::from(e).context(format!("Reading {}", path.display())),
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|f| f.take(most + 1).read_to_end(&mut bytes)).map_err(doing)?;
+    if bytes.len() as u64 > most {
+        let error = format!("{} is larger than such a file can be.", path.display());
+        return Err(Error::new(Code::TooLarge, error).hint(format!("At most {} KiB are read.", most >> 10)));
+    }
+    String::from_utf8(bytes).map_err(|_| {
+        Error::new(Code::InvalidInput, format!("{} is not UTF-8 text.", path.display()))
+            .hint("Save it as text in UTF-8, without anything else in it.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_file_is_read_no_further_than_it_can_be_long() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("f");
+        std::fs::write(&file, "text").unwrap();
+        assert_eq!(text_file(&file, 4).unwrap(), "text");
+        assert_eq!(text_file(&file, 3).unwrap_err().code, Code::TooLarge);
+        std::fs::write(&file, b"\xff").unwrap();
+        assert_eq!(text_file(&file, 4).unwrap_err().code, Code::InvalidInput);
+        assert_eq!(text_file(&home.path().join("none"), 4).unwrap_err().code, Code::NotFound);
+        // Says that it is empty, and never ends.
+        #[cfg(unix)]
+        assert_eq!(text_file(Path::new("/dev/zero"), 4096).unwrap_err().code, Code::TooLarge);
+    }
 }

@@ -119,7 +119,8 @@ pub async fn told(cx: &Cx, lab: String, request_id: Option<String>, seed: Option
                 vec![cell(&n.name), cell(word(&n.role)), enter, cell(addresses.join(", "))]
             })
             .collect();
-        out.table(&["NODE", "ROLE", "TERMINAL", "ADDRESSES"], &rows)
+        out.table(&["NODE", "ROLE", "TERMINAL", "ADDRESSES"], &rows)?;
+        out.line(format!("\n`forge guide {0}` says what to do, `forge check {0}` how far you are.", detail.run.run))
     })
 }
 

@@ -4,8 +4,11 @@ use super::start::word;
 use crate::Cx;
 use crate::out::{Ink, Out, cell};
 use forge_core::api::{Empty, EnrolBoard, SyncNow, SyncPreview, SyncReport, SyncState, SyncStatus};
-use forge_core::error::{Error, Result};
+use forge_core::error::Result;
 use std::path::Path;
+
+/// Every public authority there is takes some 200 KiB.
+const MOST_CERTIFICATES: u64 = 1 << 20;
 
 pub async fn enrol(
     cx: &Cx,
@@ -15,10 +18,7 @@ pub async fn enrol(
     ca: Option<&Path>,
     clear_text: bool,
 ) -> Result<()> {
-    let read = |file: &Path| {
-        std::fs::read_to_string(file).map_err(|e| Error::from(e).context(format!("Reading {}", file.display())))
-    };
-    let ca = ca.map(read).transpose()?;
+    let ca = ca.map(|file| super::text_file(file, MOST_CERTIFICATES)).transpose()?;
     let status = cx.engine.enrol_board(&cx.caller, EnrolBoard { url, code, name, ca, clear_text }).await?;
     cx.out.answer(&status, |out, s| {
         head(out, s)?;

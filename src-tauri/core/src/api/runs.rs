@@ -49,6 +49,8 @@ contract! {
         pub hints: Vec<HintInfo>,
         /// The guide with this run's values in it, as sanitized HTML (no script, no remote content).
         pub guide_html: String,
+        /// The same as it was written, in Markdown, for whoever reads it in a terminal.
+        pub guide: String,
         pub forwards: Vec<Forward>,
         pub terminals: Vec<TerminalInfo>,
         pub isolation: Isolation,

@@ -159,6 +159,7 @@ impl Forge {
                 })
                 .collect(),
             guide_html: guide::html(&scenario.guide),
+            guide: scenario.guide.clone(),
             forwards: self.forwards_of(run),
             terminals: self.terminals.list(run),
             isolation: row.isolation.clone().unwrap_or_else(|| Isolation::unknown("not proven yet")),

@@ -48,6 +48,16 @@ fn a_damaged_key_is_an_error_never_replaced() {
     std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
     assert_eq!(Keys::open(home.path(), &mut rng(2)).unwrap_err().code, Code::KeyUnavailable);
     assert!(std::fs::read_to_string(&path).unwrap().contains("AAAA"));
+    // A pipe in its place is told apart at once: reading it would wait for somebody to write.
+    #[cfg(unix)]
+    {
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (done, ended) = std::sync::mpsc::channel();
+        let home = home.path().to_owned();
+        std::thread::spawn(move || done.send(Keys::open(&home, &mut rng(2)).unwrap_err().code));
+        assert_eq!(ended.recv_timeout(std::time::Duration::from_secs(10)).unwrap(), Code::KeyUnavailable);
+    }
 }
 
 #[test]

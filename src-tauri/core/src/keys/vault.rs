@@ -36,6 +36,11 @@ impl Files {
     fn read(&self, name: KeyName) -> Result<Option<Seed>> {
         use ed25519_dalek::pkcs8::DecodePrivateKey;
         let path = self.path(name);
+        // Anything else might never end: a pipe waits for somebody to write.
+        if std::fs::metadata(&path).is_ok_and(|m| !m.is_file()) {
+            return Err(unusable("damaged", format!("{} is not a file.", path.display()))
+                .hint("Move it away and restore the key from a backup."));
+        }
         let pem = match std::fs::read_to_string(&path) {
             Ok(text) => Zeroizing::new(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),

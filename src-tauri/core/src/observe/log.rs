@@ -65,7 +65,11 @@ fn filter(wanted: Option<&str>) -> Result<EnvFilter> {
 }
 
 fn file(dir: &std::path::Path) -> Result<(tracing_appender::non_blocking::NonBlocking, WorkerGuard)> {
-    std::fs::create_dir_all(dir).map_err(|e| Error::from(e).context(format!("The log folder {}", dir.display())))?;
+    std::fs::create_dir_all(dir).map_err(|e| {
+        Error::from(e)
+            .context(format!("The log folder {}", dir.display()))
+            .hint("FORGE_HOME must be a folder that you may write, or a place where one can be made.")
+    })?;
     let appender = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("forge")

@@ -15,6 +15,7 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 static BUILT_IN: Dir = include_dir!("$CARGO_MANIFEST_DIR/../../templates/egress");
@@ -167,11 +168,13 @@ fn bounded(path: &Path) -> Result<Vec<u8>> {
         std::io::ErrorKind::NotFound => Error::new(Code::NotFound, format!("{} is not there.", path.display())),
         _ => Error::from(e).context(format!("Reading {}", path.display())),
     };
-    let size = std::fs::metadata(path).map_err(doing)?.len();
-    if size > MOST_BYTES {
+    // Not what the file says its size is: a device says that it is empty.
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|f| f.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(doing)?;
+    if bytes.len() as u64 > MOST_BYTES {
         return Err(Error::new(Code::TooLarge, format!("{} is larger than {} KiB.", path.display(), MOST_BYTES >> 10)));
     }
-    std::fs::read(path).map_err(doing)
+    Ok(bytes)
 }
 
 fn parse(file: &str, bytes: &[u8]) -> Result<Profile> {

@@ -151,7 +151,7 @@ export class FakeRun {
   detail(): RunDetail {
     return {
       run: this.current(), nodes: this.lab.topology.nodes, links: this.lab.topology.links, steps: this.steps, criteria: this.lab.criteria, hints: this.hints,
-      guide_html: this.lab.guide, forwards: this.forwards, terminals: this.terminals, isolation: this.isolation, egress: this.egress, results: this.results,
+      guide_html: this.lab.guide, guide: "", forwards: this.forwards, terminals: this.terminals, isolation: this.isolation, egress: this.egress, results: this.results,
     };
   }
 

@@ -103,7 +103,8 @@ impl Forge {
 
     /// Saves a report over what was known before (criteria it left out keep their last outcome), and tells it if it is news.
     async fn keep_report(&self, caller: &Caller, report: CheckReport) -> Result<CheckReport> {
-        let row = self.run_row(&report.run).await?;
+        // What a check saw while its run was ended or paused says nothing about the learner's work.
+        let row = self.ready_row(&report.run).await?;
         let merged = merged(row.last_check.as_ref(), report);
         let saved = merged.clone();
         let (run, at) = (merged.run.clone(), now());

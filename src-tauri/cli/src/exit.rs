@@ -1,6 +1,6 @@
 //! Exit codes that mean something. The same table stands in `forge --help` and in docs/cli.md; a test compares them.
 
-use forge_core::error::Code;
+use forge_core::error::{Code, Error};
 
 pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
@@ -19,7 +19,18 @@ Exit codes:
   9  not now: the run is not in a state that allows it, or the request id was used before
   10  the lab's answers belong to one seed: it cannot be executed again";
 
-/// What a caller of the process may branch on, from what a caller of the engine may branch on.
+/// What a caller of the process may branch on, from what a caller of the engine may branch on. A scoreboard's own code, where it
+/// stands for one of the rows above, is that row.
+pub fn of_error(error: &Error) -> u8 {
+    let board = error.details.get("code").and_then(serde_json::Value::as_str).unwrap_or_default();
+    match (error.code, board) {
+        (Code::ScoreboardFailed, "forbidden") => of(Code::Denied),
+        (Code::ScoreboardFailed, "not_found") => of(Code::NotFound),
+        (Code::ScoreboardFailed, "seed_bound") => of(Code::SeedBound),
+        (code, _) => of(code),
+    }
+}
+
 pub fn of(code: Code) -> u8 {
     match code {
         Code::InvalidInput | Code::UnknownCommand => USAGE,
@@ -45,6 +56,14 @@ pub fn of(code: Code) -> u8 {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_scoreboards_refusal_ends_as_the_same_refusal_here() {
+        let said = |code| of_error(&Error::new(Code::ScoreboardFailed, "x").details(serde_json::json!({"code": code})));
+        assert_eq!((said("forbidden"), said("not_found"), said("seed_bound"), said("busy")), (3, 4, 10, FAILED));
+        assert_eq!(of_error(&Error::new(Code::Denied, "x").details(serde_json::json!({"code": "seed_bound"}))), 3);
+    }
 
     #[test]
     fn the_guide_shows_the_table_that_help_shows() {

@@ -136,7 +136,7 @@ impl Out {
             }
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
-        ExitCode::from(exit::of(error.code))
+        ExitCode::from(exit::of_error(error))
     }
 }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod door;
 mod health;
+mod listen;
 mod page;
 mod stream;
 #[cfg(test)]
@@ -37,8 +38,7 @@ pub struct Server {
 }
 
 /// # Errors
-/// What the engine cannot be opened for, unless its keys only are locked; `PortUnavailable` when the address cannot be listened on;
-/// `Io` when serving broke.
+/// What the engine cannot be opened for, unless its keys only are locked; `PortUnavailable` when the address cannot be listened on.
 pub async fn run(host: Arc<dyn Host>, options: ServeOptions, instructor: bool, out: &Out) -> Result<()> {
     let locked = match host.engine().await {
         Ok(_) => false,
@@ -78,27 +78,8 @@ pub async fn run(host: Arc<dyn Host>, options: ServeOptions, instructor: bool, o
         signal::asked_to_end().await;
         closing.cancel();
     };
-    serve(listener, server, asked).await
-}
-
-async fn serve(
-    listener: TcpListener,
-    server: Arc<Server>,
-    asked: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    let closing = server.closing.clone();
-    let serving = axum::serve(listener, router(server)).with_graceful_shutdown(asked);
-    let late = async {
-        closing.cancelled().await;
-        tokio::time::sleep(CLOSING).await;
-    };
-    tokio::select! {
-        served = serving => Ok(served?),
-        () = late => {
-            tracing::warn!("some requests did not end in time and were cut off");
-            Ok(())
-        }
-    }
+    listen::serve(listener, router(server), asked).await;
+    Ok(())
 }
 
 fn router(server: Arc<Server>) -> Router {
@@ -108,6 +89,7 @@ fn router(server: Arc<Server>) -> Router {
         .route("/v1/spawn", post(calls::spawn))
         .route("/api/stream", get(stream::upgrade))
         .route("/api/{*rest}", any(calls::unknown))
+        .route_layer(middleware::from_fn(listen::whole))
         .route_layer(middleware::from_fn_with_state(server.clone(), door::let_in));
     Router::new()
         .merge(inside)

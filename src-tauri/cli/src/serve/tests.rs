@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::door::{CSP, Door};
-use super::{Server, serve};
+use super::{Server, listen, router};
 use bytes::Bytes;
 use forge_core::api::*;
 use forge_core::error::{Code, Error, Result};
@@ -152,7 +152,7 @@ struct Site {
     engine: Arc<Small>,
     server: Arc<Server>,
     address: SocketAddr,
-    ended: tokio::task::JoinHandle<Result<()>>,
+    ended: tokio::task::JoinHandle<()>,
 }
 
 impl Site {
@@ -172,7 +172,11 @@ impl Site {
             health: Default::default(),
             closing: closing.clone(),
         });
-        let ended = tokio::spawn(serve(listener, server.clone(), async move { closing.cancelled().await }));
+        let router = router(server.clone());
+        let ended =
+            tokio::spawn(
+                async move { listen::serve(listener, router, async move { closing.cancelled().await }).await },
+            );
         Self { engine, server, address, ended }
     }
 
@@ -411,7 +415,7 @@ async fn closing_ends_open_streams_and_the_server() {
     let Some(Message::Close(Some(frame))) = last else { panic!("{last:?}") };
     assert_eq!(u16::from(frame.code), 1001);
     drop(terminal);
-    tokio::time::timeout(Duration::from_secs(10), site.ended).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(10), site.ended).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -431,4 +435,31 @@ async fn while_the_keys_are_locked_two_commands_are_answered() {
     assert_eq!((status, body.contains("key_unavailable")), (500, true), "{body}");
     assert_eq!(site.call("unlock_keys", &[], r#"{"passphrase":"sesame"}"#).await.0, 200);
     assert_eq!(site.call("list_labs", &[], "{}").await.0, 200);
+}
+
+/// Half a head, a head without its body, and nothing at all: each is let go, while others are served.
+#[tokio::test]
+async fn a_client_that_stays_silent_is_let_go() {
+    let site = Site::open(true).await;
+    let head = format!("POST /api/call/get_settings HTTP/1.1\r\nHost: {}\r\n", site.address);
+    let rest =
+        format!("Authorization: {}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{{", site.bearer());
+    for (said, status) in [(String::new(), None), (head.clone(), None), (format!("{head}{rest}"), Some("408"))] {
+        let mut socket = TcpStream::connect(site.address).await.unwrap();
+        socket.write_all(said.as_bytes()).await.unwrap();
+        assert_eq!(site.call("get_settings", &[], "{}").await.0, 200);
+        let mut answer = Vec::new();
+        let gone = tokio::time::timeout(listen::PATIENCE * 5, async {
+            // To the answer's end, or to the connection's: after an answer it may be used again.
+            let mut piece = [0; 4096];
+            while let Ok(n @ 1..) = socket.read(&mut piece).await {
+                answer.extend_from_slice(&piece[..n]);
+            }
+        });
+        gone.await.unwrap_or_else(|_| panic!("still open after {said:?}"));
+        let answer = String::from_utf8(answer).unwrap();
+        if let Some(status) = status {
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+        }
+    }
 }

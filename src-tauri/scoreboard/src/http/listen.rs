@@ -59,7 +59,8 @@ fn connection(
     graceful: &GracefulShutdown,
     seat: tokio::sync::OwnedSemaphorePermit,
 ) {
-    let mut builder = Builder::new(TokioExecutor::new());
+    // Told at once: finding out would wait for the first bytes as long as they take.
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(64 << 10);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
     let watched = graceful.watch(connection);

@@ -44,7 +44,7 @@ impl Live {
         Self { next: AtomicU64::new(start), ..Self::default() }
     }
 
-    pub fn tell(&self, topic: Topic, kind: &str, data: &serde_json::Value) {
+    pub fn tell(&self, topic: Topic, kind: &str, data: &impl std::fmt::Display) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let frame = Bytes::from(format!("id: {id}\nevent: {kind}\ndata: {data}\n\n"));

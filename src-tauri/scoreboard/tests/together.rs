@@ -16,7 +16,7 @@ fn candidate(laptop: &Laptop, made: &Made) -> Candidate {
     let opened = envelope::open(&made.envelope).unwrap();
     let statement = envelope::verify(&opened, &PublicKey::from_pem(&laptop.pem().unwrap()).unwrap()).unwrap();
     let checked = claims::check(&statement, &laptop.key_id, now(), &catalogue()).unwrap();
-    Candidate::new(&opened, &statement, &checked, None, made.envelope.clone().into(), now())
+    Candidate::new(opened, statement, checked, None, now())
 }
 
 /// Verdicts of three learners that better each other, and everything that must not win.

@@ -4,7 +4,7 @@ use super::ground::{Ground, verdicts_of};
 use super::{progress, quantile};
 use crate::clock;
 use crate::store::verdicts::COLUMNS;
-use crate::store::{Connection, Value, in_parts};
+use crate::store::{Connection, Value};
 use forge_core::error::{Code, Error, Result};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ const PACE: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(120);
 
 fn school(conn: &mut dyn Connection, verdicts: u32) -> Result<()> {
-    let envelope = bytes::Bytes::from(vec![b'x'; 3_000]);
+    let (payload, signature) = (bytes::Bytes::from(vec![b'x'; 2_200]), bytes::Bytes::from(vec![0; 64]));
+    let digest = |i: u32| Value::from(i.to_be_bytes().repeat(8));
     let tracks = ["netplus", "ccna", "cissp"];
     for first in (0..verdicts).step_by(10_000) {
         conn.begin(true)?;
@@ -28,7 +29,7 @@ fn school(conn: &mut dyn Connection, verdicts: u32) -> Result<()> {
                 Value::Int(n + 1),
                 text(format!("{i:064x}")),
                 text(format!("run-{i}")),
-                text(format!("t-{i}")),
+                digest(i),
                 text("k".into()),
                 text(learner),
                 text("A".into()),
@@ -41,17 +42,16 @@ fn school(conn: &mut dyn Connection, verdicts: u32) -> Result<()> {
                 text("[]".into()),
                 Value::Null,
                 Value::Null,
-                text("s".into()),
-                Value::Bytes(envelope.clone()),
+                digest(0),
+                Value::Bytes(payload.clone()),
+                Value::Bytes(signature.clone()),
                 Value::Null,
                 Value::Null,
                 Value::Null,
             ]);
             rows.push(row);
         }
-        in_parts(rows, |places, values| {
-            conn.execute(&format!("INSERT INTO verdicts ({COLUMNS}) VALUES {places}"), values).map(drop)
-        })?;
+        conn.execute_rows(&format!("INSERT INTO verdicts ({COLUMNS}) {{rows}}"), rows)?;
         let standing: Vec<Vec<Value>> = (first / EACH..verdicts.min(first + 10_000) / EACH)
             .flat_map(|l| tracks.iter().map(move |t| (l, *t)))
             .map(|(l, t)| {
@@ -68,13 +68,9 @@ fn school(conn: &mut dyn Connection, verdicts: u32) -> Result<()> {
                 ]
             })
             .collect();
-        in_parts(standing, |places, values| {
-            let sql = format!(
-                "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES {places}
-                 ON CONFLICT (learner, track, floor) DO NOTHING"
-            );
-            conn.execute(&sql, values).map(drop)
-        })?;
+        let sql = "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) {rows}
+             ON CONFLICT (learner, track, floor) DO NOTHING";
+        conn.execute_rows(sql, standing)?;
         conn.commit()?;
         if first % 100_000 == 0 {
             progress(format!("{first} of {verdicts} verdicts stored"));

@@ -74,7 +74,7 @@ pub fn verify_all(data: &Path, target: Target, labs: Option<PathBuf>) -> Result<
 /// Whether it was held against its template.
 fn one(conn: &mut dyn Connection, v: &Verdict, evidence: &Evidence, labs: &Catalogue) -> Result<bool, String> {
     let told = |r: forge_core::board::Refusal| format!("{}: {}", r.code.as_str(), r.message);
-    let opened = envelope::open(&v.envelope).map_err(told)?;
+    let opened = envelope::open(&v.envelope().map_err(|e| e.message)?).map_err(told)?;
     if opened.id != v.id {
         return Err("its id is not the digest of what was signed".into());
     }
@@ -125,6 +125,12 @@ impl crate::store::Tx for Look<'_> {
     }
     fn execute(&mut self, sql: &str, params: &[crate::store::Value]) -> Result<u64> {
         self.0.execute(sql, params)
+    }
+    fn query_rows(&mut self, sql: &str, rows: Vec<Vec<crate::store::Value>>) -> Result<Vec<crate::store::Row>> {
+        self.0.query_rows(sql, rows)
+    }
+    fn execute_rows(&mut self, sql: &str, rows: Vec<Vec<crate::store::Value>>) -> Result<u64> {
+        self.0.execute_rows(sql, rows)
     }
 }
 

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use forge_core::board::{EVIDENCE_MAX, RefusalCode, SCORE_MAX};
 use forge_core::error::Error;
-use forge_core::verdict::{canonical, dsse, statement::Statement, verify::digest_is};
+use forge_core::verdict::{canonical, verify::digest_is};
 
 const OFFSET: &str = "upload-offset";
 const LENGTH: &str = "upload-length";
@@ -32,7 +32,7 @@ async fn own(app: &App, who: Who, text: &str) -> Answer<Verdict> {
 pub async fn score(State(app): State<App>, who: Who, Path(text): Path<String>, body: Body) -> Answer<StatusCode> {
     let v = own(&app, who, &text).await?;
     let bytes = body::bytes(body, SCORE_MAX).await?;
-    let statement = Statement::from_bytes(&dsse::read(&v.envelope)?.payload)?;
+    let statement = v.statement()?;
     digest_is(&statement, 0, "score.json", &canonical::sha256(&bytes))
         .map_err(|why| no(RefusalCode::DigestMismatch, why))?;
     if v.score_json.is_none() {

@@ -184,11 +184,10 @@ pub async fn file(State(app): State<App>, who: Who, Path((text, name)): Path<(St
     let v = find(&app, &text).await?;
     let gone = || no(RefusalCode::NotFound, "The verdict has no such file here.");
     let sent = |kind: &'static str, bytes: Bytes| ([(header::CONTENT_TYPE, kind)], bytes).into_response();
-    let signed = || dsse::read(&v.envelope).map_err(No::from);
     Ok(match name.as_str() {
-        "verdict.dsse.json" => sent("application/json", v.envelope),
-        "verdict.pae" => sent("application/octet-stream", dsse::pae(dsse::PAYLOAD_TYPE, &signed()?.payload).into()),
-        "verdict.sig" => sent("application/octet-stream", signed()?.signature.to_vec().into()),
+        "verdict.dsse.json" => sent("application/json", v.envelope()?.into()),
+        "verdict.pae" => sent("application/octet-stream", dsse::pae(dsse::PAYLOAD_TYPE, &v.payload).into()),
+        "verdict.sig" => sent("application/octet-stream", v.signature.to_vec().into()),
         "verdict.pub.pem" => {
             let key_id = v.key_id.clone();
             let key = app.store.read(move |tx| people::key(tx, &key_id)).await?.ok_or_else(gone)?;

@@ -12,8 +12,9 @@ pub struct Opened {
     pub id: String,
     pub key_id: String,
     pub pae: Vec<u8>,
-    signature: [u8; 64],
-    payload: Vec<u8>,
+    pub signature: [u8; 64],
+    /// What was signed.
+    pub payload: Vec<u8>,
 }
 
 /// Reads the envelope; says nothing about whether it is genuine.

@@ -10,8 +10,6 @@ use forge_core::board::{Fact, GiveUp, GivenUp, Job, JobState, LEASE_LEAST, LEASE
 use forge_core::error::Result;
 use forge_core::template::Catalogue;
 use forge_core::template::scenario::Reexecution;
-use forge_core::verdict::dsse;
-use forge_core::verdict::statement::Statement;
 
 const WHY_MOST: usize = 500;
 
@@ -82,8 +80,7 @@ fn possible(v: &Verdict, labs: &Catalogue) -> Result<(), Refusal> {
         )
         .hint("Its learner’s laptop must send the evidence as well: forge sync"));
     }
-    let statement = dsse::read(&v.envelope).and_then(|o| Statement::from_bytes(&o.payload));
-    let statement = statement.map_err(|e| super::trouble(&e))?;
+    let statement = v.statement().map_err(|e| super::trouble(&e))?;
     let lab = labs.get(&v.lab).ok().filter(|lab| lab.digest == statement.predicate.forge.template_digest);
     let why = match lab.as_ref().map(|lab| &lab.specimen.reexecution) {
         Some(Some(Reexecution::Carry { .. })) => return Ok(()),

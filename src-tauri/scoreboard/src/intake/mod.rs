@@ -76,27 +76,28 @@ pub fn tier(facts: &[Fact]) -> TrustTier {
 /// Takes a submission in. Nothing is stored unless this returns `Ok`, and what it returns is on the disk.
 pub async fn submit(board: &Arc<Board>, envelope: Bytes, parcel: Option<Parcel>) -> Result<Outcome, Refusal> {
     let candidate = judge(board, envelope, parcel.as_ref()).await?;
-    let (id, notes) = (candidate.id().to_owned(), candidate.notes.clone());
-    let decided = board.together.record(&board.store, candidate).await;
-    if parcel.is_some() && matches!(decided, Ok(Err(_))) {
+    let id = candidate.id().to_owned();
+    let mut settled = recorded(board, vec![candidate]).await;
+    let (outcome, refused) = settled.pop().unwrap_or_else(|| (Err(trouble(&undecided())), false));
+    if parcel.is_some() && refused {
         unplace(board, &id).await;
     }
-    settle(board, notes, decided)
+    outcome
 }
 
 /// Takes many envelopes in, each as if they had come one after the other; they are stored together.
 pub async fn submit_all(board: &Arc<Board>, envelopes: Vec<Bytes>) -> Vec<Result<Outcome, Refusal>> {
     let (mut judged, mut candidates) = (Vec::new(), Vec::new());
     for envelope in envelopes {
-        judged.push(judge(board, envelope, None).await.map(|candidate| {
-            let notes = candidate.notes.clone();
-            candidates.push(candidate);
-            notes
-        }));
+        judged.push(judge(board, envelope, None).await.map(|candidate| candidates.push(candidate)));
     }
-    let mut decided = board.together.record_all(&board.store, candidates).await.into_iter();
-    let mut next = || decided.next().unwrap_or_else(|| Err(Error::internal("a candidate has no decision")));
-    judged.into_iter().map(|notes| settle(board, notes?, next())).collect()
+    let mut settled = recorded(board, candidates).await.into_iter();
+    let mut next = || settled.next().map_or_else(|| Err(trouble(&undecided())), |(outcome, _)| outcome);
+    judged.into_iter().map(|held| held.and_then(|()| next())).collect()
+}
+
+fn undecided() -> Error {
+    Error::internal("a candidate has no decision")
 }
 
 /// Everything before the database is asked; the evidence is in its place then.
@@ -130,22 +131,75 @@ async fn judge(board: &Arc<Board>, envelope: Bytes, parcel: Option<&Parcel>) -> 
         let placed = tokio::task::spawn_blocking(move || evidence.place(&file, &id)).await;
         placed.map_err(|e| trouble(&Error::internal(e)))?.map_err(|e| trouble(&e))?;
     }
-    Ok(record::Candidate::new(&opened, &statement, &checked, established, envelope, now))
+    Ok(record::Candidate::new(opened, statement, checked, established, now))
 }
 
-fn settle(
-    board: &Board,
-    mut notes: Vec<String>,
-    decided: forge_core::error::Result<record::Decided>,
-) -> Result<Outcome, Refusal> {
-    let recorded = decided.map_err(|e| trouble(&e))??;
-    notes.extend(recorded.notes);
+/// Decides and stores, and tells the listeners what is on the disk. Says for each also whether it was refused for what it is, not
+/// for trouble of ours.
+async fn recorded(
+    board: &Arc<Board>,
+    mut candidates: Vec<record::Candidate>,
+) -> Vec<(Result<Outcome, Refusal>, bool)> {
+    let count = candidates.len();
+    let notes: Vec<Vec<String>> = candidates.iter_mut().map(|c| std::mem::take(&mut c.notes)).collect();
+    // Receipts are signed while the disk works.
+    let prepare = |decided: Vec<forge_core::error::Result<record::Decided>>| {
+        let each = |(decided, notes): (_, &Vec<String>)| settle(board, notes.clone(), decided);
+        decided.into_iter().zip(&notes).map(each).collect::<Vec<_>>()
+    };
+    match board.together.record(&board.store, candidates, prepare).await {
+        Err(e) => (0..count).map(|_| (Err(trouble(&e)), false)).collect(),
+        Ok(settled) => {
+            if count > 1 {
+                let seqs: Vec<i64> = settled.iter().filter_map(Settled::fresh).collect();
+                tracing::info!(count, new = seqs.len(), first = seqs.first(), last = seqs.last(), "many verdicts decided");
+            }
+            settled.into_iter().map(|settled| settled.done(board, count == 1)).collect()
+        }
+    }
+}
+
+/// What is to be said about a candidate once that is true.
+enum Settled {
+    Recorded { outcome: Result<Outcome, Refusal>, recorded: record::Recorded },
+    Refused(Refusal),
+    Trouble(Refusal),
+}
+
+impl Settled {
+    /// The number of a verdict that is new.
+    fn fresh(&self) -> Option<i64> {
+        match self {
+            Self::Recorded { recorded, .. } if recorded.change == record::Change::New => Some(recorded.verdict.seq),
+            _ => None,
+        }
+    }
+
+    fn done(self, board: &Board, alone: bool) -> (Result<Outcome, Refusal>, bool) {
+        match self {
+            Self::Recorded { outcome, recorded } => {
+                told(board, &recorded, alone);
+                (outcome, false)
+            }
+            Self::Refused(refusal) => (Err(refusal), true),
+            Self::Trouble(refusal) => (Err(refusal), false),
+        }
+    }
+}
+
+fn settle(board: &Board, mut notes: Vec<String>, decided: forge_core::error::Result<record::Decided>) -> Settled {
+    let mut recorded = match decided {
+        Err(e) => return Settled::Trouble(trouble(&e)),
+        Ok(Err(refusal)) => return Settled::Refused(refusal),
+        Ok(Ok(recorded)) => recorded,
+    };
+    notes.append(&mut recorded.notes);
     // An envelope that comes again stands where its verdict does.
     if !recorded.verdict.facts.contains(&Fact::Digests) {
         notes.push("Score and evidence were not sent: nothing was recomputed.".into());
     }
-    told(board, &recorded.verdict, &recorded.name, recorded.change);
-    answer(board, &recorded.verdict, recorded.change, notes)
+    let outcome = answer(board, &recorded.verdict, recorded.change, notes);
+    Settled::Recorded { outcome, recorded }
 }
 
 /// Takes back a bundle whose verdict was refused, unless there is one that it belongs to.
@@ -166,9 +220,10 @@ fn answer(board: &Board, v: &Verdict, change: record::Change, notes: Vec<String>
     Ok(Outcome { accepted, fresh: change == record::Change::New })
 }
 
-/// Counts, logs and tells the listeners.
-fn told(board: &Board, v: &Verdict, name: &str, change: record::Change) {
-    if change == record::Change::None {
+/// Counts, logs and tells the listeners. Of many, the log has one line that counts them.
+fn told(board: &Board, recorded: &record::Recorded, alone: bool) {
+    let (v, name) = (&recorded.verdict, recorded.name.as_str());
+    if recorded.change == record::Change::None {
         board.metrics.duplicates.inc();
         return;
     }
@@ -176,16 +231,36 @@ fn told(board: &Board, v: &Verdict, name: &str, change: record::Change) {
     if let Some(bytes) = v.evidence_bytes {
         board.metrics.evidence_bytes.inc_by(u64::try_from(bytes).unwrap_or(0));
     }
-    tracing::info!(verdict = %v.id, seq = v.seq, lab = %v.lab, class = %v.class, tier = tier_word(v.tier), "verdict accepted");
+    if alone {
+        tracing::info!(verdict = %v.id, seq = v.seq, lab = %v.lab, class = %v.class, tier = tier_word(v.tier), "verdict accepted");
+    }
     tell(board, v, name);
+}
+
+/// What listeners hear of a verdict.
+#[derive(serde::Serialize)]
+struct News<'a> {
+    id: &'a str,
+    seq: i64,
+    track: &'a str,
+    lab: &'a str,
+    class: &'a str,
+    name: &'a str,
+    learner: &'a str,
+    score: u64,
+    max: u64,
+    tier: &'static str,
+    received_at: i64,
 }
 
 /// A verdict that is new or stands higher now, to everybody who looks at a board that it is on.
 pub fn tell(board: &Board, v: &Verdict, name: &str) {
-    let data = serde_json::json!({
-        "id": v.id, "seq": v.seq, "track": v.track, "lab": v.lab, "class": v.class, "name": name, "learner": v.learner,
-        "score": v.score, "max": v.max, "tier": tier_word(v.tier), "received_at": v.received_at,
-    });
+    let (id, track, lab, class, learner) = (&*v.id, &*v.track, &*v.lab, &*v.class, &*v.learner);
+    let (seq, score, max, tier, received_at) = (v.seq, v.score, v.max, tier_word(v.tier), v.received_at);
+    let data = match serde_json::to_string(&News { id, seq, track, lab, class, name, learner, score, max, tier, received_at }) {
+        Ok(data) => data,
+        Err(e) => return tracing::warn!(error = %e, verdict = id, "a verdict could not be told"),
+    };
     board.live.tell(Topic::Board { track: v.track.clone(), class: v.class.clone() }, "verdict", &data);
     board.metrics.events.inc();
     if let Some(session) = &v.session {
@@ -225,11 +300,12 @@ pub async fn complete(board: &Arc<Board>, id: &str) -> Result<Outcome, Refusal> 
     let wanted = id.to_owned();
     let found = board.store.read(move |tx| verdicts::by_id(tx, &wanted)).await.map_err(|e| trouble(&e))?;
     let v = found.ok_or_else(|| no(RefusalCode::NotFound, "There is no such verdict here."))?;
+    let envelope = v.envelope().map_err(|e| trouble(&e))?;
     let score = v.score_json.ok_or_else(|| {
         no(RefusalCode::Inconsistent, "score.json has not been sent yet.").hint("PUT it first, then the evidence.")
     })?;
     let file = board.evidence.part(id);
-    let outcome = submit(board, v.envelope, Some(Parcel { score, file })).await;
+    let outcome = submit(board, envelope.into(), Some(Parcel { score, file })).await;
     if outcome.as_ref().is_err_and(|r| !r.code.retry())
         && let Err(e) = board.evidence.drop_part(id)
     {

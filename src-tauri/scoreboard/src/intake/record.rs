@@ -8,12 +8,11 @@ use super::{no, tier};
 use crate::store::standing::{self, Counted};
 use crate::store::verdicts::{self, Verdict};
 use crate::store::{Tx, people, session};
-use bytes::Bytes;
 use forge_core::api::TrustTier;
 use forge_core::board::{CLOCK_SKEW, Fact, Refusal, RefusalCode};
 use forge_core::error::Result;
 use forge_core::verdict::statement::{Statement, seed_commitment};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Everything about a submission that is known before the database is asked.
 #[derive(Clone)]
@@ -39,15 +38,14 @@ pub struct Recorded {
 
 impl Candidate {
     pub fn new(
-        opened: &Opened,
-        statement: &Statement,
-        checked: &Checked,
+        opened: Opened,
+        statement: Statement,
+        checked: Checked,
         established: Option<Established>,
-        envelope: Bytes,
         now: i64,
     ) -> Self {
-        let claims = &statement.predicate.forge;
-        let (mut facts, mut notes) = (checked.facts.clone(), checked.notes.clone());
+        let claims = statement.predicate.forge;
+        let (mut facts, mut notes) = (checked.facts, checked.notes);
         let (mut score_json, mut evidence_bytes, mut answers) = (None, None, None);
         if let Some(e) = established {
             facts.extend(e.facts);
@@ -57,15 +55,15 @@ impl Candidate {
         }
         let verdict = Verdict {
             seq: 0,
-            id: opened.id.clone(),
-            run: claims.run.clone(),
-            tar: statement.subject.get(2).map(|s| s.digest.sha256.clone()).unwrap_or_default(),
-            key_id: opened.key_id.clone(),
+            id: opened.id,
+            run: claims.run,
+            tar: statement.subject.into_iter().nth(2).map(|s| s.digest.sha256).unwrap_or_default(),
+            key_id: opened.key_id,
             learner: String::new(),
             class: String::new(),
-            lab: claims.lab.clone(),
-            version: claims.version.clone(),
-            track: checked.track.clone(),
+            lab: claims.lab,
+            version: claims.version,
+            track: checked.track,
             score: claims.score,
             max: claims.max,
             started: claims.started,
@@ -75,9 +73,10 @@ impl Candidate {
             tier: tier(&facts),
             facts,
             session: None,
-            nonce: claims.challenge.clone(),
-            seed: claims.seed_commitment.clone(),
-            envelope,
+            nonce: claims.challenge,
+            seed: claims.seed_commitment,
+            payload: opened.payload.into(),
+            signature: opened.signature,
             score_json,
             evidence_bytes,
             answers,
@@ -97,41 +96,40 @@ pub type Decided = Result<Recorded, Refusal>;
 /// Decides and stores many at once; what [`one`] would do with each in turn, with a few statements for all that are new and
 /// answer no challenge.
 pub fn record(tx: &mut dyn Tx, candidates: &[Candidate]) -> Result<Vec<Decided>> {
-    let wanted: Vec<&Verdict> = candidates.iter().map(|c| &c.verdict).collect();
-    let key_ids: BTreeSet<&str> = wanted.iter().map(|v| v.key_id.as_str()).collect();
+    let key_ids: BTreeSet<&str> = candidates.iter().map(|c| c.verdict.key_id.as_str()).collect();
     let keys = people::keys(tx, &key_ids.into_iter().collect::<Vec<_>>())?;
-    let keys: HashMap<String, people::Key> = keys.into_iter().map(|k| (k.key_id.clone(), k)).collect();
-    let mut taken: HashSet<String> = verdicts::taken(tx, &wanted)?.into_iter().flatten().collect();
-    let mut decided: Vec<Option<Decided>> = Vec::new();
-    let mut seq = verdicts::next_seq(tx)?;
-    for v in wanted {
-        let key = keys.get(&v.key_id).filter(|k| k.revoked_at.is_none() && v.nonce.is_none());
-        let own = [&v.id, &v.run, &v.tar];
-        let Some(key) = key.filter(|_| own.iter().all(|o| !taken.contains(*o))) else {
-            decided.push(None);
-            continue;
-        };
-        taken.extend(own.map(String::clone));
-        let mut v = v.clone();
-        owned(&mut v, &key.owner);
-        v.seq = seq;
-        seq += 1;
-        let name = key.owner.name.clone();
-        decided.push(Some(Ok(Recorded { verdict: v, name, change: Change::New, notes: Vec::new() })));
+    let keys: HashMap<&str, &people::Key> =
+        keys.iter().filter(|k| k.revoked_at.is_none()).map(|k| (k.key_id.as_str(), k)).collect();
+    let plain = |c: &Candidate| {
+        let owner = &keys.get(c.verdict.key_id.as_str()).filter(|_| c.verdict.nonce.is_none())?.owner;
+        let mut v = c.verdict.clone();
+        owned(&mut v, owner);
+        Some((v, owner.name.as_str()))
+    };
+    let mut plain: Vec<Option<(Verdict, &str)>> = candidates.iter().map(plain).collect();
+    let mut fresh: Vec<&mut Verdict> = plain.iter_mut().flatten().map(|(v, _)| v).collect();
+    let mut stored = verdicts::insert_new(tx, &mut fresh)?.into_iter();
+    for maybe in &mut plain {
+        if maybe.is_some() && stored.next() != Some(true) {
+            *maybe = None;
+        }
     }
-    let new: Vec<&Recorded> = decided.iter().flatten().flatten().collect();
-    let fresh: Vec<&Verdict> = new.iter().map(|r| &r.verdict).collect();
-    verdicts::insert(tx, &fresh)?;
-    let ranked = new.iter().filter(|r| r.verdict.facts.contains(&Fact::KnownLab));
-    let counted = ranked.map(|r| Counted { verdict: &r.verdict, name: &r.name, below: None });
+    let new = || plain.iter().flatten();
+    let ranked = new().filter(|(v, _)| v.facts.contains(&Fact::KnownLab));
+    let counted = ranked.map(|(verdict, name)| Counted { verdict, name, below: None });
     standing::count(tx, &counted.collect::<Vec<_>>())?;
     let mut tallies: BTreeMap<(&str, TrustTier), i64> = BTreeMap::new();
-    fresh.iter().for_each(|v| *tallies.entry((v.track.as_str(), v.tier)).or_default() += 1);
+    new().for_each(|(v, _)| *tallies.entry((v.track.as_str(), v.tier)).or_default() += 1);
     for ((track, tier), n) in tallies {
         standing::tally(tx, track, tier, n)?;
     }
-    let rest = decided.into_iter().zip(candidates);
-    rest.map(|(decided, candidate)| decided.map_or_else(|| one(tx, candidate), Ok)).collect()
+    let decide = |(new, candidate): (Option<(Verdict, &str)>, &Candidate)| match new {
+        None => one(tx, candidate),
+        Some((verdict, name)) => {
+            Ok(Ok(Recorded { verdict, name: name.to_owned(), change: Change::New, notes: Vec::new() }))
+        }
+    };
+    plain.into_iter().zip(candidates).map(decide).collect()
 }
 
 fn owned(v: &mut Verdict, owner: &people::Person) {
@@ -169,7 +167,7 @@ fn one(tx: &mut dyn Tx, candidate: &Candidate) -> Result<Decided> {
     v.facts.sort_unstable();
     v.tier = tier(&v.facts);
     v.seq = verdicts::next_seq(tx)?;
-    verdicts::insert(tx, &[&v])?;
+    verdicts::insert(tx, &v)?;
     if let Some(nonce) = &v.nonce {
         session::answer(tx, nonce, &v.id)?;
     }

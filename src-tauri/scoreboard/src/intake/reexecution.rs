@@ -14,8 +14,8 @@ use forge_core::template::Catalogue;
 use forge_core::template::instantiate::is_seed;
 use forge_core::template::scenario;
 use forge_core::verdict::score::Score;
-use forge_core::verdict::statement::{Statement, seed_commitment};
-use forge_core::verdict::{canonical, dsse};
+use forge_core::verdict::canonical;
+use forge_core::verdict::statement::seed_commitment;
 
 /// What was decided, and the verdict with its learner's name when its tier rose.
 pub struct Decided {
@@ -122,8 +122,7 @@ fn about(said: &Reexecution, v: &Verdict, labs: &Catalogue, now: i64) -> Result<
     if said.at + CLOCK_SKEW < v.finished {
         return Err(wrong("It ended before the run that it is about."));
     }
-    let statement = dsse::read(&v.envelope).and_then(|o| Statement::from_bytes(&o.payload));
-    let statement = statement.map_err(|e| super::trouble(&e))?;
+    let statement = v.statement().map_err(|e| super::trouble(&e))?;
     if said.lab != v.lab || said.template_digest != statement.predicate.forge.template_digest {
         return Err(wrong("It is about another lab, or another edition of it."));
     }

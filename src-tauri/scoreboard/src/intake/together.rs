@@ -1,15 +1,30 @@
 //! Candidates that arrive while the disk is busy are recorded together: one job of the store takes all that wait by the time
-//! it is run, and each submission hears of its own once that is on the disk.
+//! it is run. Each submission hears twice of its own: what was decided, so that its answer can be made while the disk works,
+//! and then that it is on the disk. Nothing leaves before that.
 
 use super::record::{self, Candidate, Decided};
 use crate::store::Store;
 use forge_core::error::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
+
+enum Word {
+    /// Not durable yet. Comes again when it had to be decided again; the last one counts.
+    Decided(Vec<Result<Decided>>),
+    Durable,
+    Failed(Error),
+}
 
 struct Waiting {
-    candidate: Candidate,
-    reply: oneshot::Sender<Result<Decided>>,
+    candidates: Vec<Candidate>,
+    told: mpsc::UnboundedSender<Word>,
+}
+
+impl Waiting {
+    fn tell(&self, word: Word) {
+        // An error only says that its client went away.
+        let _ = self.told.send(word);
+    }
 }
 
 /// Those who wait for the next job. Their number is bounded by that of the connections.
@@ -17,37 +32,36 @@ struct Waiting {
 pub struct Together(Arc<Mutex<Vec<Waiting>>>);
 
 impl Together {
-    /// Returns once what was decided is on the disk.
-    pub async fn record(&self, store: &Store, candidate: Candidate) -> Result<Decided> {
-        let decided = self.record_all(store, vec![candidate]).await.pop();
-        decided.unwrap_or_else(|| Err(Error::internal("nothing was decided")))
-    }
-
-    /// In this order: of two that exclude each other the first is stored.
-    pub async fn record_all(&self, store: &Store, candidates: Vec<Candidate>) -> Vec<Result<Decided>> {
+    /// In this order: of two that exclude each other the first is stored. Returns what `prepare` made of what was decided, once
+    /// that is on the disk. It may be called again, and what it made before is dropped then.
+    pub async fn record<T>(
+        &self,
+        store: &Store,
+        candidates: Vec<Candidate>,
+        mut prepare: impl FnMut(Vec<Result<Decided>>) -> T,
+    ) -> Result<T> {
         if candidates.is_empty() {
-            return Vec::new();
+            return Ok(prepare(Vec::new()));
         }
-        let waits = |candidate| {
-            let (reply, answer) = oneshot::channel();
-            (Waiting { candidate, reply }, answer)
-        };
-        let (more, answers): (Vec<_>, Vec<_>) = candidates.into_iter().map(waits).unzip();
+        let (told, mut words) = mpsc::unbounded_channel();
         let first = {
             let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = waiting.is_empty();
-            waiting.extend(more);
-            first
+            waiting.push(Waiting { candidates, told });
+            waiting.len() == 1
         };
         if first {
             // A task of its own: the others must be answered even if the client of this one goes away.
             tokio::spawn(all(self.clone(), store.clone()));
         }
-        let mut decided = Vec::new();
-        for answer in answers {
-            decided.push(answer.await.unwrap_or_else(|_| Err(Error::internal("nobody has recorded a candidate"))));
+        let nobody = || Error::internal("nobody has recorded a candidate");
+        let mut prepared = None;
+        loop {
+            match words.recv().await.ok_or_else(nobody)? {
+                Word::Decided(decided) => prepared = Some(prepare(decided)),
+                Word::Durable => return prepared.ok_or_else(nobody),
+                Word::Failed(e) => return Err(e),
+            }
         }
-        decided
     }
 
     fn take(&self) -> Vec<Waiting> {
@@ -55,47 +69,57 @@ impl Together {
     }
 }
 
+type Group = Arc<(Vec<Candidate>, Vec<(usize, Waiting)>)>;
+
+/// All of their candidates in one list, and how many are whose.
+fn grouped(mut waiting: Vec<Waiting>) -> Group {
+    let mut candidates = Vec::new();
+    let own = |w: Waiting| {
+        let (count, told) = (w.candidates.len(), w.told);
+        candidates.extend(w.candidates);
+        (count, Waiting { candidates: Vec::new(), told })
+    };
+    let whose = waiting.drain(..).map(own).collect();
+    Arc::new((candidates, whose))
+}
+
 async fn all(together: Together, store: Store) {
-    let held: Arc<Mutex<Option<Split>>> = Arc::default();
+    let held: Arc<Mutex<Option<Group>>> = Arc::default();
     let (mine, source) = (held.clone(), together.clone());
     let outcome = store
         .write(move |tx| {
             // The job may be run again: with the same ones.
             let mut held = mine.lock().unwrap_or_else(PoisonError::into_inner);
-            let split = held.get_or_insert_with(|| Split::of(source.take()));
-            record::record(tx, &split.candidates)
+            let (candidates, whose) = &**held.get_or_insert_with(|| grouped(source.take()));
+            let mut decided = record::record(tx, candidates)?.into_iter().map(Ok);
+            whose.iter().for_each(|(count, w)| w.tell(Word::Decided(decided.by_ref().take(*count).collect())));
+            Ok(())
         })
         .await;
     let taken = held.lock().unwrap_or_else(PoisonError::into_inner).take();
     // Without a connection the job was never run, and another attempt would only make all of them wait.
-    let (split, ran) = taken.map_or_else(|| (Split::of(together.take()), false), |split| (split, true));
+    let (group, ran) = taken.map_or_else(|| (grouped(together.take()), false), |group| (group, true));
+    let (candidates, whose) = &*group;
     match outcome {
-        Ok(decided) => split.replies.into_iter().zip(decided).for_each(|(reply, decided)| told(reply, Ok(decided))),
-        Err(_) if ran && split.replies.len() > 1 => {
+        Ok(()) => whose.iter().for_each(|(_, w)| w.tell(Word::Durable)),
+        Err(_) if ran && candidates.len() > 1 => {
             // One may have failed all: each again by itself.
-            for (reply, candidate) in split.replies.into_iter().zip(split.candidates) {
-                let alone = store.write(move |tx| record::record(tx, std::slice::from_ref(&candidate))).await;
-                let decided = alone.and_then(|mut d| d.pop().ok_or_else(|| Error::internal("nothing was decided")));
-                told(reply, decided);
+            let mut rest = candidates.iter();
+            for (count, w) in whose {
+                let mut decided = Vec::new();
+                for candidate in rest.by_ref().take(*count) {
+                    decided.push(alone(&store, candidate.clone()).await);
+                }
+                w.tell(Word::Decided(decided));
+                w.tell(Word::Durable);
             }
         }
-        Err(e) => split.replies.into_iter().for_each(|reply| told(reply, Err(e.clone()))),
+        Err(e) => whose.iter().for_each(|(_, w)| w.tell(Word::Failed(e.clone()))),
     }
 }
 
-struct Split {
-    candidates: Vec<Candidate>,
-    replies: Vec<oneshot::Sender<Result<Decided>>>,
-}
-
-impl Split {
-    fn of(waiting: Vec<Waiting>) -> Self {
-        let (candidates, replies) = waiting.into_iter().map(|w| (w.candidate, w.reply)).unzip();
-        Self { candidates, replies }
-    }
-}
-
-fn told(reply: oneshot::Sender<Result<Decided>>, decided: Result<Decided>) {
-    // An error only says that its client went away.
-    let _ = reply.send(decided);
+/// On the disk when it returns.
+async fn alone(store: &Store, candidate: Candidate) -> Result<Decided> {
+    let mut decided = store.write(move |tx| record::record(tx, std::slice::from_ref(&candidate))).await?;
+    decided.pop().ok_or_else(|| Error::internal("nothing was decided"))
 }

@@ -1,6 +1,6 @@
 //! The whole database as JSON lines, the same from both databases: what a backup holds and a restore reads.
 
-use super::{Connection, Row, TABLES, Table, Value};
+use super::{Connection, Row, SCHEMA_VERSION, TABLES, Table, Value, meta, schema, verdicts};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forge_core::error::{Code, Error, Result};
@@ -76,7 +76,7 @@ pub fn write(conn: &mut dyn Connection, out: &mut dyn Write) -> Result<u64> {
     Ok(count)
 }
 
-/// Fills an empty database. `WrongState` when there is something in it already.
+/// Fills an empty database, also from a backup that an older version made. `WrongState` when there is something in it already.
 pub fn read(conn: &mut dyn Connection, source: &mut dyn BufRead) -> Result<u64> {
     conn.begin(true)?;
     let outcome = fill(conn, source);
@@ -97,12 +97,12 @@ fn fill(conn: &mut dyn Connection, source: &mut dyn BufRead) -> Result<u64> {
         }
     }
     conn.execute("DELETE FROM meta", &[])?;
-    let mut count = 0;
+    let (mut count, mut version) = (0, 1);
     loop {
         let mut line = Vec::new();
         source.take(LINE_MAX + 1).read_until(b'\n', &mut line)?;
         if line.is_empty() {
-            return Ok(count);
+            return upgraded(conn).map(|()| count);
         }
         if line.len() as u64 > LINE_MAX {
             return Err(Error::new(Code::TooLarge, "A line of the backup is too long."));
@@ -111,14 +111,38 @@ fn fill(conn: &mut dyn Connection, source: &mut dyn BufRead) -> Result<u64> {
         let Some((table, _, columns)) = TABLES.iter().find(|(name, ..)| *name == table) else {
             return Err(Error::new(Code::InvalidInput, "The backup names a table that this program does not know."));
         };
+        let mut values = values.iter().map(value).collect::<Result<Vec<_>>>()?;
+        match (*table, values.as_slice()) {
+            // Before all rows whose form depends on it.
+            ("meta", [Value::Text(name), Value::Text(number)]) if name == "schema" => version = known(number)?,
+            ("verdicts", _) if version < 5 => values = verdicts::from_4(values)?,
+            _ => {}
+        }
         let width = columns.split(", ").count();
         if width != values.len() {
             return Err(Error::new(Code::InvalidInput, format!("The backup has other columns for {table}.")));
         }
         let places: Vec<String> = (1..=width).map(|i| format!("${i}")).collect();
         let sql = format!("INSERT INTO {table} ({columns}) VALUES ({})", places.join(", "));
-        let values = values.iter().map(value).collect::<Result<Vec<_>>>()?;
         conn.execute(&sql, &values)?;
         count += 1;
     }
+}
+
+/// The version that a backup is of. `InvalidInput` for a newer one.
+fn known(number: &str) -> Result<i64> {
+    match number.parse() {
+        Ok(version @ 1..=SCHEMA_VERSION) => Ok(version),
+        _ => Err(Error::new(
+            Code::InvalidInput,
+            format!("The backup has version {number}, this program knows {SCHEMA_VERSION}."),
+        )
+        .hint("Use the version of forge-scoreboard that made it, or a newer one.")),
+    }
+}
+
+/// The rows stand in tables of this version.
+fn upgraded(conn: &mut dyn Connection) -> Result<()> {
+    schema::later(conn)?;
+    meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())
 }

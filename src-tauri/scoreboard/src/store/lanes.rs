@@ -4,6 +4,7 @@
 use super::{Connection, Target, Tx, migrate};
 use forge_core::error::{Code, Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,9 @@ const READERS: usize = 4;
 const QUEUE: usize = 4096;
 /// Jobs in one transaction.
 const BATCH: usize = 512;
+/// Changed rows after which the writer's log is worth copying into the file: often enough that it stays short, seldom enough that
+/// a page which many of them change is copied once.
+const UNTIDY: u64 = 6_000;
 /// How long a lane without a connection waits before it tries to open one again.
 const REOPEN: Duration = Duration::from_millis(250);
 
@@ -70,7 +74,12 @@ impl Store {
         let figures = Arc::new(Figures::default());
         let (writer, jobs) = mpsc::channel(QUEUE);
         let (lane, counted) = (Lane { target: target.clone(), conn: Some(first) }, figures.clone());
-        spawn("store-writer", move || write_loop(lane, jobs, &counted))?;
+        let (untidy, ring) = std::sync::mpsc::sync_channel(1);
+        spawn("store-writer", move || write_loop(lane, jobs, &counted, &untidy))?;
+        if target.tidies() {
+            let lane = Lane { target: target.clone(), conn: None };
+            spawn("store-tidier", move || tidy_loop(lane, &ring))?;
+        }
         let (reader, jobs) = mpsc::channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
         for i in 0..READERS {
@@ -150,14 +159,13 @@ impl Lane {
         }
     }
 
-    /// All jobs in one transaction, or none of them.
-    fn together(&mut self, jobs: &mut [Boxed], figures: &Figures) -> Result<()> {
+    /// All jobs in one transaction, or none of them. Returns how many rows they changed.
+    fn together(&mut self, jobs: &mut [Boxed], figures: &Figures) -> Result<u64> {
         let conn = self.conn()?;
         conn.begin(true)?;
-        let ran = jobs.iter_mut().try_for_each(|job| {
-            let mut tx = Through(&mut *conn);
-            job.run(&mut tx)
-        });
+        let mut tx = Through { conn: &mut *conn, changed: 0 };
+        let ran = jobs.iter_mut().try_for_each(|job| job.run(&mut tx));
+        let changed = tx.changed;
         let began = Instant::now();
         let outcome = ran.and_then(|()| conn.commit());
         if let Err(e) = outcome {
@@ -171,23 +179,37 @@ impl Lane {
         figures.commits.fetch_add(1, Ordering::Relaxed);
         figures.jobs.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         figures.commit_micros.fetch_add(micros, Ordering::Relaxed);
-        Ok(())
+        Ok(changed)
     }
 }
 
 /// Hands a job the statements of a connection, not its transaction.
-struct Through<'a>(&'a mut dyn Connection);
+struct Through<'a> {
+    conn: &'a mut dyn Connection,
+    changed: u64,
+}
 
 impl Tx for Through<'_> {
     fn query(&mut self, sql: &str, params: &[super::Value]) -> Result<Vec<super::Row>> {
-        self.0.query(sql, params)
+        self.conn.query(sql, params)
     }
     fn execute(&mut self, sql: &str, params: &[super::Value]) -> Result<u64> {
-        self.0.execute(sql, params)
+        let changed = self.conn.execute(sql, params)?;
+        self.changed += changed;
+        Ok(changed)
+    }
+    fn query_rows(&mut self, sql: &str, rows: Vec<Vec<super::Value>>) -> Result<Vec<super::Row>> {
+        self.conn.query_rows(sql, rows)
+    }
+    fn execute_rows(&mut self, sql: &str, rows: Vec<Vec<super::Value>>) -> Result<u64> {
+        let changed = self.conn.execute_rows(sql, rows)?;
+        self.changed += changed;
+        Ok(changed)
     }
 }
 
-fn write_loop(mut lane: Lane, mut jobs: mpsc::Receiver<Boxed>, figures: &Figures) {
+fn write_loop(mut lane: Lane, mut jobs: mpsc::Receiver<Boxed>, figures: &Figures, untidy: &SyncSender<()>) {
+    let mut changed = 0;
     while let Some(first) = jobs.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH
@@ -196,7 +218,10 @@ fn write_loop(mut lane: Lane, mut jobs: mpsc::Receiver<Boxed>, figures: &Figures
             batch.push(next);
         }
         match lane.together(&mut batch, figures) {
-            Ok(()) => batch.into_iter().for_each(|job| job.done(Ok(()))),
+            Ok(rows) => {
+                batch.into_iter().for_each(|job| job.done(Ok(())));
+                changed += rows;
+            }
             Err(e) if batch.len() == 1 => {
                 figures.failures.fetch_add(1, Ordering::Relaxed);
                 batch.into_iter().for_each(|job| job.done(Err(e.clone())));
@@ -205,13 +230,28 @@ fn write_loop(mut lane: Lane, mut jobs: mpsc::Receiver<Boxed>, figures: &Figures
                 for job in batch {
                     let mut one = [job];
                     let outcome = lane.together(&mut one, figures);
-                    if outcome.is_err() {
-                        figures.failures.fetch_add(1, Ordering::Relaxed);
+                    match &outcome {
+                        Ok(rows) => changed += rows,
+                        Err(_) => drop(figures.failures.fetch_add(1, Ordering::Relaxed)),
                     }
                     let [job] = one;
-                    job.done(outcome);
+                    job.done(outcome.map(drop));
                 }
             }
+        }
+        if changed >= UNTIDY {
+            changed = 0;
+            // Full: it is at it, and will be again when it has rung.
+            let _ = untidy.try_send(());
+        }
+    }
+}
+
+/// Ends with the writer.
+fn tidy_loop(mut lane: Lane, ring: &Receiver<()>) {
+    while let Ok(()) = ring.recv() {
+        if let Err(e) = lane.conn().and_then(Connection::tidy) {
+            tracing::warn!(error = %e, "the database's log was not tidied; its writer will do it");
         }
     }
 }
@@ -220,7 +260,7 @@ fn read_loop(mut lane: Lane, jobs: &Mutex<mpsc::Receiver<Boxed>>) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(mut job) = next else { return };
-        let outcome = lane.conn().and_then(|conn| job.run(&mut Through(conn)));
+        let outcome = lane.conn().and_then(|conn| job.run(&mut Through { conn, changed: 0 }));
         job.done(outcome);
     }
 }

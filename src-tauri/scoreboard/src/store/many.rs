@@ -1,56 +1,57 @@
-//! Many rows in one statement. With PostgreSQL each statement is a round trip, so what piles up while the disk is busy must
-//! not cost one for each row.
+//! Many rows for one statement, each database in the way that is its own: `{rows}` in the text stands for them. SQLite has the
+//! statement run once for each, as a list of VALUES, prepared once; to PostgreSQL, for which each statement is a round trip, all of
+//! them go at once, a column in each parameter.
 
 use super::Value;
-use forge_core::error::Result;
-use std::fmt::Write;
 
-/// Rows in one statement at most: 64 verdicts have 1,600 parameters, both databases take ten times that.
-const PART: usize = 64;
+/// What SQLite runs for each row.
+pub fn one_by_one(sql: &str, width: usize) -> String {
+    let places: Vec<String> = (1..=width).map(|i| format!("${i}")).collect();
+    sql.replace("{rows}", &format!("VALUES ({})", places.join(", ")))
+}
 
-/// Calls `run` with the places of a VALUES list, `($1, $2), ($3, $4)`, and its parameters, until all rows had their turn.
-/// Parts are powers of two in size, so that few different statements are prepared. All rows have equally many values.
-pub fn in_parts(rows: Vec<Vec<Value>>, mut run: impl FnMut(&str, &[Value]) -> Result<()>) -> Result<()> {
-    let (mut left, mut rows) = (rows.len(), rows.into_iter());
-    while left > 0 {
-        let part = PART.min(1 << left.ilog2());
-        left -= part;
-        let mut values = Vec::new();
-        let mut places = String::new();
-        for row in rows.by_ref().take(part) {
-            places.push_str(if places.is_empty() { "(" } else { ", (" });
-            for value in row {
-                values.push(value);
-                let comma = if places.ends_with('(') { "" } else { ", " };
-                // Writing into a String cannot fail.
-                let _ = write!(places, "{comma}${}", values.len());
-            }
-            places.push(')');
-        }
-        run(&places, &values)?;
+/// What PostgreSQL runs for all of them, and its parameters. A column in which nothing is known has none: there it says NULL, which
+/// is of any type.
+pub fn all_at_once(sql: &str, rows: Vec<Vec<Value>>) -> (String, Vec<Vec<Value>>) {
+    let width = rows.first().map_or(0, Vec::len);
+    let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        columns.iter_mut().zip(row).for_each(|(column, value)| column.push(value));
     }
-    Ok(())
+    let (mut named, mut places, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for column in columns {
+        let kind = match column.iter().find(|v| **v != Value::Null) {
+            None => {
+                named.push("NULL".to_owned());
+                continue;
+            }
+            Some(Value::Int(_)) => "bigint",
+            Some(Value::Bytes(_)) => "bytea",
+            Some(_) => "text",
+        };
+        known.push(column);
+        named.push(format!("c{}", known.len()));
+        places.push(format!("${}::{kind}[]", known.len()));
+    }
+    let names = named.iter().filter(|n| *n != "NULL").map(String::as_str).collect::<Vec<_>>().join(", ");
+    let source = format!("SELECT {} FROM unnest({}) AS given ({names})", named.join(", "), places.join(", "));
+    (sql.replace("{rows}", &source), known)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
 
     #[test]
-    fn every_row_has_its_turn_once_in_few_shapes() {
-        let rows: Vec<Vec<Value>> = (0..203).map(|i| vec![Value::Int(i), Value::Int(-i)]).collect();
-        let (mut seen, mut shapes) = (Vec::new(), Vec::new());
-        in_parts(rows, |places, values| {
-            assert_eq!(places.matches('$').count(), values.len());
-            assert!(places.starts_with("($1, $2)"));
-            shapes.push(values.len() / 2);
-            seen.extend(values.iter().step_by(2).cloned());
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, (0..203).map(Value::Int).collect::<Vec<_>>());
-        assert_eq!(shapes, [64, 64, 64, 8, 2, 1]);
-        in_parts(Vec::new(), |_, _| panic!("there is nothing to run")).unwrap();
+    fn each_database_has_its_own_text() {
+        let sql = "INSERT INTO t (a, b, c) {rows} ON CONFLICT DO NOTHING";
+        assert_eq!(one_by_one(sql, 3), "INSERT INTO t (a, b, c) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+        let row = |n: i64, b: Value| vec![Value::Int(n), b, Value::Null];
+        let (text, columns) = all_at_once(sql, vec![row(1, Value::Null), row(2, vec![7].into())]);
+        assert_eq!(
+            text,
+            "INSERT INTO t (a, b, c) SELECT c1, c2, NULL FROM unnest($1::bigint[], $2::bytea[]) AS given (c1, c2) ON CONFLICT DO NOTHING"
+        );
+        assert_eq!(columns, [[Value::Int(1), Value::Int(2)], [Value::Null, vec![7].into()]]);
     }
 }

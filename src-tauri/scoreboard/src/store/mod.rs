@@ -1,7 +1,7 @@
 //! What must outlive a crash, in SQLite or PostgreSQL: one SQL text for both, one file of code per table.
 //!
 //! [`lanes`] runs jobs: one writer that commits many jobs at once (group commit), a few readers · [`sqlite`], [`pg`] the two
-//! databases, and the only files that name their crates · [`many`] rows in one statement · the others own a table each. The functions of the tables take a
+//! databases, and the only files that name their crates · [`many`] rows for one statement · [`schema`] what version the tables are of · the others own a table each. The functions of the tables take a
 //! [`Tx`] and are plain: what belongs into one transaction is the caller's decision. Times are handed in.
 
 pub mod dump;
@@ -13,6 +13,7 @@ pub mod meta;
 pub mod people;
 mod pg;
 pub mod reexecution;
+mod schema;
 pub mod session;
 pub mod session_events;
 pub mod session_log;
@@ -21,7 +22,7 @@ pub mod standing;
 pub mod verdicts;
 
 pub use lanes::{Figures, Store};
-pub use many::in_parts;
+pub use schema::{SCHEMA_VERSION, migrate};
 
 use bytes::Bytes;
 use forge_core::error::{Code, Error, Result};
@@ -131,6 +132,10 @@ pub trait Tx {
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>>;
     /// Rows changed.
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64>;
+    /// Runs `sql` for all of these rows, in their order; `{rows}` in it stands for them. All have equally many values. What comes
+    /// of it is what comes of running it for each: see [`many`].
+    fn query_rows(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<Row>>;
+    fn execute_rows(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<u64>;
 
     fn one(&mut self, sql: &str, params: &[Value]) -> Result<Option<Row>> {
         Ok(self.query(sql, params)?.into_iter().next())
@@ -146,6 +151,10 @@ pub trait Connection: Tx + Send {
     /// Whether it must be opened anew.
     fn broken(&self) -> bool;
     fn batch(&mut self, sql: &str) -> Result<()>;
+    /// Work that another connection than the writer's may take off it. Nothing is lost if it is never done.
+    fn tidy(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Which database.
@@ -173,6 +182,11 @@ impl Target {
             Self::Sqlite(_) => "sqlite",
             Self::Postgres(_) => "postgres",
         }
+    }
+
+    /// Whether there is anything to [`tidy`](Connection::tidy).
+    fn tidies(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
     }
 
     pub fn connect(&self) -> Result<Box<dyn Connection>> {
@@ -208,40 +222,3 @@ pub const TABLES: &[Table] = &[
     ("progress", "session, learner", "session, learner, body, at"),
     ("messages", "session, seq", "session, seq, at, body, learner"),
 ];
-
-pub const SCHEMA_VERSION: i64 = 4;
-
-/// Makes what is missing. `StoreFailed` for a database of a newer version.
-pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
-    conn.begin(true)?;
-    conn.batch("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")?;
-    let found = meta::number(&mut *conn, "schema")?;
-    match found {
-        None => {
-            for sql in [people::SQL, verdicts::SQL, standing::SQL, session::SQL, session_log::SQL] {
-                conn.batch(sql)?;
-            }
-            later(conn)?;
-            meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
-        }
-        Some(SCHEMA_VERSION) => {}
-        Some(1..=3) => {
-            later(conn)?;
-            meta::set(&mut *conn, "schema", &SCHEMA_VERSION.to_string())?;
-        }
-        Some(other) => {
-            conn.rollback()?;
-            return Err(Error::new(
-                Code::StoreFailed,
-                format!("The database has version {other}, this program knows {SCHEMA_VERSION}."),
-            )
-            .hint("Use the version of forge-scoreboard that wrote it, or a newer one."));
-        }
-    }
-    conn.commit()
-}
-
-/// Tables that came after the first version.
-fn later(conn: &mut dyn Connection) -> Result<()> {
-    [reexecution::SQL, jobs::SQL, people::BOUND].into_iter().try_for_each(|sql| conn.batch(sql))
-}

@@ -1,6 +1,5 @@
 //! Classes, who is in them, with which keys, and the one-time codes by which they came.
 
-use super::many::in_parts;
 use super::{Row, Tx, Value};
 use crate::params;
 use forge_core::board::Role;
@@ -154,18 +153,11 @@ pub fn key(tx: &mut dyn Tx, key_id: &str) -> Result<Option<Key>> {
 
 /// Those of the keys that were ever enrolled, with their owners.
 pub fn keys(tx: &mut dyn Tx, key_ids: &[&str]) -> Result<Vec<Key>> {
-    let mut found = Vec::new();
-    in_parts(key_ids.iter().map(|id| vec![Value::from(*id)]).collect(), |places, values| {
-        let sql = format!(
-            "SELECT k.key_id, k.pem, k.revoked_at, l.id, l.class, l.name, l.role FROM keys k JOIN learners l ON l.id = k.learner
-             WHERE k.key_id IN (VALUES {places})"
-        );
-        for r in tx.query(&sql, values)? {
-            found.push(Key { key_id: r.text(0)?, pem: r.text(1)?, revoked_at: r.maybe_int(2)?, owner: person(&r, 3)? });
-        }
-        Ok(())
-    })?;
-    Ok(found)
+    let sql = "SELECT k.key_id, k.pem, k.revoked_at, l.id, l.class, l.name, l.role FROM keys k JOIN learners l ON l.id = k.learner
+             WHERE k.key_id IN ({rows})";
+    let rows = tx.query_rows(sql, key_ids.iter().map(|id| vec![Value::from(*id)]).collect())?;
+    let key = |r: &Row| Ok(Key { key_id: r.text(0)?, pem: r.text(1)?, revoked_at: r.maybe_int(2)?, owner: person(r, 3)? });
+    rows.iter().map(key).collect()
 }
 
 pub fn revoke(tx: &mut dyn Tx, key_id: &str, reason: &str, now: i64) -> Result<()> {

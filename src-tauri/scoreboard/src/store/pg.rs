@@ -1,5 +1,6 @@
 //! PostgreSQL. The connection is meant for a private network or a local socket: it is not encrypted by us.
 
+use super::many::all_at_once;
 use super::{Connection, Row, Tx, Value};
 use bytes::BytesMut;
 use forge_core::error::{Code, Error, Result};
@@ -84,14 +85,9 @@ impl Pg {
         }
         Ok(statement)
     }
-}
 
-fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|p| p as &(dyn ToSql + Sync)).collect()
-}
-
-impl Tx for Pg {
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+    /// `params` are values, or a column of many in each.
+    fn ask<P: ToSql + Sync>(&mut self, sql: &str, params: &[P]) -> Result<Vec<Row>> {
         let statement = self.prepared(sql)?;
         let rows = self.client.query(&statement, &borrowed(params)).map_err(|e| failed(&e))?;
         rows.iter()
@@ -102,9 +98,39 @@ impl Tx for Pg {
             .collect()
     }
 
-    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+    fn run<P: ToSql + Sync>(&mut self, sql: &str, params: &[P]) -> Result<u64> {
         let statement = self.prepared(sql)?;
         self.client.execute(&statement, &borrowed(params)).map_err(|e| failed(&e))
+    }
+}
+
+fn borrowed<P: ToSql + Sync>(params: &[P]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|p| p as &(dyn ToSql + Sync)).collect()
+}
+
+impl Tx for Pg {
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
+        self.ask(sql, params)
+    }
+
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
+        self.run(sql, params)
+    }
+
+    fn query_rows(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<Vec<Row>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (sql, columns) = all_at_once(sql, rows);
+        self.ask(&sql, &columns)
+    }
+
+    fn execute_rows(&mut self, sql: &str, rows: Vec<Vec<Value>>) -> Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let (sql, columns) = all_at_once(sql, rows);
+        self.run(&sql, &columns)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The board, kept ready: the best of each learner and lab, and each learner's sum over a track, for every tier from which
 //! one may count. A leaderboard is then one short walk along an index, however many verdicts there are.
 
-use super::many::in_parts;
 use super::verdicts::{Verdict, tier_number};
 use super::{Row, Tx, Value};
 use crate::params;
@@ -88,23 +87,16 @@ pub fn count(tx: &mut dyn Tx, verdicts: &[Counted<'_>]) -> Result<()> {
 }
 
 fn stored_best(tx: &mut dyn Tx, wanted: BTreeSet<Place>) -> Result<BTreeMap<Place, Best>> {
-    let mut best = BTreeMap::new();
-    let rows =
-        wanted.into_iter().map(|(learner, lab, floor)| vec![learner.into(), lab.into(), floor.to_string().into()]);
-    in_parts(rows.collect(), |places, values| {
-        // To PostgreSQL a parameter in such a list is text.
-        let sql = format!(
-            "WITH wanted (learner, lab, floor) AS (VALUES {places})
+    let rows = wanted.into_iter().map(|(learner, lab, floor)| vec![learner.into(), lab.into(), floor.into()]);
+    let sql = "WITH wanted (learner, lab, floor) AS ({rows})
              SELECT b.learner, b.lab, b.floor, b.points, b.max FROM wanted w CROSS JOIN best b
-             WHERE b.learner = w.learner AND b.lab = w.lab AND b.floor = CAST(w.floor AS BIGINT)"
-        );
-        for row in tx.query(&sql, values)? {
-            let at = (row.text(0)?, row.text(1)?, row.int(2)?);
-            best.insert(at, Best { points: row.int(3)?, max: row.int(4)?, verdict: None });
-        }
-        Ok(())
-    })?;
-    Ok(best)
+             WHERE b.learner = w.learner AND b.lab = w.lab AND b.floor = w.floor";
+    let found = tx.query_rows(sql, rows.collect())?;
+    let read = |row: &Row| {
+        let at = (row.text(0)?, row.text(1)?, row.int(2)?);
+        Ok((at, Best { points: row.int(3)?, max: row.int(4)?, verdict: None }))
+    };
+    found.iter().map(read).collect()
 }
 
 fn store(tx: &mut dyn Tx, best: BTreeMap<Place, Best>, gains: BTreeMap<Place, Gain>) -> Result<()> {
@@ -112,13 +104,9 @@ fn store(tx: &mut dyn Tx, best: BTreeMap<Place, Best>, gains: BTreeMap<Place, Ga
         let verdict = b.verdict?;
         Some(vec![learner.into(), lab.into(), floor.into(), b.points.into(), b.max.into(), verdict.into()])
     });
-    in_parts(rows.collect(), |places, values| {
-        let sql = format!(
-            "INSERT INTO best (learner, lab, floor, points, max, verdict) VALUES {places}
-             ON CONFLICT (learner, lab, floor) DO UPDATE SET points = excluded.points, max = excluded.max, verdict = excluded.verdict"
-        );
-        tx.execute(&sql, values).map(drop)
-    })?;
+    let sql = "INSERT INTO best (learner, lab, floor, points, max, verdict) {rows}
+             ON CONFLICT (learner, lab, floor) DO UPDATE SET points = excluded.points, max = excluded.max, verdict = excluded.verdict";
+    tx.execute_rows(sql, rows.collect())?;
     let rows = gains.into_iter().map(|((learner, track, floor), g)| {
         let (who, sums) = ([learner, track], [g.points, g.max, g.labs, g.at]);
         let mut row: Vec<Value> = who.map(Value::from).into();
@@ -126,14 +114,10 @@ fn store(tx: &mut dyn Tx, best: BTreeMap<Place, Best>, gains: BTreeMap<Place, Ga
         row.extend(sums.map(Value::from));
         row
     });
-    in_parts(rows.collect(), |places, values| {
-        let sql = format!(
-            "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) VALUES {places}
+    let sql = "INSERT INTO standing (learner, track, floor, class, name, points, max, labs, at) {rows}
              ON CONFLICT (learner, track, floor) DO UPDATE SET points = standing.points + excluded.points, max = standing.max + excluded.max,
-               labs = standing.labs + excluded.labs, at = excluded.at"
-        );
-        tx.execute(&sql, values).map(drop)
-    })
+               labs = standing.labs + excluded.labs, at = excluded.at";
+    tx.execute_rows(sql, rows.collect()).map(drop)
 }
 
 /// `by` verdicts more (or fewer) of this track and tier.

@@ -1,21 +1,26 @@
 //! Accepted verdicts, in the order of their acceptance. A row is written once; only what a bundle establishes later is
 //! added to it.
 
-use super::many::in_parts;
 use super::{Row, Tx, Value};
 use crate::params;
 use bytes::Bytes;
 use forge_core::api::TrustTier;
 use forge_core::board::Fact;
-use forge_core::error::{Error, Result};
+use forge_core::error::{Code, Error, Result};
+use forge_core::verdict::dsse;
+use forge_core::verdict::statement::Statement;
+use std::collections::BTreeSet;
 
+/// Digests that are only compared are bytes; the envelope is what [`Verdict::envelope`] makes of payload and signature. Every tree
+/// costs each verdict a page of the log, so there is none over what is mostly empty.
 pub const SQL: &str = "
-CREATE TABLE verdicts (seq BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, run TEXT NOT NULL UNIQUE, tar TEXT NOT NULL UNIQUE,
+CREATE TABLE verdicts (seq BIGINT PRIMARY KEY, id TEXT NOT NULL UNIQUE, run TEXT NOT NULL UNIQUE, tar BYTEA NOT NULL UNIQUE,
   key_id TEXT NOT NULL, learner TEXT NOT NULL, class TEXT NOT NULL, lab TEXT NOT NULL, version TEXT NOT NULL, track TEXT NOT NULL,
   score BIGINT NOT NULL, max BIGINT NOT NULL, started BIGINT NOT NULL, finished BIGINT NOT NULL, duration_ms BIGINT NOT NULL,
-  received_at BIGINT NOT NULL, tier BIGINT NOT NULL, facts TEXT NOT NULL, session TEXT, nonce TEXT UNIQUE, seed TEXT NOT NULL,
-  envelope BYTEA NOT NULL, score_json BYTEA, evidence_bytes BIGINT, answers TEXT);
-CREATE INDEX verdicts_session ON verdicts (session);
+  received_at BIGINT NOT NULL, tier BIGINT NOT NULL, facts TEXT NOT NULL, session TEXT, nonce TEXT, seed BYTEA NOT NULL,
+  payload BYTEA NOT NULL, signature BYTEA NOT NULL, score_json BYTEA, evidence_bytes BIGINT, answers TEXT);
+CREATE INDEX verdicts_session ON verdicts (session) WHERE session IS NOT NULL;
+CREATE UNIQUE INDEX verdicts_nonce ON verdicts (nonce) WHERE nonce IS NOT NULL;
 ";
 
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +48,9 @@ pub struct Verdict {
     pub nonce: Option<String>,
     /// Commitment, as signed.
     pub seed: String,
-    pub envelope: Bytes,
+    /// What was signed, and the signature.
+    pub payload: Bytes,
+    pub signature: [u8; 64],
     pub score_json: Option<Bytes>,
     pub evidence_bytes: Option<i64>,
     /// Digest of what was observed, whatever the lab: equal ones under different seeds are a question.
@@ -51,7 +58,42 @@ pub struct Verdict {
 }
 
 pub const COLUMNS: &str = "seq, id, run, tar, key_id, learner, class, lab, version, track, score, max, started, finished, duration_ms, \
+     received_at, tier, facts, session, nonce, seed, payload, signature, score_json, evidence_bytes, answers";
+/// Up to version 4.
+pub const COLUMNS_4: &str = "seq, id, run, tar, key_id, learner, class, lab, version, track, score, max, started, finished, duration_ms, \
      received_at, tier, facts, session, nonce, seed, envelope, score_json, evidence_bytes, answers";
+
+impl Verdict {
+    /// As it arrived, byte for byte: there is one way to write an envelope, and no other is accepted.
+    pub fn envelope(&self) -> Result<Vec<u8>> {
+        dsse::write(&self.payload, &self.key_id, &self.signature)
+    }
+
+    pub fn statement(&self) -> Result<Statement> {
+        Statement::from_bytes(&self.payload)
+    }
+}
+
+/// A row of [`COLUMNS_4`] as one of [`COLUMNS`]. `StoreFailed` for one whose envelope would not come back as it was.
+pub fn from_4(mut row: Vec<Value>) -> Result<Vec<Value>> {
+    let broken = || Error::new(Code::StoreFailed, "A stored verdict of an older version cannot be read.");
+    let bytes = |value: &Value| match value {
+        Value::Text(hex) => hex::decode(hex).map(Value::from).map_err(|_| broken()),
+        _ => Err(broken()),
+    };
+    let [_, _, _, tar, key_id, .., seed, envelope, _, _, _] = row.as_mut_slice() else { return Err(broken()) };
+    (*tar, *seed) = (bytes(tar)?, bytes(seed)?);
+    let Value::Bytes(whole) = &*envelope else { return Err(broken()) };
+    let opened = dsse::read(whole)?;
+    let again = dsse::write(&opened.payload, &opened.key_id, &opened.signature)?;
+    if again != *whole || *key_id != Value::Text(opened.key_id) {
+        return Err(broken());
+    }
+    *envelope = opened.payload.into();
+    let after = row.len() - 3;
+    row.insert(after, opened.signature.to_vec().into());
+    Ok(row)
+}
 
 pub const TIERS: [TrustTier; 4] =
     [TrustTier::SelfAttested, TrustTier::InstructorSeeded, TrustTier::ReGraded, TrustTier::ReExecuted];
@@ -84,7 +126,7 @@ fn read(row: &Row) -> Result<Verdict> {
         seq: row.int(0)?,
         id: row.text(1)?,
         run: row.text(2)?,
-        tar: row.text(3)?,
+        tar: hex::encode(row.bytes(3)?),
         key_id: row.text(4)?,
         learner: row.text(5)?,
         class: row.text(6)?,
@@ -101,11 +143,12 @@ fn read(row: &Row) -> Result<Verdict> {
         facts: serde_json::from_str(&row.text(17)?)?,
         session: row.maybe_text(18)?,
         nonce: row.maybe_text(19)?,
-        seed: row.text(20)?,
-        envelope: row.bytes(21)?,
-        score_json: row.maybe_bytes(22)?,
-        evidence_bytes: row.maybe_int(23)?,
-        answers: row.maybe_text(24)?,
+        seed: hex::encode(row.bytes(20)?),
+        payload: row.bytes(21)?,
+        signature: row.bytes(22)?.as_ref().try_into().map_err(|_| super::wrong(22, "a signature"))?,
+        score_json: row.maybe_bytes(23)?,
+        evidence_bytes: row.maybe_int(24)?,
+        answers: row.maybe_text(25)?,
     })
 }
 
@@ -113,11 +156,46 @@ pub fn next_seq(tx: &mut dyn Tx) -> Result<i64> {
     tx.one("SELECT COALESCE(MAX(seq), 0) + 1 FROM verdicts", &[])?.map_or(Ok(1), |r| r.int(0))
 }
 
-pub fn insert(tx: &mut dyn Tx, fresh: &[&Verdict]) -> Result<()> {
-    let rows = fresh.iter().map(|v| row_of(v)).collect::<Result<_>>()?;
-    in_parts(rows, |places, values| {
-        tx.execute(&format!("INSERT INTO verdicts ({COLUMNS}) VALUES {places}"), values).map(drop)
-    })
+/// Stores those that are new: whose id, run and evidence no stored one has, nor one before them in the list. They are numbered
+/// from [`next_seq`] on; says for each whether it was stored.
+pub fn insert_new(tx: &mut dyn Tx, fresh: &mut [&mut Verdict]) -> Result<Vec<bool>> {
+    if fresh.is_empty() {
+        return Ok(Vec::new());
+    }
+    let first = next_seq(tx)?;
+    for (v, seq) in fresh.iter_mut().zip(first..) {
+        v.seq = seq;
+    }
+    let rows: Vec<Vec<Value>> = fresh.iter().map(|v| row_of(v)).collect::<Result<_>>()?;
+    let stored = tx.execute_rows(&format!("INSERT INTO verdicts ({COLUMNS}) {{rows}} ON CONFLICT DO NOTHING"), rows)?;
+    if stored == fresh.len() as u64 {
+        return Ok(vec![true; fresh.len()]);
+    }
+    let found = tx.query("SELECT seq FROM verdicts WHERE seq >= $1", params![first])?;
+    let found: BTreeSet<i64> = found.iter().map(|r| r.int(0)).collect::<Result<_>>()?;
+    let mut next = first..;
+    let mut told = Vec::new();
+    for v in fresh {
+        told.push(found.contains(&v.seq));
+        if found.contains(&v.seq)
+            && let Some(seq) = next.next()
+            && seq != v.seq
+        {
+            // No number is left out.
+            tx.execute("UPDATE verdicts SET seq = $2 WHERE seq = $1", params![v.seq, seq])?;
+            v.seq = seq;
+        }
+    }
+    Ok(told)
+}
+
+/// One that is known to be new. It has its number.
+pub fn insert(tx: &mut dyn Tx, v: &Verdict) -> Result<()> {
+    tx.execute_rows(&format!("INSERT INTO verdicts ({COLUMNS}) {{rows}}"), vec![row_of(v)?]).map(drop)
+}
+
+fn bytes(hex: &str) -> Result<Value> {
+    Ok(hex::decode(hex).map_err(|_| Error::internal("a digest is not hex"))?.into())
 }
 
 /// In the order of [`COLUMNS`].
@@ -126,7 +204,7 @@ fn row_of(v: &Verdict) -> Result<Vec<Value>> {
         v.seq.into(),
         v.id.as_str().into(),
         v.run.as_str().into(),
-        v.tar.as_str().into(),
+        bytes(&v.tar)?,
         v.key_id.as_str().into(),
         v.learner.as_str().into(),
         v.class.as_str().into(),
@@ -143,32 +221,13 @@ fn row_of(v: &Verdict) -> Result<Vec<Value>> {
         serde_json::to_string(&v.facts)?.into(),
         v.session.clone().into(),
         v.nonce.clone().into(),
-        v.seed.as_str().into(),
-        v.envelope.clone().into(),
+        bytes(&v.seed)?,
+        v.payload.clone().into(),
+        v.signature.to_vec().into(),
         v.score_json.clone().into(),
         v.evidence_bytes.into(),
         v.answers.clone().into(),
     ])
-}
-
-/// Which of these ids, runs and tars are taken: all three of each verdict that has one of them.
-pub fn taken(tx: &mut dyn Tx, wanted: &[&Verdict]) -> Result<Vec<[String; 3]>> {
-    let rows = wanted.iter().map(|v| vec![v.id.as_str().into(), v.run.as_str().into(), v.tar.as_str().into()]);
-    let mut found = Vec::new();
-    // Written so that both databases look each one up in its index, whatever they believe about the table's size.
-    in_parts(rows.collect(), |places, values| {
-        let sql = format!(
-            "WITH wanted (id, run, tar) AS (VALUES {places})
-             SELECT v.id, v.run, v.tar FROM wanted w CROSS JOIN verdicts v WHERE v.id = w.id
-             UNION ALL SELECT v.id, v.run, v.tar FROM wanted w CROSS JOIN verdicts v WHERE v.run = w.run
-             UNION ALL SELECT v.id, v.run, v.tar FROM wanted w CROSS JOIN verdicts v WHERE v.tar = w.tar"
-        );
-        for row in tx.query(&sql, values)? {
-            found.push([row.text(0)?, row.text(1)?, row.text(2)?]);
-        }
-        Ok(())
-    })?;
-    Ok(found)
 }
 
 /// What a bundle that arrived after its envelope has established.
@@ -207,7 +266,7 @@ pub fn by_run(tx: &mut dyn Tx, run: &str) -> Result<Option<Verdict>> {
 pub fn clash(tx: &mut dyn Tx, run: &str, tar: &str) -> Result<Option<(String, String)>> {
     let row = tx.one(
         "SELECT id, key_id FROM verdicts WHERE run = $1 UNION ALL SELECT id, key_id FROM verdicts WHERE tar = $2",
-        params![run, tar],
+        params![run, bytes(tar)?],
     )?;
     row.map(|r| Ok((r.text(0)?, r.text(1)?))).transpose()
 }

@@ -10,7 +10,7 @@ use forge_scoreboard::store::jobs::{self as rows, Kept, SILENT};
 use forge_scoreboard::store::people::{self, Invite, Person};
 use forge_scoreboard::store::{Connection, SCHEMA_VERSION, Target, dump, meta, migrate};
 use std::path::Path;
-use support::Postgres;
+use support::{Postgres, older};
 
 const LASTS: i64 = 60_000;
 
@@ -155,8 +155,7 @@ fn tried_in_vain(database: Option<&str>) {
 fn from_before(database: Option<&str>) {
     let home = tempfile::tempdir().unwrap();
     let mut conn = open(home.path(), "one", database);
-    conn.batch("DROP TABLE jobs").unwrap();
-    meta::set(conn.as_mut(), "schema", "2").unwrap();
+    older::back_to(conn.as_mut(), 2);
     migrate(conn.as_mut()).unwrap();
     assert_eq!(rows::list(conn.as_mut(), None).unwrap(), []);
     migrate(conn.as_mut()).unwrap();
@@ -186,16 +185,14 @@ fn tokens_from_before(conn: &mut dyn Connection, home: &Path) {
             people::revoke(conn, &last, "lost", 6).unwrap();
         }
     }
-    conn.batch("DROP TABLE token_keys").unwrap();
-    meta::set(conn, "schema", "3").unwrap();
+    older::back_to(conn, 3);
     migrate(conn).unwrap();
     for (id, valid) in [("old", true), ("rotated", true), ("gone", false)] {
         let (person, works) = people::by_token(conn, &format!("token-{id}")).unwrap().unwrap();
         assert_eq!((person.id.as_str(), works), (id, valid));
     }
-    // Once more, as after the restoring of an older backup: what is bound stays so.
-    meta::set(conn, "schema", "3").unwrap();
-    migrate(conn).unwrap();
+    // Once more: what is bound stays so.
+    conn.batch(people::BOUND).unwrap();
     let key = Laptop::new(&home.join("old")).unwrap().key_id;
     people::revoke(conn, &key, "lost", 7).unwrap();
     assert!(!people::by_token(conn, "token-old").unwrap().unwrap().1);

@@ -136,10 +136,7 @@ async fn judge(board: &Arc<Board>, envelope: Bytes, parcel: Option<&Parcel>) -> 
 
 /// Decides and stores, and tells the listeners what is on the disk. Says for each also whether it was refused for what it is, not
 /// for trouble of ours.
-async fn recorded(
-    board: &Arc<Board>,
-    mut candidates: Vec<record::Candidate>,
-) -> Vec<(Result<Outcome, Refusal>, bool)> {
+async fn recorded(board: &Arc<Board>, mut candidates: Vec<record::Candidate>) -> Vec<(Result<Outcome, Refusal>, bool)> {
     let count = candidates.len();
     let notes: Vec<Vec<String>> = candidates.iter_mut().map(|c| std::mem::take(&mut c.notes)).collect();
     // Receipts are signed while the disk works.
@@ -152,7 +149,13 @@ async fn recorded(
         Ok(settled) => {
             if count > 1 {
                 let seqs: Vec<i64> = settled.iter().filter_map(Settled::fresh).collect();
-                tracing::info!(count, new = seqs.len(), first = seqs.first(), last = seqs.last(), "many verdicts decided");
+                tracing::info!(
+                    count,
+                    new = seqs.len(),
+                    first = seqs.first(),
+                    last = seqs.last(),
+                    "many verdicts decided"
+                );
             }
             settled.into_iter().map(|settled| settled.done(board, count == 1)).collect()
         }
@@ -257,10 +260,12 @@ struct News<'a> {
 pub fn tell(board: &Board, v: &Verdict, name: &str) {
     let (id, track, lab, class, learner) = (&*v.id, &*v.track, &*v.lab, &*v.class, &*v.learner);
     let (seq, score, max, tier, received_at) = (v.seq, v.score, v.max, tier_word(v.tier), v.received_at);
-    let data = match serde_json::to_string(&News { id, seq, track, lab, class, name, learner, score, max, tier, received_at }) {
-        Ok(data) => data,
-        Err(e) => return tracing::warn!(error = %e, verdict = id, "a verdict could not be told"),
-    };
+    let data =
+        match serde_json::to_string(&News { id, seq, track, lab, class, name, learner, score, max, tier, received_at })
+        {
+            Ok(data) => data,
+            Err(e) => return tracing::warn!(error = %e, verdict = id, "a verdict could not be told"),
+        };
     board.live.tell(Topic::Board { track: v.track.clone(), class: v.class.clone() }, "verdict", &data);
     board.metrics.events.inc();
     if let Some(session) = &v.session {

@@ -13,8 +13,8 @@ use forge_core::keys::{Domain, PublicKey};
 use forge_core::template::Catalogue;
 use forge_core::template::instantiate::is_seed;
 use forge_core::template::scenario;
-use forge_core::verdict::score::Score;
 use forge_core::verdict::canonical;
+use forge_core::verdict::score::Score;
 use forge_core::verdict::statement::seed_commitment;
 
 /// What was decided, and the verdict with its learner's name when its tier rose.

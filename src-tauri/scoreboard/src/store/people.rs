@@ -156,7 +156,8 @@ pub fn keys(tx: &mut dyn Tx, key_ids: &[&str]) -> Result<Vec<Key>> {
     let sql = "SELECT k.key_id, k.pem, k.revoked_at, l.id, l.class, l.name, l.role FROM keys k JOIN learners l ON l.id = k.learner
              WHERE k.key_id IN ({rows})";
     let rows = tx.query_rows(sql, key_ids.iter().map(|id| vec![Value::from(*id)]).collect())?;
-    let key = |r: &Row| Ok(Key { key_id: r.text(0)?, pem: r.text(1)?, revoked_at: r.maybe_int(2)?, owner: person(r, 3)? });
+    let key =
+        |r: &Row| Ok(Key { key_id: r.text(0)?, pem: r.text(1)?, revoked_at: r.maybe_int(2)?, owner: person(r, 3)? });
     rows.iter().map(key).collect()
 }
 

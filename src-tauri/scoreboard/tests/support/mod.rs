@@ -1,4 +1,6 @@
 //! What the tests share: a server as a process of its own, a throw-away PostgreSQL cluster, laptops.
+pub mod older;
+
 use forge_core::api::OutcomeKind;
 use forge_core::board::{Accepted, EnrolChallenge, Enrolled, Possession, Reexecution, Signed, Twice};
 use forge_core::keys::{Domain, KeyName};

@@ -5,7 +5,7 @@ use crate::support::*;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use forge_core::board::{MessageRequest, NewSession, SeedPolicy, Session};
+use forge_core::board::{MessageRequest, SeedPolicy, Session};
 use forge_core::store::sync::Board;
 use forge_core::sync::doorbell::{Doorbell, Heard};
 use forge_core::sync::session;
@@ -14,21 +14,8 @@ use std::time::{Duration, Instant};
 
 /// An instructor, a learner who has joined, and their session.
 pub async fn class(server: &Server) -> (Board, Board, Session) {
-    let (teacher, mara) = (Learner::new(), Learner::new());
-    let code = server.cli(&["invite", "--class", "N", "--role", "instructor"]).1["code"].as_str().unwrap().to_owned();
-    let desk = teacher.enrol_at(&server.url, &code).await.unwrap();
-    let board = mara.enrol(server, "N").await;
-    let wanted = NewSession {
-        title: "Monday".into(),
-        labs: vec![LAB.into()],
-        seeds: SeedPolicy::Shared,
-        deadline: now() + 3_600_000,
-        hints: false,
-        attempts: 1,
-        grace_minutes: 15,
-        class: None,
-    };
-    let made = session::create(&desk, &wanted).await.unwrap();
+    let ((_, desk), (_, board)) = (person(server, "instructor").await, person(server, "learner").await);
+    let made = session::create(&desk, &monday(SeedPolicy::Shared)).await.unwrap();
     session::join(&board, made.join_code.as_deref().unwrap()).await.unwrap();
     (desk, board, made)
 }

@@ -37,22 +37,38 @@ async fn app(home: &Path, server: &Server, role: &str) -> Arc<Forge> {
     forge
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hint_arrives_without_a_run_and_the_board_without_being_asked() {
-    let data = tempfile::tempdir().unwrap();
+/// A scoreboard, and the apps of a teacher and of a learner.
+struct Class {
+    server: Server,
+    teacher: Arc<Forge>,
+    mara: Arc<Forge>,
+    laptop: tempfile::TempDir,
+    _homes: [tempfile::TempDir; 2],
+}
+
+async fn class() -> Class {
+    let [data, desk, laptop] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     let server = Server::start(&data.path().join("board"), None);
-    let (desk, laptop) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let teacher = app(desk.path(), &server, "instructor").await;
     let mara = app(laptop.path(), &server, "learner").await;
-    let wanted = CreateSession {
+    Class { server, teacher, mara, laptop, _homes: [data, desk] }
+}
+
+fn monday() -> CreateSession {
+    CreateSession {
         title: "Monday".into(),
         labs: vec![LAB.into()],
         shared_seed: false,
         minutes: 60,
         hints: false,
         attempts: 1,
-    };
-    let made = teacher.create_session(&me(), wanted).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_arrives_without_a_run_and_the_board_without_being_asked() {
+    let Class { server, teacher, mara, laptop: _laptop, _homes } = class().await;
+    let made = teacher.create_session(&me(), monday()).await.unwrap();
     let caller = me();
     let watch = |seen| teacher.session_board(&caller, WatchBoard { session: made.id.clone(), seen }).await_in(30);
     // The first answers at once; then the stream opens, which is a turn of its own; then it is waited for.
@@ -107,11 +123,7 @@ async fn a_hint_arrives_without_a_run_and_the_board_without_being_asked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_key_is_introduced_by_the_one_before_it() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start(&data.path().join("board"), None);
-    let (desk, laptop) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let teacher = app(desk.path(), &server, "instructor").await;
-    let mara = app(laptop.path(), &server, "learner").await;
+    let Class { server, teacher, mara, laptop, _homes } = class().await;
     let known = async || mara.sync_status(&me(), Empty {}).await.unwrap().board.unwrap().key_id;
     let told = mara.rotate_key(&me(), RotateKey { name: KeyUse::Learner }).await.unwrap();
     assert_eq!((told.board, told.trouble.as_str()), (BoardKnows::Told, ""));
@@ -132,15 +144,7 @@ async fn a_replaced_key_is_introduced_by_the_one_before_it() {
     let later = keys.rotate(forge_core::keys::KeyName::Learner, now(), &mut rand::rng()).unwrap();
     assert_eq!(later.old, changed);
     let mara = again(laptop.path()).await;
-    let wanted = CreateSession {
-        title: "Monday".into(),
-        labs: vec![LAB.into()],
-        shared_seed: false,
-        minutes: 60,
-        hints: false,
-        attempts: 1,
-    };
-    let made = teacher.create_session(&me(), wanted).await.unwrap();
+    let made = teacher.create_session(&me(), monday()).await.unwrap();
     let code = made.join_code.clone().unwrap();
     mara.join_session(&me(), JoinSession { code }).await.unwrap();
     mara.take_challenge(&me(), TakeChallenge { session: made.id, lab: LAB.into() }).await.unwrap();

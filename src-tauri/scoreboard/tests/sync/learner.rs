@@ -1,6 +1,7 @@
 //! A laptop with a data folder of its own.
 use crate::support::*;
 use forge_core::api::{ResultSummary, TrustTier};
+use forge_core::board::{NewSession, SeedPolicy};
 use forge_core::http::Trust;
 use forge_core::store::sync::{self as rows, Board};
 use forge_core::store::{Store, results};
@@ -20,6 +21,27 @@ pub struct Learner {
     pub laptop: Laptop,
     pub store: Store,
     pub clock: AtomicI64,
+}
+
+/// A session of an hour with the test lab, one attempt each.
+pub fn monday(seeds: SeedPolicy) -> NewSession {
+    NewSession {
+        title: "Monday".into(),
+        labs: vec![LAB.into()],
+        seeds,
+        deadline: now() + 3_600_000,
+        hints: false,
+        attempts: 1,
+        grace_minutes: 15,
+        class: None,
+    }
+}
+
+/// Somebody new in class N.
+pub async fn person(server: &Server, role: &str) -> (Learner, Board) {
+    let (person, code) = (Learner::new(), server.cli(&["invite", "--class", "N", "--role", role]).1);
+    let board = person.enrol_at(&server.url, code["code"].as_str().unwrap()).await.unwrap();
+    (person, board)
 }
 
 impl Learner {

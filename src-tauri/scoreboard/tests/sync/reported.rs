@@ -3,7 +3,7 @@ use crate::between::{Odd, passing_on};
 use crate::learner::*;
 use crate::support::*;
 use forge_core::api::TrustTier;
-use forge_core::board::{NewSession, Reexecution, SeedPolicy, Signed};
+use forge_core::board::{Reexecution, SeedPolicy, Signed};
 use forge_core::keys::{Domain, KeyName};
 use forge_core::store::sync::Board;
 use forge_core::sync::{jobs, reexecution as reported, session};
@@ -24,25 +24,9 @@ async fn on_postgres() {
     drop(pg);
 }
 
-async fn person(server: &Server, role: &str) -> (Learner, Board) {
-    let (person, code) = (Learner::new(), server.cli(&["invite", "--class", "N", "--role", role]).1);
-    let board = person.enrol_at(&server.url, code["code"].as_str().unwrap()).await.unwrap();
-    (person, board)
-}
-
 /// A verdict of a session, with its evidence.
 async fn of_session(mara: &Learner, board: &Board, desk: &Board) -> (String, Made) {
-    let wanted = NewSession {
-        title: "Monday".into(),
-        labs: vec![LAB.into()],
-        seeds: SeedPolicy::PerLearner,
-        deadline: now() + 3_600_000,
-        hints: false,
-        attempts: 1,
-        grace_minutes: 15,
-        class: None,
-    };
-    let made = session::create(desk, &wanted).await.unwrap();
+    let made = session::create(desk, &monday(SeedPolicy::PerLearner)).await.unwrap();
     session::join(board, made.join_code.as_deref().unwrap()).await.unwrap();
     let challenge = session::challenge(board, &made.id, LAB).await.unwrap().body;
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -2,7 +2,7 @@
 use crate::learner::*;
 use crate::support::*;
 use forge_core::api::OutcomeKind;
-use forge_core::board::{Fact, MessageRequest, NewSession, Progress, ProgressState, Receipt, SeedPolicy, Signed};
+use forge_core::board::{Fact, MessageRequest, Progress, ProgressState, Receipt, SeedPolicy, Signed};
 use forge_core::keys::{KeyName, Keys};
 use forge_core::store::sync::{self as rows, Board};
 use forge_core::sync::session;
@@ -13,21 +13,9 @@ use std::time::Duration;
 async fn a_session_from_both_sides() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(&data.path().join("board"), None);
-    let (teacher, mara) = (Learner::new(), Learner::new());
-    let code = server.cli(&["invite", "--class", "N", "--role", "instructor"]).1["code"].as_str().unwrap().to_owned();
-    let desk = teacher.enrol_at(&server.url, &code).await.unwrap();
-    let board = mara.enrol(&server, "N").await;
+    let ((_teacher, desk), (mara, board)) = (person(&server, "instructor").await, person(&server, "learner").await);
     assert!(desk.instructor && !board.instructor);
-    let wanted = NewSession {
-        title: "Monday".into(),
-        labs: vec![LAB.into()],
-        seeds: SeedPolicy::PerLearner,
-        deadline: now() + 3_600_000,
-        hints: false,
-        attempts: 1,
-        grace_minutes: 15,
-        class: None,
-    };
+    let wanted = monday(SeedPolicy::PerLearner);
     let refused = |e: forge_core::error::Error| e.details["code"].as_str().unwrap_or("none").to_owned();
     assert_eq!(refused(session::create(&board, &wanted).await.unwrap_err()), "forbidden");
     let made = session::create(&desk, &wanted).await.unwrap();

@@ -163,37 +163,32 @@ async fn recorded(board: &Arc<Board>, mut candidates: Vec<record::Candidate>) ->
 }
 
 /// What is to be said about a candidate once that is true.
-enum Settled {
-    Recorded { outcome: Result<Outcome, Refusal>, recorded: record::Recorded },
-    Refused(Refusal),
-    Trouble(Refusal),
+struct Settled {
+    outcome: Result<Outcome, Refusal>,
+    recorded: Option<record::Recorded>,
+    /// For what it is, not for trouble of ours.
+    refused: bool,
 }
 
 impl Settled {
     /// The number of a verdict that is new.
     fn fresh(&self) -> Option<i64> {
-        match self {
-            Self::Recorded { recorded, .. } if recorded.change == record::Change::New => Some(recorded.verdict.seq),
-            _ => None,
-        }
+        self.recorded.as_ref().filter(|r| r.change == record::Change::New).map(|r| r.verdict.seq)
     }
 
     fn done(self, board: &Board, alone: bool) -> (Result<Outcome, Refusal>, bool) {
-        match self {
-            Self::Recorded { outcome, recorded } => {
-                told(board, &recorded, alone);
-                (outcome, false)
-            }
-            Self::Refused(refusal) => (Err(refusal), true),
-            Self::Trouble(refusal) => (Err(refusal), false),
+        if let Some(recorded) = &self.recorded {
+            told(board, recorded, alone);
         }
+        (self.outcome, self.refused)
     }
 }
 
 fn settle(board: &Board, mut notes: Vec<String>, decided: forge_core::error::Result<record::Decided>) -> Settled {
+    let no = |refusal, refused| Settled { outcome: Err(refusal), recorded: None, refused };
     let mut recorded = match decided {
-        Err(e) => return Settled::Trouble(trouble(&e)),
-        Ok(Err(refusal)) => return Settled::Refused(refusal),
+        Err(e) => return no(trouble(&e), false),
+        Ok(Err(refusal)) => return no(refusal, true),
         Ok(Ok(recorded)) => recorded,
     };
     notes.append(&mut recorded.notes);
@@ -202,7 +197,7 @@ fn settle(board: &Board, mut notes: Vec<String>, decided: forge_core::error::Res
         notes.push("Score and evidence were not sent: nothing was recomputed.".into());
     }
     let outcome = answer(board, &recorded.verdict, recorded.change, notes);
-    Settled::Recorded { outcome, recorded }
+    Settled { outcome, recorded: Some(recorded), refused: false }
 }
 
 /// Takes back a bundle whose verdict was refused, unless there is one that it belongs to.

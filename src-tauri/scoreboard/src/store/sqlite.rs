@@ -78,7 +78,8 @@ fn all(statement: &mut rusqlite::Statement<'_>, params: &[Value], out: &mut Vec<
 impl Tx for Sqlite {
     fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>> {
         let mut out = Vec::new();
-        all(&mut self.0.prepare_cached(&numbered(sql))?, params, &mut out)?;
+        let mut statement = self.0.prepare_cached(&numbered(sql))?;
+        all(&mut statement, params, &mut out)?;
         Ok(out)
     }
 

@@ -84,10 +84,13 @@ async fn frr_runs_is_configured_and_restarted_in_a_router() {
 }
 
 #[tokio::test]
-async fn servers_serve_with_what_a_server_gets() {
-    let node =
-        Node::of_role("server", Role::Server, |s| s.volumes = vec!["/etc".into(), "/home".into(), "/root".into()])
-            .await;
+async fn servers_serve_with_what_a_server_gets_and_asks_for() {
+    let node = Node::of_role("server", Role::Server, |s| {
+        s.volumes = vec!["/etc".into(), "/home".into(), "/root".into()];
+        // As a template asks for it, for a key of user bind's and for other users' homes.
+        s.caps.push("DAC_OVERRIDE".into());
+    })
+    .await;
     node.says("named -u bind && nginx && ssh-keygen -A >/dev/null && /usr/sbin/sshd").await;
     node.becomes("test \"$(dig +short +time=1 +tries=1 @127.0.0.1 localhost)\" = 127.0.0.1").await;
     node.says("rndc status").await;

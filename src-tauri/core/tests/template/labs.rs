@@ -18,8 +18,8 @@ fn built_in() -> Catalogue {
 fn the_built_in_labs_stay_as_they_are() {
     let want = [
         ("ccna-ospf-single-area", "1.1.0", "8067374e92f86132"),
-        ("cissp-ssh-hardening", "1.0.2", "6a54e25d5a00daa2"),
-        ("netplus-dns-zone-reverse", "1.0.2", "aa25445a3ddffa44"),
+        ("cissp-ssh-hardening", "1.0.3", "1f161a63db3401d1"),
+        ("netplus-dns-zone-reverse", "1.0.3", "15d7676b41e7849d"),
     ];
     let have: Vec<_> = built_in()
         .list()

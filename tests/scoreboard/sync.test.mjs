@@ -112,7 +112,7 @@ rest("an instructor executes it again, and the board says so", async () => {
     const { id, seq } = verdicts[0];
     const page = `${url}/v1/verdicts/${id}`;
     // The learner may look whether it does it again; vouching for it is not theirs.
-    assert.equal(forge(["reexecute", "ab".repeat(32)], { status: 1 }).error.details.code, "not_found");
+    assert.equal(forge(["reexecute", "ab".repeat(32)], { status: 4 }).error.details.code, "not_found");
     const live = await fetch(`${url}/v1/live`);
     // Not blocking: the stream is read meanwhile, as a browser does.
     const work = start(FORGE, ["--json", "reexecute", page, "--report"], { env: { FORGE_HOME: teacher.home } });
@@ -142,10 +142,10 @@ rest("a run that is bound to a session counts for it", async () => {
     const invited = scoreboard("invite", "--class", "Networks 1", "--role", "instructor").code;
     forge(["enrol", url, invited, "--name", "Ms. Ada"], { home: teacher.home });
     const lab = forge(["labs"])[0].id;
-    assert.equal(forge(["session", "create", "Not mine to make", "--lab", lab], { status: 1 }).error.details.code, "forbidden");
+    assert.equal(forge(["session", "create", "Not mine to make", "--lab", lab], { status: 3 }).error.details.code, "forbidden");
     const session = forge(["session", "create", "Monday", "--lab", lab, "--shared-seed"], { home: teacher.home });
     assert.match(session.join_code, /^[A-Z0-9]{4}-[A-Z0-9]{4}$/);
-    assert.equal(forge(["start", lab, "--session", session.id], { status: 1 }).error.details.code, "forbidden");
+    assert.equal(forge(["start", lab, "--session", session.id], { status: 3 }).error.details.code, "forbidden");
     assert.equal(forge(["session", "join", session.join_code]).join_code, null);
 
     const first = forge(["start", lab, "--session", session.id]);

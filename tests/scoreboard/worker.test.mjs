@@ -53,14 +53,14 @@ test("asked for in a class, done by a worker that others were killed before", { 
   enrol(bench, "worker", "Bench 1");
   enrol(spare, "worker", "Bench 2");
   assert.deepEqual(forge(bench, ["worker", "--once"]), { event: "idle" });
-  assert.equal(forge(laptop, ["worker", "--once"], 1).error.details.code, "forbidden");
+  assert.equal(forge(laptop, ["worker", "--once"], 3).error.details.code, "forbidden");
 
   const { id } = forge(laptop, ["demo", OSPF, "--seed", "on-demand"]).submit;
   const bound = forge(laptop, ["demo", "netplus-dns-zone-reverse", "--seed", "on-demand"]).submit.id;
   assert.equal(forge(laptop, ["sync"]).accepted, 2);
   const page = `${url}/v1/verdicts/${id}`;
-  for (const [home, verdict, code] of [[laptop, page, "forbidden"], [bench, page, "forbidden"], [teacher, bound, "seed_bound"], [teacher, "ab".repeat(32), "not_found"]]) {
-    const { error } = forge(home, ["reexecute", verdict, "--ask"], 1);
+  for (const [home, verdict, code, exit] of [[laptop, page, "forbidden", 3], [bench, page, "forbidden", 3], [teacher, bound, "seed_bound", 10], [teacher, "ab".repeat(32), "not_found", 4]]) {
+    const { error } = forge(home, ["reexecute", verdict, "--ask"], exit);
     assert.equal(error.details.code, code);
     assert.ok(error.hints.length > 0, code);
   }

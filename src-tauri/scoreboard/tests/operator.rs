@@ -105,3 +105,24 @@ async fn a_server_on_all_interfaces_gives_an_address_that_answers() {
     assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
     assert_eq!(server.get("/healthz").await.0, 200);
 }
+
+/// What was acknowledged must be where the next start looks for it: a file that nobody finds takes in nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_moved_away_is_refused_and_not_made_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let server = Server::start(&data, None);
+    let ben = server.newcomer("A", "learner", "Ben").await;
+    let first = ben.made("moved-1", SSH);
+    assert_eq!(server.submit(&first.envelope).await.0, 201);
+    let file = data.join("scoreboard.db");
+    let away = file.with_extension("away");
+    std::fs::rename(&file, &away).unwrap();
+    let (status, body) = server.submit(&ben.made("moved-2", SSH).envelope).await;
+    assert_eq!((status, code(&body)), (503, "store_unavailable"), "{body}");
+    assert_eq!(reqwest::get(format!("{}/readyz", server.url)).await.unwrap().status(), 503);
+    assert!(!file.exists(), "an empty database was made");
+    std::fs::rename(&away, &file).unwrap();
+    assert_eq!(server.submit(&ben.made("moved-2", SSH).envelope).await.0, 201);
+    assert_eq!(server.submit(&first.envelope).await.0, 200, "still there");
+}

@@ -144,7 +144,7 @@ impl Lane {
             self.conn = None;
         }
         if self.conn.is_none() {
-            match self.target.connect() {
+            match self.target.again() {
                 Ok(conn) => self.conn = Some(conn),
                 Err(e) => {
                     tracing::error!(error = %e, "the database cannot be reached");

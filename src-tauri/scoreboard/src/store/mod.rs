@@ -189,7 +189,16 @@ impl Target {
         matches!(self, Self::Sqlite(_))
     }
 
+    /// Makes the database's file where there is none.
     pub fn connect(&self) -> Result<Box<dyn Connection>> {
+        match self {
+            Self::Sqlite(path) => sqlite::make(path),
+            Self::Postgres(url) => pg::open(url),
+        }
+    }
+
+    /// One more connection to a database that is in use: a file that has gone meanwhile is not made anew.
+    pub fn again(&self) -> Result<Box<dyn Connection>> {
         match self {
             Self::Sqlite(path) => sqlite::open(path),
             Self::Postgres(url) => pg::open(url),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// Some dozens of browsers, each with its streams.
 const CONNECTIONS: usize = 1_024;
 /// For the head of a request, and once more for its body.
-pub const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(15) };
+pub const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(15) };
 
 /// Serves until `asked`; then lets open requests end.
 pub async fn serve(listener: TcpListener, router: Router, asked: impl Future<Output = ()> + Send) {

@@ -135,6 +135,12 @@ async fn telemetry_counts_what_flows() {
     let first = samples.next().await.unwrap().unwrap();
     assert_eq!((first.run.as_str(), first.at, first.nodes.len(), first.links.len()), (live.run(), 7, 2, 4));
     assert!(first.nodes.iter().all(|n| n.memory_bytes > 100_000 && n.pids >= 1), "{first:?}");
+    // One a second: two at once, and the later would say that nothing flows.
+    let began = std::time::Instant::now();
+    for _ in 0..3 {
+        samples.next().await.unwrap().unwrap();
+    }
+    assert!(began.elapsed() > Duration::from_secs(2), "three samples after {:?}", began.elapsed());
     let n1 = From::Node("n1".into());
     live.look(&n1, "ping -q -n -c 200 -i 0.002 -s 1000 10.0.1.2", &[], LIMIT).await.unwrap();
     let mut most = 0.0;

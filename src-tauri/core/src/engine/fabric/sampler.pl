@@ -59,5 +59,6 @@ while (1) {
         next;
     }
     sample() if $told;
-    $due = (POSIX::times())[0] / 100 + 1 if $due == 0 || $left == 0;
+    # Whether the time was waited for or had passed already: a second sample at once would have no time to count in.
+    $due = (POSIX::times())[0] / 100 + 1;
 }

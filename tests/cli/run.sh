@@ -36,6 +36,11 @@ NODE=$(field 'a.nodes.find(n => n.enter).name')
 expect 0 start "$FIRST" --request-id r1 --seed s1 && holds "a.run === '$RUN'"
 expect 0 policy log --run "$RUN" && holds '["spawn", "training", "quota", "capabilities"].every(g => a.decisions.some(d => d.gate === g && d.allow)) && a.decisions.filter(d => d.gate === "training").length === 2'
 expect 9 start "$FIRST" --request-id r1 --seed s2 && holds 'a.error.code === "request_reused"'
+expect 0 guide "$RUN" && holds "a.run === '$RUN' && a.lab === '$FIRST' && /^#/m.test(a.guide) && !a.guide.includes('{{')"
+expect 0 hint "$RUN" && holds 'a.length > 0 && a.every(h => h.id && h.criterion && h.cost > 0 && h.text === null)'
+HINT=$(field 'a[0].id')
+expect 0 hint "$RUN" "$HINT" && holds 'a.text.length > 0'
+expect 0 hint "$RUN" && holds 'a.filter(h => h.text !== null).length === 1'
 expect 7 exec "$RUN" "$NODE" -- sh -c 'echo out; echo err >&2; exit 7' && holds 'a.exit === 7 && a.stdout === "out\n" && a.stderr === "err\n"'
 expect 0 check "$RUN" && holds 'a.score < a.max && a.criteria.every(c => c.id && ["pass", "fail"].includes(c.outcome))'
 expect 1 check "$RUN" --require-full

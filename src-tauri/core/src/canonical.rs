@@ -11,9 +11,13 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{self, Write};
 
+/// What most statements fit in: a buffer that grows from nothing is copied again and again.
+const USUAL: usize = 1 << 10;
+
 /// RFC 8785.
 pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let compact = serde_json::to_vec(value).map_err(Error::internal)?;
+    let mut compact = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut compact, value).map_err(Error::internal)?;
     if is_plain(&compact) {
         return Ok(compact);
     }

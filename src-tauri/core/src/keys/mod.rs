@@ -86,8 +86,21 @@ struct Place {
 }
 
 struct Held {
-    current: BTreeMap<KeyName, SigningKey>,
+    current: BTreeMap<KeyName, Pair>,
     rotations: Vec<Rotation>,
+}
+
+struct Pair {
+    key: SigningKey,
+    /// Of the public half: a scoreboard names it in each receipt.
+    id: String,
+}
+
+impl Pair {
+    fn of(key: SigningKey) -> Self {
+        let id = PublicKey::of(&key).id();
+        Self { key, id }
+    }
 }
 
 impl std::fmt::Debug for Keys {
@@ -116,7 +129,7 @@ impl Keys {
 
     fn open_with(folder: PathBuf, names: &[KeyName], keeping: &Keeping, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
         let Opened { vault, record, passphrase, seeds, rotations } = opening::open(&folder, names, keeping, rng)?;
-        let current = seeds.iter().map(|(name, seed)| (*name, SigningKey::from_bytes(seed))).collect();
+        let current = seeds.iter().map(|(name, seed)| (*name, Pair::of(SigningKey::from_bytes(seed)))).collect();
         let kept = record.told(&folder, keeping.os);
         let held = RwLock::new(Held { current, rotations });
         let place = RwLock::new(Place { vault, record, kept, passphrase });
@@ -149,7 +162,7 @@ impl Keys {
 
     /// The fingerprint of the key in use; see [`PublicKey::id`].
     pub fn id(&self, name: KeyName) -> Result<String> {
-        Ok(self.public(name)?.id())
+        self.pair(name, |pair| pair.id.clone())
     }
 
     pub fn public_pem(&self, name: KeyName) -> Result<String> {
@@ -219,7 +232,7 @@ impl Keys {
             record.write(&self.0.folder)?;
         }
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-        held.current.insert(name, new);
+        held.current.insert(name, Pair::of(new));
         held.rotations = rotations;
         Ok(rotation)
     }
@@ -239,6 +252,10 @@ impl Keys {
     }
 
     fn with<T>(&self, name: KeyName, work: impl FnOnce(&SigningKey) -> T) -> Result<T> {
+        self.pair(name, |pair| work(&pair.key))
+    }
+
+    fn pair<T>(&self, name: KeyName, work: impl FnOnce(&Pair) -> T) -> Result<T> {
         let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner);
         held.current.get(&name).map(work).ok_or_else(|| missing(name))
     }

@@ -49,9 +49,7 @@ impl Domain {
             Self::Acceptance => "acceptance",
             Self::ReExecution => "re-execution",
         };
-        let mut message = format!("frostgate-forge:{name}:v1\0").into_bytes();
-        message.extend_from_slice(bytes);
-        message
+        [b"frostgate-forge:", name.as_bytes(), b":v1\0", bytes].concat()
     }
 }
 

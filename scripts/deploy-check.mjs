@@ -19,6 +19,12 @@ const PINNED = /:[a-z]*\d[\w.-]*\.\d[\w.-]*$/;
 /** Services whose image has no program to ask it with; each is watched by an alert instead. */
 const WATCHED = { prepare: "ends by itself", loki: "TargetDown" };
 
+/** What keeps Grafana, and the browsers that show it, from asking anybody outside. */
+const SILENT = [
+  ...["ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES", "ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "NEWS_NEWS_FEED_ENABLED", "SNAPSHOTS_EXTERNAL_ENABLED"].map((key) => [`GF_${key}`, "false"]),
+  ...["SECURITY_DISABLE_GRAVATAR", "PLUGINS_PREINSTALL_DISABLED", "PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED"].map((key) => [`GF_${key}`, "true"]),
+];
+
 function compose(stack) {
   const used = new Set();
   for (const [name, s] of Object.entries(stack.services)) {
@@ -52,11 +58,12 @@ function compose(stack) {
       must(id in (stack.secrets ?? {}), at(`secret ${id} is not declared`));
     }
     for (const [key, value] of Object.entries(s.environment ?? {})) {
-      must(!/PASSWORD|SECRET|TOKEN|KEY/.test(key) || /^\/run\/secrets\//.test(value), at(`${key} is a secret in the environment`));
+      must(!/PASSWORD|SECRET|TOKEN|(?<!PUBLIC_)KEY/.test(key) || /^\/run\/secrets\//.test(value), at(`${key} is a secret in the environment`));
       for (const [, id] of `${value}`.matchAll(/\/run\/secrets\/(\w+)/g)) must((s.secrets ?? []).some((x) => (x.source ?? x) === id), at(`reads secret ${id}, which it is not given`));
     }
     if (s.build) containerfile(name, s.build);
   }
+  for (const [key, value] of SILENT) must(stack.services.grafana?.environment?.[key] === value, `service grafana: ${key} is not ${value}: it, or who looks at it, asks the internet`);
   const published = (stack.services.proxy.ports ?? []).map((p) => Number(p.published ?? `${p}`.split(":")[0])).sort((a, b) => a - b);
   must(`${published}` === "80,443", `the proxy publishes ${published}, not 80 and 443`);
   must(stack.networks.inside?.internal === true, "the network “inside” leads out");
@@ -98,8 +105,7 @@ function names(stack) {
     }
   must(seen >= 8, "the walk found almost no address: it would pass for the wrong reason");
   const loki = yaml("loki/loki.yml");
-  const known = ["auth_enabled", "server", "common", "schema_config", "compactor", "limits_config", "analytics"];
-  for (const key of Object.keys(loki)) must(known.includes(key), `loki.yml: “${key}” is no section that this check knows`);
+  for (const key of fields(loki)) must(LOKI.has(key), `loki.yml: “${key}” is no field that this check knows`);
   must(loki.auth_enabled === false && loki.analytics?.reporting_enabled === false, "loki.yml: asks for a tenant, or reports to its maker");
   const schema = loki.schema_config?.configs?.at(-1);
   must(schema?.store === "tsdb" && schema?.schema === "v13" && schema?.index?.period === "24h", "loki.yml: the schema is not tsdb, v13, 24h");
@@ -108,6 +114,19 @@ function names(stack) {
   const paths = [loki.common?.path_prefix, loki.compactor?.working_directory, ...Object.values(loki.common?.storage?.filesystem ?? {})];
   must(paths.length === 4 && paths.every((p) => `${p}`.startsWith("/loki")), `loki.yml: writes outside its volume: ${paths}`);
 }
+
+/** Fields of Loki 3.5 by their paths, as its makers' reference of the configuration has them: Loki does not start with one that it does not know. */
+const LOKI = new Set(
+  `auth_enabled server.http_listen_port server.log_level common.instance_addr common.path_prefix common.replication_factor
+  common.storage.filesystem.chunks_directory common.storage.filesystem.rules_directory common.ring.kvstore.store
+  schema_config.configs.from schema_config.configs.store schema_config.configs.object_store schema_config.configs.schema
+  schema_config.configs.index.prefix schema_config.configs.index.period
+  compactor.working_directory compactor.retention_enabled compactor.delete_request_store
+  limits_config.retention_period limits_config.ingestion_rate_mb limits_config.ingestion_burst_size_mb limits_config.max_label_names_per_series
+  limits_config.max_global_streams_per_user limits_config.max_line_size limits_config.max_line_size_truncate analytics.reporting_enabled`.split(/\s+/),
+);
+const fields = (value, path = "") =>
+  value === null || typeof value !== "object" ? [path] : Array.isArray(value) ? value.flatMap((v) => fields(v, path)) : Object.entries(value).flatMap(([key, v]) => fields(v, path ? `${path}.${key}` : key));
 
 function dashboardsHold() {
   const sources = new Set(yaml("grafana/provisioning/datasources/sources.yml").datasources.map((d) => d.uid));

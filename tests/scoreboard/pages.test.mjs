@@ -31,12 +31,13 @@ for (const [name, options] of [
     const { browser, page, problems } = await open(options);
     try {
       await page.goto(url);
-      await page.getByRole("cell", { name: "Mara" }).waitFor();
-      await page.getByText("live", { exact: true }).waitFor();
+      await page.getByRole("region", { name: "Leaderboard" }).getByRole("rowheader", { name: "Mara" }).waitFor();
+      await page.getByText("Live", { exact: true }).waitFor();
       assert.deepEqual(await violations(page), []);
       await shoot(page, `scoreboard-${name.split(" ")[0]}`);
-      await page.getByRole("link", { name: /Mara/ }).first().click();
+      await page.getByRole("region", { name: "Newest verdicts" }).getByRole("row", { name: /Mara/ }).getByRole("link").click();
       await page.getByText("The signature holds.").waitFor();
+      await page.getByText("The key is enrolled for Mara in").waitFor();
       assert.ok(page.url().endsWith(`/v1/verdicts/${id}`));
       assert.deepEqual(await violations(page), []);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
@@ -48,31 +49,94 @@ for (const [name, options] of [
   });
 }
 
-test("a changed signature is told, and a browser without WebCrypto says so", async () => {
+test("what is shown is in the address, and a class can be looked at alone", async () => {
+  const { browser, page, problems } = await open();
+  try {
+    await page.goto(url);
+    const board = page.getByRole("region", { name: "Leaderboard" });
+    await board.getByRole("link").first().click();
+    await page.getByText(/^Only .*\. Show all classes$/).waitFor();
+    assert.ok(new URL(page.url()).searchParams.get("class"));
+    await page.getByLabel("Counts from").selectOption("re-executed");
+    await page.getByText("Nobody is on this board with that choice.").waitFor();
+    await page.reload();
+    await page.getByText("Nobody is on this board with that choice.").waitFor();
+    assert.equal(await page.getByLabel("Counts from").inputValue(), "re-executed");
+    await page.goto(`${url}/?track=ccna&class=Nobody`);
+    await page.getByText("Nobody is on this board with that choice.").waitFor();
+    assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+  }
+});
+
+/** The page of the verdict, with one of its files answered otherwise. */
+async function tampered(page, file, change) {
+  await page.unrouteAll();
+  await page.route(`**/${file}`, async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, ...change(Buffer.from(await answer.body())) });
+  });
+  await page.goto(`${url}/v1/verdicts/${id}`);
+}
+const flip = (at) => (body) => {
+  body[at < 0 ? body.length + at : at] ^= 1;
+  return { body };
+};
+
+test("what was changed is told, and nothing of it is shown", async () => {
   const { browser, page } = await open();
   try {
-    await page.route("**/verdict.sig", async (route) => {
-      const answer = await route.fetch();
-      const body = Buffer.from(await answer.body());
-      body[3] ^= 1;
-      await route.fulfill({ response: answer, body });
-    });
-    await page.goto(`${url}/v1/verdicts/${id}`);
-    await page.getByText("The signature does not hold").waitFor();
-    await page.unroute("**/verdict.sig");
-    await page.route("**/verdict.pae", async (route) => {
-      const answer = await route.fetch();
-      const body = Buffer.from(await answer.body());
-      body[body.length - 3] ^= 1;
-      await route.fulfill({ response: answer, body });
-    });
-    await page.reload();
-    await page.getByText("The id is not the digest of what was signed").waitFor();
-    assert.equal(await page.locator("#signed").innerText(), "", "nothing is shown of what was not signed");
-    await page.unroute("**/verdict.pae");
+    const changes = [
+      ["verdict.sig", flip(3), "The signature does not hold"],
+      ["verdict.pae", flip(-3), "The id is not the digest of what was signed"],
+      ["verdict.pub.pem", () => ({ body: "-----BEGIN PUBLIC KEY-----\n!\n" }), "The key cannot be read"],
+      ["verdict.pub.pem", flip(60), "The key is not the one that the statement names"],
+    ];
+    for (const [file, change, words] of changes) {
+      await tampered(page, file, change);
+      await page.getByText("Do not trust this.").waitFor();
+      await page.getByText(words).waitFor();
+      assert.equal(await page.locator("#signed").innerText(), "", `${words}: something of it is shown`);
+      assert.equal(await page.locator("#tier").innerText(), "", `${words}: the server’s word is shown beside it`);
+    }
+  } finally {
+    await browser.close();
+  }
+});
+
+test("what cannot be checked is neither good nor bad", async () => {
+  const { browser, page } = await open();
+  try {
+    await tampered(page, "verdict.sig", () => ({ status: 503, body: "" }));
+    await page.getByText("Not verified here.").waitFor();
+    await page.getByText("The server does not give it out now (503).").waitFor();
+    await tampered(page, `verdicts/${id}/reexecutions`, () => ({ status: 503, body: "" }));
+    await page.getByText("The signature holds.").waitFor();
+    await page.getByText("It cannot be shown now.").waitFor();
+    await page.unrouteAll();
     await page.addInitScript(() => Object.defineProperty(globalThis.crypto, "subtle", { value: undefined }));
     await page.reload();
     await page.getByText("Not verified here.").waitFor();
+  } finally {
+    await browser.close();
+  }
+});
+
+test("without JavaScript it says so, and how to verify by hand; an address that leads nowhere says so too", async () => {
+  const { browser } = await open();
+  try {
+    const context = await browser.newContext({ javaScriptEnabled: false });
+    const page = await context.newPage();
+    await page.goto(url);
+    await page.getByText("JavaScript is off.").waitFor();
+    await page.goto(`${url}/v1/verdicts/${id}`);
+    await page.getByText("Not verified here.").waitFor();
+    assert.equal(await page.getByText("Checking").isVisible(), false);
+    assert.equal(await page.getByRole("link", { name: "verdict.pae" }).getAttribute("href"), `/v1/verdicts/${id}/verdict.pae`);
+    const answer = await page.goto(`${url}/v1/verdicts/${"0".repeat(64)}`);
+    assert.equal(answer.status(), 404);
+    await page.getByRole("heading", { name: "There is no such verdict here" }).waitFor();
   } finally {
     await browser.close();
   }

@@ -5,6 +5,7 @@
 //! in memory (live handles, terminals, forwards, jobs) can be lost at any moment without losing the learner's work.
 
 mod acting;
+mod attempts;
 mod bounds;
 mod clock;
 mod commands;

@@ -1,37 +1,88 @@
-import { at, element, json, many, points } from "./common.js";
+import { at, element, json, many, name, points, tierMeans, tierWord, trackWord, within } from "./common.js";
+
+const TIERS = ["self-attested", "instructor-seeded", "re-graded", "re-executed"];
+const STEP = 50;
+/** The server gives out so many places at once. */
+const MOST = 200;
+// What is shown is in the address, so that it can be handed on.
+const asked = new URLSearchParams(location.search);
+let shown = STEP;
+let turn = 0;
+
+function remember() {
+  const kept = new URLSearchParams();
+  for (const [key, value] of [["track", at("track").value], ["tier", at("tier").value], ["class", asked.get("class")]]) if (value) kept.set(key, value);
+  asked.set("track", at("track").value);
+  history.replaceState(null, "", `?${kept}`);
+}
+
+async function places(track, count) {
+  const cut = new URLSearchParams({ tier: at("tier").value });
+  if (asked.get("class")) cut.set("class", asked.get("class"));
+  const rows = [];
+  // One more than is shown tells whether there are more.
+  while (rows.length <= count) {
+    const limit = Math.min(MOST, count + 1 - rows.length);
+    const { rows: next } = await json(`/v1/leaderboard/${encodeURIComponent(track)}?${cut}&offset=${rows.length}&limit=${limit}`);
+    rows.push(...next);
+    if (next.length < limit) break;
+  }
+  return rows;
+}
+
+function only(cls) {
+  const link = new URL(location.href);
+  link.searchParams.set("class", cls);
+  return within(element("a", undefined, { href: `${link.pathname}${link.search}` }), name(cls));
+}
 
 async function leaderboard() {
+  const mine = ++turn;
   const track = at("track").value;
-  const rows = track ? (await json(`/v1/leaderboard/${encodeURIComponent(track)}?tier=${at("tier").value}`)).rows : [];
+  const rows = track ? await places(track, shown) : [];
+  if (mine !== turn) return;
   at("rows").replaceChildren(
-    ...rows.map((row) => {
-      const line = element("tr");
-      line.append(element("td", row.rank, { class: "number" }), element("td", row.name), element("td", row.class),
-        element("td", `${points(row.points)} / ${points(row.max)}`, { class: "number" }), element("td", row.labs, { class: "number" }));
-      return line;
-    }),
+    ...rows.slice(0, shown).map((row) =>
+      within(element("tr"), element("td", row.rank, { class: "number place" }), within(element("th", undefined, { scope: "row" }), name(row.name)), within(element("td"), only(row.class)),
+        within(element("td", undefined, { class: "number" }), element("strong", points(row.points)), ` of ${points(row.max)}`), element("td", row.labs, { class: "number" })),
+    ),
   );
+  at("more").hidden = rows.length <= shown;
+  at("places").hidden = rows.length === 0;
   at("empty").hidden = rows.length > 0;
+  at("empty").textContent = asked.get("class") || at("tier").value !== TIERS[0] ? "Nobody is on this board with that choice." : "Nobody is on this board yet. Submit a lab; its verdict comes here by itself, or with forge sync.";
+  at("means").textContent = `${tierWord(at("tier").value)}: ${tierMeans(at("tier").value)}.`;
+  at("only").hidden = !asked.get("class");
+  const all = new URL(location.href);
+  all.searchParams.delete("class");
+  at("only").replaceChildren("Only ", name(asked.get("class") ?? ""), ". ", element("a", "Show all classes", { href: `${all.pathname}${all.search}` }));
 }
 
 async function load() {
   const [tracks, stats] = await Promise.all([json("/v1/tracks"), json("/v1/stats")]);
-  const chosen = at("track").value;
+  const chosen = at("track").value || asked.get("track");
   const ranked = tracks.filter((track) => track !== "other");
-  at("track").replaceChildren(...ranked.map((track) => element("option", track, { value: track })));
+  at("track").replaceChildren(...ranked.map((track) => element("option", trackWord(track), { value: track })));
+  at("track").disabled = ranked.length === 0;
   if (ranked.includes(chosen)) at("track").value = chosen;
   const newest = (await json(`/v1/verdicts?after=${Math.max(0, stats.verdicts - 10)}&limit=10`)).verdicts.reverse();
   at("newest").replaceChildren(
-    ...newest.map((verdict) => {
-      const item = element("li");
-      item.append(element("a", `${verdict.name}: ${verdict.lab}`, { href: `/v1/verdicts/${verdict.id}` }), ` ${points(verdict.score)} of ${points(verdict.max)}, ${verdict.tier}`);
-      return item;
-    }),
+    ...newest.map((verdict) =>
+      within(element("tr"), within(element("th", undefined, { scope: "row" }), name(verdict.name)), within(element("td"), element("a", verdict.lab, { href: `/v1/verdicts/${verdict.id}` })),
+        within(element("td", undefined, { class: "number" }), element("strong", points(verdict.score)), ` of ${points(verdict.max)}`), element("td", tierWord(verdict.tier))),
+    ),
   );
+  at("latest").hidden = newest.length === 0;
+  at("none").hidden = newest.length > 0;
   at("stats").textContent = `${many(stats.verdicts, "verdict", "verdicts")}, ${many(stats.learners, "person", "people")} in ${many(stats.classes, "class", "classes")}.`;
   await leaderboard();
+  at("board").hidden = false;
 }
 
+function live(word, on = false) {
+  at("live").textContent = word;
+  at("live").classList.toggle("on", on);
+}
 // Many verdicts at once are one reload.
 let due;
 function soon() {
@@ -41,14 +92,36 @@ function soon() {
   }, 250);
 }
 function failed(error) {
-  at("live").textContent = `not current: ${error.message}`;
+  at("board").hidden = false;
+  live(`Not current. ${error.message}`);
+}
+function choose() {
+  shown = STEP;
+  remember();
+  leaderboard().catch(failed);
 }
 
-at("track").addEventListener("change", () => leaderboard().catch(failed));
-at("tier").addEventListener("change", () => leaderboard().catch(failed));
+live("Connecting");
+at("tier").replaceChildren(...TIERS.map((tier) => element("option", tierWord(tier), { value: tier })));
+if (TIERS.includes(asked.get("tier"))) at("tier").value = asked.get("tier");
+at("track").addEventListener("change", choose);
+at("tier").addEventListener("change", choose);
+at("more").addEventListener("click", () => {
+  shown += STEP;
+  leaderboard().catch(failed);
+});
 load().catch(failed);
-const live = new EventSource("/v1/live");
-live.onopen = () => (at("live").textContent = "live");
-live.onerror = () => (at("live").textContent = "not live; trying again");
-live.addEventListener("verdict", soon);
-live.addEventListener("reset", soon);
+const stream = new EventSource("/v1/live");
+let away = false;
+stream.onopen = () => {
+  live("Live", true);
+  // What happened while it was away was told to nobody.
+  if (away) soon();
+  away = false;
+};
+stream.onerror = () => {
+  away = true;
+  live("Not live; trying again");
+};
+stream.addEventListener("verdict", soon);
+stream.addEventListener("reset", soon);

@@ -1,10 +1,16 @@
 // Verifies a verdict in the browser: the id is the digest of what was signed, and the signature holds under the key.
-const bytes = async (path) => {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`${path} could not be fetched (${answer.status}).`);
-  return new Uint8Array(await answer.arrayBuffer());
-};
+import { get } from "./common.js";
+
+const bytes = async (path) => new Uint8Array(await (await get(path)).arrayBuffer());
 const hex = (buffer) => [...new Uint8Array(buffer)].map((b) => b.toString(16).padStart(2, "0")).join("");
+/** What a browser says of broken input is for programmers. */
+function attempt(what, action) {
+  try {
+    return action();
+  } catch {
+    throw new Error(`${what} cannot be read: something was changed.`);
+  }
+}
 
 /** The payload of a DSSE PAE: `DSSEv1 SP LEN SP type SP LEN SP payload`. */
 export function payload(pae) {
@@ -16,24 +22,25 @@ export function payload(pae) {
   return JSON.parse(body);
 }
 
-/** { holds: true | false | undefined (this browser cannot), why, statement, key } */
+/** { holds: true | false | undefined (this browser cannot), why, statement } */
 export async function verify(id, folder = `/v1/verdicts/${id}`) {
   const [pae, signature, pem] = await Promise.all(["verdict.pae", "verdict.sig", "verdict.pub.pem"].map((name) => bytes(`${folder}/${name}`)));
+  const read = () => attempt("What was signed", () => payload(pae));
   // Outside https and localhost there is no WebCrypto at all.
-  if (!globalThis.crypto?.subtle) return { holds: undefined, why: "Browsers verify on https:// or localhost only. Use the openssl line below.", statement: payload(pae) };
+  if (!globalThis.crypto?.subtle) return { holds: undefined, why: "Browsers verify on https:// or localhost only. Use the openssl line below.", statement: read() };
   // Before anything in it is read: what was changed need not be JSON any more.
   if (hex(await crypto.subtle.digest("SHA-256", pae)) !== id) throw new Error("The id is not the digest of what was signed: something was changed.");
-  const statement = payload(pae);
-  const spki = Uint8Array.from(atob(new TextDecoder().decode(pem).replace(/-----[^-]+-----|\s/g, "")), (c) => c.charCodeAt(0));
+  const statement = read();
+  const spki = attempt("The key", () => Uint8Array.from(atob(new TextDecoder().decode(pem).replace(/-----[^-]+-----|\s/g, "")), (c) => c.charCodeAt(0)));
   const fingerprint = hex(await crypto.subtle.digest("SHA-256", spki)).slice(0, 32);
-  if (fingerprint !== statement.predicate.forge.key_id) return { holds: false, why: "The statement names another key.", statement };
+  if (fingerprint !== statement.predicate.forge.key_id) return { holds: false, why: "The key is not the one that the statement names: something was changed.", statement };
   let key;
   try {
     key = await crypto.subtle.importKey("spki", spki, { name: "Ed25519" }, false, ["verify"]);
   } catch (error) {
-    if (error.name !== "NotSupportedError") throw error;
+    if (error.name !== "NotSupportedError") throw new Error("The key is no Ed25519 key.");
     return { holds: undefined, why: "This browser does not know Ed25519. Use a newer one, or the openssl line below.", statement };
   }
   const holds = await crypto.subtle.verify({ name: "Ed25519" }, key, signature, pae);
-  return { holds, why: holds ? `It was made by key ${fingerprint}, and nothing in it was changed.` : "The signature does not hold: something was changed.", statement };
+  return { holds, why: holds ? `It was made with key ${fingerprint}, and nothing in it was changed.` : "The signature does not hold: something was changed.", statement };
 }

@@ -546,6 +546,27 @@ wait_ms: number,
  */
 keys: Array<KeyInfo>, };
 
+/**
+ * How far this installation's learner is with one lab of a session, from what is kept here; asks nobody.
+ */
+export type LabAttempts = { lab: string, 
+/**
+ * The run of it that is alive, if there is one: rather one that can still be submitted for the session.
+ */
+run: string | null, 
+/**
+ * That run's attempt has its verdict; another verdict needs another attempt.
+ */
+submitted: boolean, 
+/**
+ * Attempts that have a verdict.
+ */
+answered: number, 
+/**
+ * The best verdict's id, and its milli-points.
+ */
+best: string | null, score: number, max: number, };
+
 export type LabDetail = { lab: LabSummary, topology: Topology, criteria: Array<CriterionInfo>, requirements: Array<Requirement>, history: Array<ResultSummary>, 
 /**
  * Seconds the last starts took here (median), or an estimate from the node count.

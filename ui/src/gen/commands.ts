@@ -69,6 +69,7 @@ export interface Commands {
   freeze_session: { request: api.FreezeSession; response: api.SessionInfo };
   export_session: { request: api.ExportSession; response: api.Exported };
   session_messages: { request: api.SessionRequest; response: api.SessionMessage[] };
+  session_attempts: { request: api.SessionRequest; response: api.LabAttempts[] };
   run_session: { request: api.RunRequest; response: api.RunSession };
   keys_status: { request: api.Empty; response: api.KeysStatus };
   unlock_keys: { request: api.UnlockKeys; response: api.KeysStatus };

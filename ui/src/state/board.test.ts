@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { LiveBoard, LiveCell, LiveRow, ReexecutionJob } from "../gen/api";
-import { again, counts, open, passed, ranking, reachable } from "./board";
+import { again, counts, onward, open, passed, ranking, reachable } from "./board";
 
 const cell = (more: Partial<LiveCell> = {}): LiveCell => ({ lab: "l", state: "not_started", score: 0, max: 100, outcomes: {}, tier: null, in_time: false, verdict: null, job: null, ...more });
 const row = (name: string, points: number, c: LiveCell = cell(), more: Partial<LiveRow> = {}): LiveRow => ({ learner: name, name, labs: [c], points, verified: 0, max: 100, hints: 0, at: 0, quiet: false, ...more });
@@ -45,5 +45,15 @@ describe("the board", () => {
     const rows = [row("z", 5), row("b", 9), row("a", 9)];
     expect(ranking(rows).map((p) => [p.place, p.row.name])).toEqual([[1, "a"], [1, "b"], [3, "z"]]);
     expect(rows[0]?.name).toBe("z");
+  });
+  it("goes on with what can still be submitted, and calls another attempt one", () => {
+    const done = (more: object) => ({ lab: "l", run: null, submitted: false, answered: 0, best: null, score: 0, max: 0, ...more });
+    expect(onward(null, 3, false)).toEqual({ kind: "start" });
+    expect(onward(done({}), 3, false)).toEqual({ kind: "start" });
+    expect(onward(done({ run: "r" }), 3, true)).toEqual({ kind: "continue", run: "r" });
+    expect(onward(done({ run: "r", submitted: true, answered: 1 }), 3, false)).toEqual({ kind: "again", attempt: 2 });
+    expect(onward(done({ run: "r", answered: 1 }), 3, false)).toEqual({ kind: "continue", run: "r" });
+    expect(onward(done({ answered: 3 }), 3, false)).toEqual({ kind: "none" });
+    expect(onward(done({ answered: 1 }), 3, true)).toEqual({ kind: "none" });
   });
 });

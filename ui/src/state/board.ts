@@ -1,5 +1,5 @@
 /** What the instructor's board and the projector count and rank. Pure. */
-import type { LiveBoard, LiveCell, LiveRow } from "../gen/api";
+import type { LabAttempts, LiveBoard, LiveCell, LiveRow } from "../gen/api";
 
 export interface Counts {
   joined: number;
@@ -63,4 +63,14 @@ export interface Place {
 export function ranking(rows: readonly LiveRow[]): Place[] {
   const sorted = [...rows].sort((a, b) => b.points - a.points || b.verified - a.verified || a.name.localeCompare(b.name));
   return sorted.map((row) => ({ row, place: 1 + sorted.filter((r) => r.points > row.points).length }));
+}
+
+export type Onward = { kind: "start" } | { kind: "continue"; run: string } | { kind: "again"; attempt: number } | { kind: "none" };
+
+/** What a learner can do about a lab of a session. A run that was submitted is no attempt any more: going on is another one. */
+export function onward(done: LabAttempts | null, attempts: number, closed: boolean): Onward {
+  if (done?.run && !done.submitted) return { kind: "continue", run: done.run };
+  if (!done || done.answered === 0) return { kind: "start" };
+  if (done.answered >= attempts || closed) return { kind: "none" };
+  return { kind: "again", attempt: done.answered + 1 };
 }

@@ -1,5 +1,5 @@
 /** Class sessions: the list, one live board that is open, and what can be done about them. */
-import type { CreateSession, LiveBoard, SessionExport, SessionInfo, SessionList, SessionMessage } from "../gen/api";
+import type { CreateSession, LabAttempts, LiveBoard, SessionExport, SessionInfo, SessionList, SessionMessage } from "../gen/api";
 import { HostError } from "../ipc/host";
 import { AGAIN, BOARD, SESSIONS } from "../words/sessions";
 import { events } from "./events.svelte";
@@ -35,8 +35,25 @@ class Said {
   }
 }
 
+/** How far this learner is with each lab of one session. */
+class Attempts {
+  #id = "";
+  readonly list = new Resource<LabAttempts[]>(() => session.call("session_attempts", { session: this.#id }));
+
+  open(id: string): void {
+    if (id !== this.#id) this.list.set([]);
+    this.#id = id;
+    void this.list.load();
+  }
+
+  reload(): void {
+    if (this.#id !== "") void this.list.load();
+  }
+}
+
 class State {
   readonly said = new Said();
+  readonly attempts = new Attempts();
   readonly list = new Resource<Sessions>(async () => {
     const told = await session.call("list_sessions", {});
     return { told, list: told.sessions.map(timed) };
@@ -75,10 +92,19 @@ class State {
     router.go("lab", run.run);
   }
 
-  async say(id: string, text: string, learner: string | null): Promise<boolean> {
-    const said = await this.#during("say", () => session.call("say_session", { session: id, text, learner }));
-    if (said) toasts.show("ok", BOARD.done);
-    return said !== null;
+  /** Resolves to why it could not be sent: that is told where it was written, in a dialog that stays open. */
+  async say(id: string, text: string, learner: string | null): Promise<HostError | null> {
+    if (this.busy) return null;
+    this.busy = "say";
+    try {
+      await session.call("say_session", { session: id, text, learner });
+      toasts.show("ok", BOARD.done);
+      return null;
+    } catch (error) {
+      return HostError.from(error);
+    } finally {
+      this.busy = null;
+    }
   }
 
   async freeze(id: string, frozen: boolean): Promise<void> {
@@ -117,6 +143,7 @@ class State {
       const text = typeof event.data === "object" && event.data !== null && "text" in event.data ? String(event.data.text) : event.text;
       toasts.show("warn", SESSIONS.messages, text);
     });
+    for (const kind of ["run.state", "submit.done"]) events.on(kind, () => this.attempts.reload());
     events.on("session.changed", () => void this.list.load());
     events.on("sync.", () => void this.list.load());
   }

@@ -1,6 +1,6 @@
 /** Short notices in the corner, each also spoken by the live region. Errors stay until dismissed. */
 import { HostError } from "../ipc/host";
-import { ERRORS } from "../words/errors";
+import { wordsOf } from "../words/errors";
 import { GOVERNANCE } from "../words/governance";
 import { decisionOf } from "./decision";
 import { href } from "./router.svelte";
@@ -27,7 +27,7 @@ class Toasts {
   /** What a failed action says. A cancellation was asked for, so it says nothing. */
   error(cause: unknown): void {
     const error = HostError.from(cause);
-    const words = ERRORS[error.code];
+    const words = wordsOf(error);
     if (words.severity === "quiet") return;
     const decision = decisionOf(error.details);
     const link = decision === null ? null : { href: href("governance", String(decision)), text: GOVERNANCE.why };

@@ -49,6 +49,15 @@ export const ERRORS: Record<HostError["code"], ErrorWords> = {
   unauthorized: words("fail", "This browser has not been let in"),
 };
 
+/** Of a scoreboard that said nothing: it refused nothing either. */
+const SILENT: ErrorWords = words("warn", "The scoreboard does not answer");
+
+export function wordsOf(error: HostError): ErrorWords {
+  const { code, details } = error;
+  const silent = code === "scoreboard_failed" && typeof details === "object" && details !== null && "code" in details && (details.code === "unreachable" || details.code === "timeout");
+  return silent ? SILENT : ERRORS[code];
+}
+
 export const ACTION_LABEL: Record<Exclude<ErrorAction, null>, string> = {
   doctor: "Open Doctor",
   images: "Open Images",

@@ -35,6 +35,10 @@ export const SESSIONS = {
   own: "A lab of its own for each",
   start: "Start",
   goOn: "Continue",
+  look: "Open the lab",
+  submitted: (score: string, max: string) => `Submitted, ${score} of ${max}`,
+  attempt: (n: number, of: number) => `Start attempt ${n} of ${of}`,
+  noneLeft: "No attempt left",
   counts: "Runs started here count for the session. From the library they do not.",
   unknownLab: "This lab is not in your library.",
   messages: "From your instructor",
@@ -42,6 +46,7 @@ export const SESSIONS = {
   trouble: "The scoreboard does not answer; your lab goes on.",
   dismiss: "Dismiss",
   submitFrozen: "The session is frozen: this verdict will not count for it.",
+  submitOnce: "You come to the result. For the session this attempt is over then: another one starts from the session’s page.",
   submitLate: "The deadline has passed: this verdict will not count for the session.",
 } as const;
 
@@ -105,7 +110,7 @@ export const BOARD = {
   freeze: "Freeze",
   unfreeze: "Go on",
   freezeTitle: "Freeze this session?",
-  freezeText: "Until you let it go on, nobody gets a lab, and no progress, hint or result passes. Labs keep running on the laptops; what is submitted meanwhile does not count.",
+  freezeText: "Until you let it go on, nobody gets a lab, and no progress or result passes. Labs keep running on the laptops; what is submitted meanwhile does not count. You can still send hints.",
   freezeLeft: (time: string) => `${time} is left until the deadline.`,
   keep: "Keep it open",
   frozenDone: "The session is frozen",
@@ -146,11 +151,13 @@ export const AGAIN_STATE: Record<Exclude<Again["state"], "ask">, { word: string;
 
 export const PROJECTOR = {
   leave: "Esc leaves",
-  join: "Join with",
+  join: "Under Sessions, join with",
   names: "Show names",
   noNames: "Hide names",
   somebody: (place: number) => `Learner ${place}`,
   ranking: "Standings",
+  verified: "Verified",
+  said: "Said by the laptop",
   empty: "Waiting for the first to join",
   over: "Time is up",
   frozen: "Frozen",

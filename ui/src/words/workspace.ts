@@ -60,8 +60,8 @@ export const WORDS = {
     then: [
       "Every criterion is checked once more, including those that restart nodes or cut links.",
       "The evidence is collected, the score is computed from it, and a verdict is signed with this machine’s key.",
-      "You come to the result. The lab keeps running, so you can go on and submit again.",
     ],
+    goOn: "You come to the result. The lab keeps running, so you can go on and submit again.",
     confirm: "Submit now",
     cancel: "Keep working",
   },

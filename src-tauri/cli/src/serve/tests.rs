@@ -82,6 +82,7 @@ small! {
         list_sessions(Empty) -> SessionList; session_board(WatchBoard) -> LiveBoard; session_messages(SessionRequest) -> Vec<SessionMessage>; say_session(SayToSession) -> SessionMessage;
         keys_status(Empty) -> KeysStatus; unlock_keys(UnlockKeys) -> KeysStatus; protect_keys(ProtectKeys) -> KeysStatus; rotate_key(RotateKey) -> KeyRotated;
         freeze_session(FreezeSession) -> SessionInfo; export_session(ExportSession) -> Exported; run_session(RunRequest) -> RunSession;
+        session_attempts(SessionRequest) -> Vec<LabAttempts>;
     }
 }
 

@@ -217,6 +217,8 @@ commands! {
     Learner export_session(ExportSession) -> Exported;
     /// What was said in a session that was joined here, as it was heard; asks nobody.
     Learner session_messages(SessionRequest) -> Vec<SessionMessage>;
+    /// One for each lab of a session that was joined here; asks nobody.
+    Learner session_attempts(SessionRequest) -> Vec<LabAttempts>;
     /// The session a run is bound to, and what was said in it.
     Learner run_session(RunRequest) -> RunSession;
 

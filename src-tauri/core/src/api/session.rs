@@ -135,6 +135,21 @@ contract! {
         Report,
     }
 
+    /// How far this installation's learner is with one lab of a session, from what is kept here; asks nobody.
+    pub struct LabAttempts {
+        pub lab: String,
+        /// The run of it that is alive, if there is one: rather one that can still be submitted for the session.
+        pub run: Option<String>,
+        /// That run's attempt has its verdict; another verdict needs another attempt.
+        pub submitted: bool,
+        /// Attempts that have a verdict.
+        pub answered: u32,
+        /// The best verdict's id, and its milli-points.
+        pub best: Option<String>,
+        pub score: u64,
+        pub max: u64,
+    }
+
     /// What a run is bound to, as it was heard last; asks nobody.
     pub struct RunSession {
         pub session: Option<SessionInfo>,

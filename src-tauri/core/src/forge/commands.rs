@@ -218,6 +218,9 @@ impl Commands for Forge {
     async fn session_messages(&self, _: &Caller, request: SessionRequest) -> Result<Vec<SessionMessage>> {
         self.session_said(request).await
     }
+    async fn session_attempts(&self, _: &Caller, request: SessionRequest) -> Result<Vec<LabAttempts>> {
+        self.attempts(request).await
+    }
     async fn run_session(&self, _: &Caller, request: RunRequest) -> Result<RunSession> {
         self.session_of(&request.run).await
     }

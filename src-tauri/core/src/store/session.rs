@@ -1,6 +1,6 @@
 //! Class sessions this laptop takes part in: each as the scoreboard told it last, and what the instructor said.
 
-use super::{Conn, Tx};
+use super::{Conn, Tx, unsigned};
 use crate::api::SessionMessage;
 use crate::error::Result;
 use rusqlite::{OptionalExtension, params};
@@ -103,6 +103,33 @@ pub fn bound(conn: &Conn, since: i64) -> Result<Vec<(String, String)>> {
     .collect()
 }
 
+/// A challenge that was taken here, with the run and the verdict under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub lab: String,
+    /// The run under it, while it is alive.
+    pub alive: Option<String>,
+    /// Id, score and maximum in milli-points.
+    pub verdict: Option<(String, u64, u64)>,
+}
+
+/// All challenges of a session that were taken here, newest run last. A run's first verdict is the one that counts.
+pub fn taken(conn: &Conn, session: &str) -> Result<Vec<Taken>> {
+    conn.prepare_cached(
+        "SELECT json_extract(c.signed, '$.body.lab'), CASE WHEN r.state NOT IN ('stopped', 'failed') THEN r.run END, v.id, v.score, v.max
+         FROM challenges c LEFT JOIN runs r ON r.request_id = c.request_id LEFT JOIN results v ON v.id = (SELECT id FROM results WHERE run = r.run ORDER BY at, id LIMIT 1)
+         WHERE json_extract(c.signed, '$.body.session') = ?1 ORDER BY r.created, c.nonce LIMIT 1000",
+    )?
+    .query_and_then([session], |r| {
+        let verdict = match r.get::<_, Option<String>>(2)? {
+            Some(id) => Some((id, unsigned(r.get(3)?)?, unsigned(r.get(4)?)?)),
+            None => None,
+        };
+        Ok(Taken { lab: r.get(0)?, alive: r.get(1)?, verdict })
+    })?
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -137,5 +164,22 @@ mod tests {
         let (kept, last, other) =
             store.read(|c| Ok((messages(c, "s")?, heard(c, "s")?, list(c, "another scoreboard", 9)?))).await.unwrap();
         assert_eq!((kept.len() as i64, last, other.len()), (KEPT, KEPT + 5, 0));
+    }
+
+    #[tokio::test]
+    async fn a_challenge_is_told_with_its_run_while_it_lives_and_with_its_first_verdict() {
+        let store = Store::memory().unwrap();
+        let taken = store
+            .write(|tx| {
+                for (n, session) in [(1, "s"), (2, "s"), (3, "t")] {
+                    let signed = format!(r#"{{"body":{{"session":"{session}","lab":"l{n}"}}}}"#);
+                    tx.execute("INSERT INTO challenges VALUES (?1, ?1, ?2)", params![n.to_string(), signed])?;
+                }
+                taken(tx, "s")
+            })
+            .await
+            .unwrap();
+        let told: Vec<_> = taken.iter().map(|t| (t.lab.as_str(), t.alive.is_some(), t.verdict.is_some())).collect();
+        assert_eq!(told, [("l1", false, false), ("l2", false, false)]);
     }
 }

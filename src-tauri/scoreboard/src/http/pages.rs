@@ -2,7 +2,7 @@
 
 use super::ask::Path;
 use super::error::{Answer, no};
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use forge_core::board::RefusalCode;
 
@@ -28,7 +28,7 @@ files! {
     "icon.svg", "image/svg+xml";
 }
 
-fn page(html: &'static str) -> Response {
+fn page(html: impl IntoResponse) -> Response {
     let head: [(HeaderName, &str); 5] = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -43,8 +43,13 @@ pub async fn index() -> Response {
     page(include_str!("../../web/index.html"))
 }
 
-pub fn verdict() -> Response {
-    page(include_str!("../../web/verdict.html"))
+/// `id` is 64 hex digits, and stands in the page: what is needed to verify by hand is there without JavaScript.
+pub fn verdict(id: &str) -> Response {
+    page(include_str!("../../web/verdict.html").replace("{id}", id))
+}
+
+pub fn no_verdict() -> Response {
+    (StatusCode::NOT_FOUND, page(include_str!("../../web/missing.html"))).into_response()
 }
 
 pub async fn file(Path(name): Path<String>) -> Answer<Response> {

@@ -18,10 +18,10 @@ use forge_core::keys::{Domain, KeyName, PublicKey, Rotation};
 const CHALLENGE_LIFE: i64 = 5 * 60_000;
 pub const DAY: i64 = 24 * 3600 * 1000;
 
-/// One line of 1 to `max` characters that can be shown anywhere.
+/// One line of 1 to `max` characters that can be shown anywhere: nothing in it breaks the line, or turns round what stands beside it.
 pub fn line(text: &str, max: usize) -> bool {
-    let count = text.chars().count();
-    (1..=max).contains(&count) && text.trim() == text && !text.chars().any(char::is_control)
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (1..=max).contains(&text.chars().count()) && text.trim() == text && !text.chars().any(breaks)
 }
 
 /// Signed, so that nothing has to be remembered: `<expiry>.<random>.<signature>`.
@@ -189,4 +189,19 @@ pub async fn rotated(State(app): State<App>, headers: HeaderMap, body: Body) -> 
         })
         .await??;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn a_name_is_one_line_in_any_script_and_turns_nothing_round() {
+        for good in ["Mara", "عمر بن الخطاب", "李小龙", "👩\u{200d}🔬 Ada", "O’Connor, Liam"] {
+            assert!(line(good, 40), "{good}");
+        }
+        for bad in ["", " Mara", "a\nb", "a\u{2028}b", "\u{202e}txt.exe", "a\u{2066}b", &"x".repeat(41)] {
+            assert!(!line(bad, 40), "{bad:?}");
+        }
+    }
 }

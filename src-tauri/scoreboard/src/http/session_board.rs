@@ -41,7 +41,9 @@ async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
     for (learner, name, joined_at) in &members {
         let now = progress.remove(learner);
         if let Some((p, _)) = &now {
-            for (criterion, _) in p.criteria.iter().filter(|(_, o)| **o != OutcomeKind::Pass) {
+            // What was not asked yet is not red.
+            for (criterion, _) in p.criteria.iter().filter(|(_, o)| matches!(o, OutcomeKind::Fail | OutcomeKind::Error))
+            {
                 *red.entry((p.lab.clone(), criterion.clone())).or_insert(0) += 1;
             }
         }
@@ -78,6 +80,7 @@ const FAST: u64 = 10;
 
 fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue) -> Vec<String> {
     let name = |v: &Verdict| names.get(v.learner.as_str()).copied().unwrap_or("Somebody").to_owned();
+    let lab = |id: &str| labs.get(id).map_or_else(|_| id.to_owned(), |l| l.title.clone());
     let mut out = Vec::new();
     for (i, a) in results.iter().enumerate() {
         for b in results.iter().skip(i + 1).take(2_000) {
@@ -87,20 +90,22 @@ fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue
                     "{} and {} gave the same answers in {}, under different seeds. How?",
                     name(a),
                     name(b),
-                    a.lab
+                    lab(&a.lab)
                 ));
             }
             if a.learner == b.learner && a.started < b.finished && b.started < a.finished {
-                out.push(format!("{} worked on {} and {} at the same time. Was it one person?", name(a), a.lab, b.lab));
+                let (one, other) = (lab(&a.lab), lab(&b.lab));
+                let what = if one == other { format!("{one}, twice") } else { format!("{one} and {other}") };
+                out.push(format!("{} worked on {what} at the same time. Was it one person?", name(a)));
             }
         }
         let minutes = labs.get(&a.lab).map_or(0, |l| u64::from(l.minutes));
         if a.score == a.max && a.duration_ms * FAST < minutes * 60_000 {
             out.push(format!(
-                "{} solved {} in {} s; it is meant to take {minutes} minutes. Had they done it before?",
+                "{} solved {} in {}; it is meant to take {minutes} min. Had they done it before?",
                 name(a),
-                a.lab,
-                a.duration_ms / 1000
+                lab(&a.lab),
+                lasted(a.duration_ms)
             ));
         }
         if out.len() >= 200 {
@@ -108,6 +113,20 @@ fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue
         }
     }
     out
+}
+
+fn lasted(ms: u64) -> String {
+    match (ms / 60_000, ms / 1000 % 60) {
+        (0, s) => format!("{s} s"),
+        (min, 0) => format!("{min} min"),
+        (min, s) => format!("{min} min {s} s"),
+    }
+}
+
+/// Milli-points as points, with as many decimals as there are.
+fn points(milli: u64) -> String {
+    let text = format!("{}.{:03}", milli / 1000, milli % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// RFC 4180; a cell that a spreadsheet would run gets an apostrophe before it.
@@ -119,7 +138,8 @@ fn cell(text: &str) -> String {
 
 pub async fn csv(State(app): State<App>, who: Who, Path(id): Path<String>) -> Answer<Response> {
     let board = gather(&app, &who, &id).await?;
-    let mut out = String::from("learner,name,lab,state,score,max,tier,in_time,verdict,at\r\n");
+    // Spreadsheets take a file without this mark for one of their own country's characters, and spoil every name that is not English.
+    let mut out = String::from("\u{feff}learner,name,lab,state,points,of,tier,in_time,verdict,at\r\n");
     let at = |ms: i64| jiff::Timestamp::from_millisecond(ms).map(|t| t.to_string()).unwrap_or_default();
     for row in &board.rows {
         for lab in &board.session.labs {
@@ -136,8 +156,8 @@ pub async fn csv(State(app): State<App>, who: Who, Path(id): Path<String>) -> An
                 row.name.clone(),
                 lab.clone(),
                 state,
-                score.to_string(),
-                max.to_string(),
+                points(score),
+                points(max),
                 best.map(|r| tier_word(r.tier).to_owned()).unwrap_or_default(),
                 best.map(|r| r.in_time.to_string()).unwrap_or_default(),
                 best.map(|r| r.verdict.clone()).unwrap_or_default(),
@@ -156,11 +176,18 @@ pub async fn csv(State(app): State<App>, who: Who, Path(id): Path<String>) -> An
 
 #[cfg(test)]
 mod tests {
-    use super::cell;
+    use super::{cell, lasted, points};
 
     #[test]
     fn no_cell_runs_in_a_spreadsheet() {
         assert_eq!(cell("=cmd()"), "\"'=cmd()\"");
         assert_eq!(cell("a \"b\", c"), "\"a \"\"b\"\", c\"");
+    }
+
+    #[test]
+    fn points_and_times_are_for_people() {
+        let shown = [0, 9000, 9500, 250, 1_234_005].map(points);
+        assert_eq!(shown, ["0", "9", "9.5", "0.25", "1234.005"]);
+        assert_eq!([4200, 60_000, 162_000].map(lasted), ["4 s", "1 min", "2 min 42 s"]);
     }
 }

@@ -120,12 +120,15 @@ async fn view(app: &App, v: Verdict) -> Answer<VerdictView> {
 }
 
 pub async fn get(State(app): State<App>, Path(text): Path<String>, headers: HeaderMap) -> Answer<Response> {
-    let v = find(&app, &text).await?;
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if accept.contains("text/html") {
-        return Ok(super::pages::verdict());
+        return match find(&app, &text).await {
+            Ok(v) => Ok(super::pages::verdict(&v.id)),
+            Err(e) if e.0.code == RefusalCode::NotFound => Ok(super::pages::no_verdict()),
+            Err(e) => Err(e),
+        };
     }
-    Ok(Json(view(&app, v).await?).into_response())
+    Ok(Json(view(&app, find(&app, &text).await?).await?).into_response())
 }
 
 pub async fn by_run(State(app): State<App>, Path(run): Path<String>) -> Answer<Json<VerdictView>> {

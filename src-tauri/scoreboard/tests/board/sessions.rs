@@ -39,7 +39,7 @@ pub async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger
     let wish = Wish { challenge: Some(c.nonce.clone()), ..Wish::new("s-eve", now()) };
     let stolen = stranger.laptop.seal(&scenario(&c.seed), SSH, &wish).unwrap();
     assert_eq!(code(&server.submit(&stolen.envelope).await.1), "other_tenant");
-    let progress = json!({"lab": LAB, "run": "s-1", "state": "working", "criteria": {"ssh": "pass", "http": "fail"}, "score": 2000, "max": 3000, "hints": 0, "elapsed_ms": 10});
+    let progress = json!({"lab": LAB, "run": "s-1", "state": "working", "criteria": {"ssh": "pass", "http": "fail", "dns": "not_checked"}, "score": 2000, "max": 3000, "hints": 0, "elapsed_ms": 10});
     assert_eq!(server.call("POST", &format!("/v1/sessions/{id}/progress"), &mara.token, progress).await.0, 204);
     let answer = accepted(server.submit(&seeded("s-1", &c.seed).envelope).await.1);
     assert_eq!(answer.receipt.body.tier, TrustTier::InstructorSeeded, "{answer:?}");
@@ -59,10 +59,16 @@ pub async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger
         "other_tenant"
     );
     let board = server.call("GET", &format!("/v1/sessions/{id}/board"), &teacher.token, Value::Null).await.1;
-    assert_eq!(board["red"], json!([{"lab": LAB, "criterion": "http", "learners": 1}]));
+    assert_eq!(
+        board["red"],
+        json!([{"lab": LAB, "criterion": "http", "learners": 1}]),
+        "what was not asked yet is not red"
+    );
     assert_eq!(board["rows"][0]["results"][0]["in_time"], true);
     let csv = server.call("GET", &format!("/v1/sessions/{id}/export.csv"), &teacher.token, Value::Null).await.1;
-    assert!(csv.as_str().unwrap().contains("\"Mara\""), "{csv}");
+    let csv = csv.as_str().unwrap();
+    assert!(csv.starts_with("\u{feff}learner,name,lab,state,points,of,"), "{csv}");
+    assert!(csv.contains(&format!("\"Mara\",\"{LAB}\",\"submitted\",\"2\",\"3\",")), "points, not milli-points: {csv}");
     let next: Signed<Challenge> = serde_json::from_value(ask().await.1).unwrap();
     assert!(next.body.attempt == 2 && next.body.seed != c.seed);
     assert_eq!(

@@ -2,7 +2,7 @@
  * Class sessions in memory. `teach`: an instructor's class that works; `teach-new`: nobody has joined; `teach-crowd`: a class of sixty in
  * four labs; `teach-again`: verdicts in every state of being executed again; `teach-away`: the scoreboard stops answering; `class`: a learner within one; `class-frozen`: and it is frozen.
  */
-import type { BoardLab, CreateSession, LiveBoard, LiveCell, LiveRow, OutcomeKind, ReexecutionJob, RunSession, SessionInfo, SessionList, SessionMessage, TrustTier } from "../../gen/api";
+import type { BoardLab, CreateSession, LabAttempts, LiveBoard, LiveCell, LiveRow, OutcomeKind, ReexecutionJob, RunSession, SessionInfo, SessionList, SessionMessage, TrustTier } from "../../gen/api";
 import { HostError } from "../host";
 import type { FakeLab } from "./data";
 
@@ -132,6 +132,16 @@ export class FakeSessions {
     return id === this.#made[0]?.id ? this.#messages : [];
   }
 
+  /** The first lab was submitted once and runs still; the second one was not begun. */
+  attempts(id: string): LabAttempts[] {
+    const own = this.#made.find((s) => s.id === id);
+    return (own?.labs ?? []).map((lab, at) => {
+      const max = (this.#labs.find((l) => l.summary.id === lab)?.criteria.length ?? 0) * 10_000;
+      const once = at === 0 && this.#scene.startsWith("class");
+      return { lab, run: once ? "k3v9q2x7a0" : null, submitted: once, answered: once ? 1 : 0, best: once ? "a".repeat(64) : null, score: once ? max - 10_000 : 0, max: once ? max : 0 };
+    });
+  }
+
   /** Nothing happens here by itself, so a board that was seen is answered as one whose scoreboard does not tell: after a while. */
   async board(id: string, seen: number | null): Promise<LiveBoard> {
     if (seen !== null) await new Promise((done) => setTimeout(done, 2000));
@@ -152,7 +162,7 @@ export class FakeSessions {
     const rows = names.map((name, i) => this.#row(name, i, labs));
     rows.sort((a, b) => b.verified - a.verified || b.points - a.points || a.name.localeCompare(b.name));
     const red = labs.flatMap((l, at) => Object.entries(l.criteria).slice(0, 3).map(([criterion, title], i) => ({ lab: l.id, criterion, title, learners: Math.max(1, 9 - 3 * i - 3 * at), of: 12 - 3 * at })));
-    const questions = none ? [] : ["Jonas Weber and Chen Wei gave the same answers in ospf-single-area, under different seeds. How?", "Yuki Tanaka solved dns-zone-reverse in 74 s; it is meant to take 25 minutes. Had they done it before?"];
+    const questions = none ? [] : ["Jonas Weber and Chen Wei gave the same answers in OSPF in a single area, under different seeds. How?", "Yuki Tanaka solved A DNS zone and its reverse in 1 min 14 s; it is meant to take 25 min. Had they done it before?"];
     if (this.#scene === "texts") return { session, labs, rows, red, questions: [...this.#texts], messages: this.#messages, at: Date.now(), turn: 1 };
     return { session, labs, rows, red: none ? [] : red.sort((a, b) => b.learners - a.learners), questions, messages: this.#messages, at: Date.now(), turn: 1 };
   }

@@ -41,6 +41,7 @@ export const commands = (w: World): Handlers => ({
   freeze_session: ({ session, frozen }) => w.sessions.freeze(session, frozen),
   export_session: ({ session, kind }) => ({ path: kind === "csv" ? `/home/ada/.local/share/forge/results/sessions/${session}.csv` : `/home/ada/.local/share/forge/results/sessions/${session}-1795396380000/report.html`, bytes: 18_204 }),
   run_session: ({ run }) => w.sessions.ofRun(w.run(run).summary.lab),
+  session_attempts: ({ session }) => w.sessions.attempts(session),
   take_challenge: ({ lab }) => ({ lab, request_id: crypto.randomUUID(), seed: "5eed".repeat(8) }),
   preview_sync: () => w.sync.preview(w.results),
   keys_status: () => w.keys.status(),

@@ -73,7 +73,7 @@ contract! {
         /// Milli-points.
         pub score: u64,
         pub max: u64,
-        /// As the laptop says; empty unless this is the lab they work on.
+        /// As the laptop said last; empty for a lab that was not begun.
         pub outcomes: BTreeMap<String, OutcomeKind>,
         /// What was established about the best verdict; None without one.
         pub tier: Option<TrustTier>,
@@ -93,7 +93,7 @@ contract! {
         pub criterion: String,
         pub title: String,
         pub learners: u32,
-        /// Of those who work on this lab now.
+        /// Of those who have begun this lab.
         pub of: u32,
     }
 

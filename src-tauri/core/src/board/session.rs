@@ -160,6 +160,9 @@ pub struct SessionRow {
     pub learner: String,
     pub name: String,
     pub progress: Option<Progress>,
+    /// How far they were with other labs when these were told of last; an older server does not say.
+    #[serde(default)]
+    pub others: Vec<Progress>,
     /// Of the progress, else of joining.
     pub at: i64,
     pub results: Vec<SessionResult>,
@@ -180,7 +183,7 @@ pub struct SessionResult {
     pub job: Option<super::Job>,
 }
 
-/// A criterion that is not passed, and for how many who work on its lab now.
+/// A criterion that was asked and not passed, and for how many of those who have begun its lab.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Red {
     pub lab: String,

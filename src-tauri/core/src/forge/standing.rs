@@ -1,7 +1,7 @@
 //! A session's board, from what the scoreboard says: who stands where in each lab, who is first, what is red for most. Pure.
 
 use crate::api::*;
-use crate::board::{ProgressState, SessionBoard, SessionResult, SessionRow};
+use crate::board::{Progress, ProgressState, SessionBoard, SessionResult, SessionRow};
 use crate::template::Catalogue;
 use crate::template::scenario::Reexecution;
 
@@ -19,10 +19,8 @@ pub(super) fn board(
     let labs: Vec<BoardLab> = session.labs.iter().map(|id| named(id, catalogue)).collect();
     let mut rows: Vec<LiveRow> = seen.rows.iter().map(|r| row(r, &session.labs, server_now)).collect();
     rows.sort_by(|a, b| (b.verified, b.points, &a.name).cmp(&(a.verified, a.points, &b.name)));
-    let at_work = |lab: &str| {
-        let works = |r: &&SessionRow| r.progress.as_ref().is_some_and(|p| p.lab == lab);
-        u32::try_from(seen.rows.iter().filter(works).count()).unwrap_or(u32::MAX)
-    };
+    let begun =
+        |lab: &str| u32::try_from(seen.rows.iter().filter(|r| told(r, lab).is_some()).count()).unwrap_or(u32::MAX);
     let red = seen.red.iter().map(|r| RedCriterion {
         title: labs
             .iter()
@@ -31,7 +29,7 @@ pub(super) fn board(
             .unwrap_or(&r.criterion)
             .clone(),
         learners: u32::try_from(r.learners).unwrap_or(0),
-        of: at_work(&r.lab),
+        of: begun(&r.lab),
         lab: r.lab.clone(),
         criterion: r.criterion.clone(),
     });
@@ -66,18 +64,23 @@ fn row(seen: &SessionRow, labs: &[String], now: i64) -> LiveRow {
         points: cells.iter().map(|c| c.score).sum(),
         verified: cells.iter().filter(|c| c.in_time).map(|c| c.score).sum(),
         max: cells.iter().map(|c| c.max).sum(),
-        hints: seen.progress.as_ref().map_or(0, |p| p.hints),
+        hints: seen.progress.iter().chain(&seen.others).fold(0, |sum, p| sum.saturating_add(p.hints)),
         at: seen.at,
         quiet: runs && now - seen.at > QUIET,
         labs: cells,
     }
 }
 
+/// What the laptop said last of this lab.
+fn told<'a>(seen: &'a SessionRow, lab: &str) -> Option<&'a Progress> {
+    seen.progress.iter().chain(&seen.others).find(|p| p.lab == lab)
+}
+
 /// What counts is the best verdict in time; without one a late verdict, or where the laptop says it is.
 fn cell(seen: &SessionRow, lab: &str) -> LiveCell {
     let best: Option<&SessionResult> =
         seen.results.iter().filter(|r| r.lab == lab).max_by_key(|r| (r.in_time, r.score, std::cmp::Reverse(r.at)));
-    let told = seen.progress.as_ref().filter(|p| p.lab == lab);
+    let told = told(seen, lab);
     let state = match (told.map(|p| p.state), best) {
         (Some(ProgressState::Starting), _) => LiveState::Starting,
         (Some(ProgressState::Working), _) => LiveState::Working,
@@ -108,7 +111,6 @@ fn cell(seen: &SessionRow, lab: &str) -> LiveCell {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::board::Progress;
 
     fn progress(state: ProgressState, score: u64) -> Progress {
         let criteria = [("a".to_owned(), OutcomeKind::Fail)].into();
@@ -129,7 +131,7 @@ mod tests {
     }
 
     fn seen(progress: Option<Progress>, results: Vec<SessionResult>) -> SessionRow {
-        SessionRow { learner: "x".into(), name: "X".into(), progress, at: 1000, results }
+        SessionRow { learner: "x".into(), name: "X".into(), progress, others: Vec::new(), at: 1000, results }
     }
 
     #[test]
@@ -148,6 +150,17 @@ mod tests {
         assert_eq!((again.labs[0].state, again.points, again.hints), (LiveState::Working, 70, 2));
         let stopped = row(&seen(Some(progress(ProgressState::Stopped, 10)), vec![]), &["l".into()], 2000);
         assert_eq!((stopped.labs[0].state, stopped.points, stopped.verified), (LiveState::Stopped, 10, 0));
+    }
+
+    #[test]
+    fn who_went_on_to_the_next_lab_has_begun_the_last_one() {
+        let labs = ["l".to_owned(), "m".to_owned(), "n".to_owned()];
+        let next = Progress { lab: "m".into(), ..progress(ProgressState::Working, 30) };
+        let on = SessionRow { others: vec![progress(ProgressState::Stopped, 10)], ..seen(Some(next), vec![]) };
+        let row = row(&on, &labs, 1000);
+        let states: Vec<LiveState> = row.labs.iter().map(|c| c.state).collect();
+        assert_eq!(states, [LiveState::Stopped, LiveState::Working, LiveState::NotStarted]);
+        assert_eq!((row.points, row.hints, row.labs[0].outcomes.len()), (40, 4, 1));
     }
 
     #[test]

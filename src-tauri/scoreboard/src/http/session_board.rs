@@ -21,12 +21,13 @@ use std::collections::BTreeMap;
 async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
     let session = Session { join_code: None, ..taught(app, who, id).await?.session };
     let wanted = id.to_owned();
-    let (members, progress, results, asked) = app
+    let (members, progress, each, results, asked) = app
         .store
         .read(move |tx| {
             Ok((
                 session::members(tx, &wanted)?,
                 session_log::all_progress(tx, &wanted)?,
+                session_log::each_progress(tx, &wanted)?,
                 verdicts::of_session(tx, &wanted)?,
                 jobs::of_session(tx, &wanted)?,
             ))
@@ -34,13 +35,20 @@ async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
         .await?;
     let asked: BTreeMap<String, _> = asked.into_iter().map(|k| (k.job.verdict.clone(), k.job)).collect();
     let mut progress: BTreeMap<String, _> = progress.into_iter().map(|(l, p, at)| (l, (p, at))).collect();
+    let mut others: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for (learner, p) in each {
+        others.entry(learner).or_default().push(p);
+    }
     let names: BTreeMap<&str, &str> = members.iter().map(|(id, name, _)| (id.as_str(), name.as_str())).collect();
     let questions = questions(&results, &names, &app.labs);
     let mut red: BTreeMap<(String, String), i64> = BTreeMap::new();
     let mut rows = Vec::new();
     for (learner, name, joined_at) in &members {
         let now = progress.remove(learner);
-        if let Some((p, _)) = &now {
+        let at_now = now.as_ref().map(|(p, _)| p.lab.as_str());
+        let mut others = others.remove(learner).unwrap_or_default();
+        others.retain(|p| Some(p.lab.as_str()) != at_now);
+        for p in now.iter().map(|(p, _)| p).chain(&others) {
             // What was not asked yet is not red.
             for (criterion, _) in p.criteria.iter().filter(|(_, o)| matches!(o, OutcomeKind::Fail | OutcomeKind::Error))
             {
@@ -62,6 +70,7 @@ async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
             name: name.clone(),
             at: now.as_ref().map_or(*joined_at, |(_, at)| *at),
             progress: now.map(|(p, _)| p),
+            others,
             results: own.collect(),
         });
     }
@@ -144,7 +153,7 @@ pub async fn csv(State(app): State<App>, who: Who, Path(id): Path<String>) -> An
     for row in &board.rows {
         for lab in &board.session.labs {
             let best = row.results.iter().filter(|r| r.lab == *lab).max_by_key(|r| (r.in_time, r.score));
-            let working = row.progress.as_ref().filter(|p| p.lab == *lab);
+            let working = row.progress.iter().chain(&row.others).find(|p| p.lab == *lab);
             let state = match (best, working) {
                 (Some(_), _) => "submitted".to_owned(),
                 (None, Some(p)) => serde_json::json!(p.state).as_str().unwrap_or_default().to_owned(),

@@ -229,5 +229,6 @@ pub const TABLES: &[Table] = &[
     ("joined", "session, learner", "session, learner, at"),
     ("challenges", "nonce", "nonce, session, learner, key_id, lab, seed, attempt, issued_at, verdict"),
     ("progress", "session, learner", "session, learner, body, at"),
+    ("lab_progress", "session, learner, lab", "session, learner, lab, body, at"),
     ("messages", "session, seq", "session, seq, at, body, learner"),
 ];

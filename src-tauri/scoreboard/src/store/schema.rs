@@ -3,7 +3,7 @@
 use super::{Connection, Value, jobs, meta, people, reexecution, session, session_log, standing, verdicts};
 use forge_core::error::{Code, Error, Result};
 
-pub const SCHEMA_VERSION: i64 = 5;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// Makes what is missing. `StoreFailed` for a database of a newer version.
 pub fn migrate(conn: &mut dyn Connection) -> Result<()> {
@@ -32,7 +32,11 @@ fn brought(conn: &mut dyn Connection) -> Result<()> {
             later(conn)?;
             narrower(conn)?;
         }
-        Some(4) => narrower(conn)?,
+        Some(4) => {
+            narrower(conn)?;
+            conn.batch(session_log::EACH)?;
+        }
+        Some(5) => conn.batch(session_log::EACH)?,
         Some(other) => {
             return Err(Error::new(
                 Code::StoreFailed,
@@ -46,7 +50,7 @@ fn brought(conn: &mut dyn Connection) -> Result<()> {
 
 /// Tables that came after the first version. Also run once a backup of an older one was read.
 pub fn later(conn: &mut dyn Connection) -> Result<()> {
-    [reexecution::SQL, jobs::SQL, people::BOUND].into_iter().try_for_each(|sql| conn.batch(sql))
+    [reexecution::SQL, jobs::SQL, people::BOUND, session_log::EACH].into_iter().try_for_each(|sql| conn.batch(sql))
 }
 
 /// Rows that are read and written at once.

@@ -1,4 +1,4 @@
-//! What happens during a session: where each learner is (the newest counts), and what the instructor said.
+//! What happens during a session: where each learner is, and how far they are with each lab; what the instructor said.
 
 use super::Tx;
 use crate::params;
@@ -12,13 +12,32 @@ CREATE TABLE messages (session TEXT NOT NULL REFERENCES sessions (id), seq BIGIN
   PRIMARY KEY (session, seq));
 ";
 
+/// Since version 6: the newest of each lab, so that who goes on to the next one has still begun the last one.
+pub const EACH: &str = "
+CREATE TABLE IF NOT EXISTS lab_progress (session TEXT NOT NULL REFERENCES sessions (id), learner TEXT NOT NULL, lab TEXT NOT NULL,
+  body TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (session, learner, lab));
+";
+
 pub fn progress(tx: &mut dyn Tx, session: &str, learner: &str, body: &Progress, now: i64) -> Result<()> {
+    let text = serde_json::to_string(body)?;
     tx.execute(
         "INSERT INTO progress (session, learner, body, at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (session, learner) DO UPDATE SET body = excluded.body, at = excluded.at",
-        params![session, learner, serde_json::to_string(body)?, now],
+        params![session, learner, text.as_str(), now],
+    )?;
+    tx.execute(
+        "INSERT INTO lab_progress (session, learner, lab, body, at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (session, learner, lab) DO UPDATE SET body = excluded.body, at = excluded.at",
+        params![session, learner, body.lab.as_str(), text, now],
     )?;
     Ok(())
+}
+
+/// (learner, progress) of every lab that was told of.
+pub fn each_progress(tx: &mut dyn Tx, session: &str) -> Result<Vec<(String, Progress)>> {
+    let sql = "SELECT learner, body FROM lab_progress WHERE session = $1 ORDER BY learner, lab LIMIT 20000";
+    let rows = tx.query(sql, params![session])?;
+    rows.iter().map(|r| Ok((r.text(0)?, serde_json::from_str(&r.text(1)?)?))).collect()
 }
 
 /// (learner, progress, when)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 pub async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger: &Person, boss: &Person) {
-    let new = json!({"title": "Monday", "labs": [LAB], "seeds": "per_learner", "deadline": now() + 3_600_000, "hints": true, "attempts": 2});
+    let new = json!({"title": "Monday", "labs": [LAB, "netplus-bound-test"], "seeds": "per_learner", "deadline": now() + 3_600_000, "hints": true, "attempts": 2});
     assert_eq!(code(&server.call("POST", "/v1/sessions", &mara.token, new.clone()).await.1), "forbidden");
     let (status, session) = server.call("POST", "/v1/sessions", &teacher.token, new).await;
     assert_eq!(status, 201, "{session}");
@@ -65,10 +65,21 @@ pub async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger
         "what was not asked yet is not red"
     );
     assert_eq!(board["rows"][0]["results"][0]["in_time"], true);
+    let next = json!({"lab": "netplus-bound-test", "run": "s-9", "state": "working", "criteria": {"ssh": "fail"}, "score": 500, "max": 3000, "hints": 0, "elapsed_ms": 10});
+    assert_eq!(server.call("POST", &format!("/v1/sessions/{id}/progress"), &mara.token, next).await.0, 204);
+    let board = server.call("GET", &format!("/v1/sessions/{id}/board"), &teacher.token, Value::Null).await.1;
+    let row = &board["rows"][0];
+    assert_eq!(
+        (&row["progress"]["lab"], &row["others"][0]["lab"]),
+        (&json!("netplus-bound-test"), &json!(LAB)),
+        "{row}"
+    );
+    assert_eq!(board["red"].as_array().unwrap().len(), 2, "what was red in the last lab still is: {board}");
     let csv = server.call("GET", &format!("/v1/sessions/{id}/export.csv"), &teacher.token, Value::Null).await.1;
     let csv = csv.as_str().unwrap();
     assert!(csv.starts_with("\u{feff}learner,name,lab,state,points,of,"), "{csv}");
     assert!(csv.contains(&format!("\"Mara\",\"{LAB}\",\"submitted\",\"2\",\"3\",")), "points, not milli-points: {csv}");
+    assert!(csv.contains("\"Mara\",\"netplus-bound-test\",\"working\",\"0.5\",\"3\","), "{csv}");
     let next: Signed<Challenge> = serde_json::from_value(ask().await.1).unwrap();
     assert!(next.body.attempt == 2 && next.body.seed != c.seed);
     assert_eq!(

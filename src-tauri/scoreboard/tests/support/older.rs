@@ -1,4 +1,4 @@
-//! Databases and backups as versions 1 to 4 made them.
+//! Databases and backups as versions 1 to 4 made them, and without what came after 5.
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use forge_scoreboard::store::verdicts::{self, COLUMNS_4};
@@ -16,7 +16,7 @@ CREATE TABLE verdicts (seq BIGINT NOT NULL PRIMARY KEY, id TEXT NOT NULL UNIQUE,
 CREATE INDEX verdicts_session ON verdicts (session);
 ";
 /// Tables, and the version that brought them.
-const LATER: [(&str, i64); 3] = [("reexecutions", 2), ("jobs", 3), ("token_keys", 4)];
+const LATER: [(&str, i64); 4] = [("reexecutions", 2), ("jobs", 3), ("token_keys", 4), ("lab_progress", 6)];
 
 /// Makes an up-to-date database one of this version, with what is stored in it.
 pub fn back_to(conn: &mut dyn Connection, version: i64) {

@@ -150,13 +150,25 @@ test("what is submitted while it is frozen is refused, and counts once it goes o
   await page.getByText("Re-graded").first().waitFor();
 });
 
+test("what was submitted is shown, and another attempt is called one", async () => {
+  const { page } = mara;
+  await page.evaluate((id) => (location.hash = `#/sessions/${id}`), teacher.session.id);
+  await page.getByText(/^Submitted, \d+ of \d+$/).waitFor();
+  await page.getByRole("button", { name: `Start attempt 2 of 3: ${LAB}` }).waitFor();
+  assert.equal(await page.getByRole("button", { name: /^Continue/ }).count(), 0, "it would start another run");
+  await page.getByRole("button", { name: `Open the lab ${LAB}` }).click();
+  await page.waitForURL((url) => url.hash === `#/lab/${mara.run}`);
+  assert.equal(forge(mara, "ps").length, 1);
+});
+
 test("CSV and a report that openssl verifies", async () => {
   const { page } = teacher;
   await page.getByRole("button", { name: "Export CSV" }).click();
   await page.getByText(/\/sessions\/.*\.csv/).waitFor();
   const csv = readFileSync(await page.getByRole("textbox", { name: "Path" }).textContent(), "utf8");
   const [, row] = csv.trim().split("\r\n");
-  assert.match(row, /"Mara","[^"]+","submitted","\d+","\d+","re-graded","true"/);
+  assert.match(row, /"Mara","[^"]+","submitted","[\d.]{1,4}","\d{1,2}","re-graded","true"/, "points, not milli-points");
+  assert.ok(csv.startsWith("\uFEFF"), "a spreadsheet would spoil names");
   await page.getByRole("button", { name: "Signed report" }).click();
   await page.getByText(/report\.html/).waitFor();
   const report = await page.getByRole("textbox", { name: "Path" }).textContent();

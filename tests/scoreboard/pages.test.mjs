@@ -35,7 +35,7 @@ for (const [name, options] of [
       await page.getByText("Live", { exact: true }).waitFor();
       assert.deepEqual(await violations(page), []);
       await shoot(page, `scoreboard-${name.split(" ")[0]}`);
-      await page.getByRole("region", { name: "Newest verdicts" }).getByRole("row", { name: /Mara/ }).getByRole("link").click();
+      await page.getByRole("region", { name: "Newest verdicts" }).getByRole("row", { name: /Mara/ }).first().getByRole("link").click();
       await page.getByText("The signature holds.").waitFor();
       await page.getByText("The key is enrolled for Mara in").waitFor();
       assert.ok(page.url().endsWith(`/v1/verdicts/${id}`));
@@ -129,9 +129,9 @@ test("without JavaScript it says so, and how to verify by hand; an address that 
     const context = await browser.newContext({ javaScriptEnabled: false });
     const page = await context.newPage();
     await page.goto(url);
-    await page.getByText("JavaScript is off.").waitFor();
+    await page.locator("noscript strong", { hasText: "JavaScript is off." }).waitFor();
     await page.goto(`${url}/v1/verdicts/${id}`);
-    await page.getByText("Not verified here.").waitFor();
+    await page.locator("noscript strong", { hasText: "Not verified here." }).waitFor();
     assert.equal(await page.getByText("Checking").isVisible(), false);
     assert.equal(await page.getByRole("link", { name: "verdict.pae" }).getAttribute("href"), `/v1/verdicts/${id}/verdict.pae`);
     const answer = await page.goto(`${url}/v1/verdicts/${"0".repeat(64)}`);

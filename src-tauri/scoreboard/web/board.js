@@ -1,4 +1,4 @@
-import { at, element, json, many, name, points, tierMeans, tierWord, trackWord, within } from "./common.js";
+import { at, element, json, many, name, points, tierMeans, tierWord, trackWord, when, within } from "./common.js";
 
 const TIERS = ["self-attested", "instructor-seeded", "re-graded", "re-executed"];
 const STEP = 50;
@@ -69,7 +69,7 @@ async function load() {
   at("newest").replaceChildren(
     ...newest.map((verdict) =>
       within(element("tr"), within(element("th", undefined, { scope: "row" }), name(verdict.name)), within(element("td"), element("a", verdict.lab, { href: `/v1/verdicts/${verdict.id}` })),
-        within(element("td", undefined, { class: "number" }), element("strong", points(verdict.score)), ` of ${points(verdict.max)}`), element("td", tierWord(verdict.tier))),
+        within(element("td", undefined, { class: "number" }), element("strong", points(verdict.score)), ` of ${points(verdict.max)}`), element("td", tierWord(verdict.tier)), element("td", when(verdict.received_at), { class: "room muted" })),
     ),
   );
   at("latest").hidden = newest.length === 0;
@@ -88,7 +88,8 @@ let due;
 function soon() {
   due ??= setTimeout(() => {
     due = undefined;
-    load().catch(failed);
+    // What failed a moment ago is current again.
+    load().then(() => stream.readyState === EventSource.OPEN && live("Live", true), failed);
   }, 250);
 }
 function failed(error) {

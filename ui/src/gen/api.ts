@@ -563,9 +563,13 @@ submitted: boolean,
  */
 answered: number, 
 /**
- * The best verdict's id, and its milli-points.
+ * The best verdict's id, one in time before others, and its milli-points.
  */
-best: string | null, score: number, max: number, };
+best: string | null, score: number, max: number, 
+/**
+ * It was made after the deadline, so it does not count.
+ */
+late: boolean, };
 
 export type LabDetail = { lab: LabSummary, topology: Topology, criteria: Array<CriterionInfo>, requirements: Array<Requirement>, history: Array<ResultSummary>, 
 /**
@@ -673,7 +677,7 @@ export type LiveCell = { lab: string, state: LiveState,
  */
 score: number, max: number, 
 /**
- * As the laptop says; empty unless this is the lab they work on.
+ * As the laptop said last; empty for a lab that was not begun.
  */
 outcomes: { [key in string]: OutcomeKind }, 
 /**
@@ -836,7 +840,7 @@ unit: string, };
 
 export type RedCriterion = { lab: string, criterion: string, title: string, learners: number, 
 /**
- * Of those who work on this lab now.
+ * Of those who have begun this lab.
  */
 of: number, };
 

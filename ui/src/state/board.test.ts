@@ -47,7 +47,7 @@ describe("the board", () => {
     expect(rows[0]?.name).toBe("z");
   });
   it("goes on with what can still be submitted, and calls another attempt one", () => {
-    const done = (more: object) => ({ lab: "l", run: null, submitted: false, answered: 0, best: null, score: 0, max: 0, ...more });
+    const done = (more: object) => ({ lab: "l", run: null, submitted: false, answered: 0, best: null, score: 0, max: 0, late: false, ...more });
     expect(onward(null, 3, false)).toEqual({ kind: "start" });
     expect(onward(done({}), 3, false)).toEqual({ kind: "start" });
     expect(onward(done({ run: "r" }), 3, true)).toEqual({ kind: "continue", run: "r" });

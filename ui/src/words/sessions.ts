@@ -37,6 +37,7 @@ export const SESSIONS = {
   goOn: "Continue",
   look: "Open the lab",
   submitted: (score: string, max: string) => `Submitted, ${score} of ${max}`,
+  submittedLate: (score: string, max: string) => `Submitted late, ${score} of ${max}; does not count`,
   attempt: (n: number, of: number) => `Start attempt ${n} of ${of}`,
   noneLeft: "No attempt left",
   counts: "Runs started here count for the session. From the library they do not.",

@@ -144,10 +144,12 @@ contract! {
         pub submitted: bool,
         /// Attempts that have a verdict.
         pub answered: u32,
-        /// The best verdict's id, and its milli-points.
+        /// The best verdict's id, one in time before others, and its milli-points.
         pub best: Option<String>,
         pub score: u64,
         pub max: u64,
+        /// It was made after the deadline, so it does not count.
+        pub late: bool,
     }
 
     /// What a run is bound to, as it was heard last; asks nobody.

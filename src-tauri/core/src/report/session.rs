@@ -72,7 +72,7 @@ fn counts(board: &LiveBoard) -> String {
 fn standings(board: &LiveBoard) -> String {
     let heads: String = board.labs.iter().map(|l| format!("<th scope=\"col\">{}</th>", escape(&l.title))).collect();
     let mut out = format!(
-        "<section>\n<h2>Standings</h2>\n<table>\n<caption>Points of verdicts that arrived in time, best verdict of each \
+        "<section>\n<h2>Standings</h2>\n<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Standings\">\n<table>\n<caption>Points of verdicts that arrived in time, best verdict of each \
          lab.</caption>\n<thead><tr><th scope=\"col\" class=\"n\">Place</th><th scope=\"col\">Learner</th>{heads}\
          <th scope=\"col\" class=\"n\">Points</th></tr></thead>\n<tbody>\n"
     );
@@ -88,7 +88,7 @@ fn standings(board: &LiveBoard) -> String {
             points(row.verified)
         );
     }
-    out.push_str("</tbody>\n</table>\n");
+    out.push_str("</tbody>\n</table>\n</div>\n");
     if board.rows.is_empty() {
         out.push_str("<p class=\"muted\">Nobody joined.</p>\n");
     }
@@ -128,9 +128,9 @@ fn hard(board: &LiveBoard) -> String {
         })
         .collect();
     format!(
-        "<section>\n<h2>What was hard</h2>\n<table>\n<caption>Not passed, as the laptops said last.</caption>\n<thead><tr>\
+        "<section>\n<h2>What was hard</h2>\n<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"What was hard\">\n<table>\n<caption>Not passed, as the laptops said last.</caption>\n<thead><tr>\
          <th scope=\"col\">Criterion</th><th scope=\"col\">Lab</th><th scope=\"col\" class=\"n\">Learners</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody>\n</table>\n</section>\n"
+         <tbody>\n{rows}</tbody>\n</table>\n</div>\n</section>\n"
     )
 }
 

@@ -109,20 +109,28 @@ pub struct Taken {
     pub lab: String,
     /// The run under it, while it is alive.
     pub alive: Option<String>,
-    /// Id, score and maximum in milli-points.
-    pub verdict: Option<(String, u64, u64)>,
+    pub verdict: Option<Sealed>,
+}
+
+/// The verdict of a run; points in milli-points, `at` by this machine's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    pub id: String,
+    pub score: u64,
+    pub max: u64,
+    pub at: i64,
 }
 
 /// All challenges of a session that were taken here, newest run last. A run's first verdict is the one that counts.
 pub fn taken(conn: &Conn, session: &str) -> Result<Vec<Taken>> {
     conn.prepare_cached(
-        "SELECT json_extract(c.signed, '$.body.lab'), CASE WHEN r.state NOT IN ('stopped', 'failed') THEN r.run END, v.id, v.score, v.max
+        "SELECT json_extract(c.signed, '$.body.lab'), CASE WHEN r.state NOT IN ('stopped', 'failed') THEN r.run END, v.id, v.score, v.max, v.at
          FROM challenges c LEFT JOIN runs r ON r.request_id = c.request_id LEFT JOIN results v ON v.id = (SELECT id FROM results WHERE run = r.run ORDER BY at, id LIMIT 1)
          WHERE json_extract(c.signed, '$.body.session') = ?1 ORDER BY r.created, c.nonce LIMIT 1000",
     )?
     .query_and_then([session], |r| {
         let verdict = match r.get::<_, Option<String>>(2)? {
-            Some(id) => Some((id, unsigned(r.get(3)?)?, unsigned(r.get(4)?)?)),
+            Some(id) => Some(Sealed { id, score: unsigned(r.get(3)?)?, max: unsigned(r.get(4)?)?, at: r.get(5)? }),
             None => None,
         };
         Ok(Taken { lab: r.get(0)?, alive: r.get(1)?, verdict })

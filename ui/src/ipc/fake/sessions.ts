@@ -138,7 +138,7 @@ export class FakeSessions {
     return (own?.labs ?? []).map((lab, at) => {
       const max = (this.#labs.find((l) => l.summary.id === lab)?.criteria.length ?? 0) * 10_000;
       const once = at === 0 && this.#scene.startsWith("class");
-      return { lab, run: once ? "k3v9q2x7a0" : null, submitted: once, answered: once ? 1 : 0, best: once ? "a".repeat(64) : null, score: once ? max - 10_000 : 0, max: once ? max : 0 };
+      return { lab, run: once ? "k3v9q2x7a0" : null, submitted: once, answered: once ? 1 : 0, best: once ? "a".repeat(64) : null, score: once ? max - 10_000 : 0, max: once ? max : 0, late: false };
     });
   }
 

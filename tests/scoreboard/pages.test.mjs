@@ -123,6 +123,24 @@ test("what cannot be checked is neither good nor bad", async () => {
   }
 });
 
+test("who executed it again is shown, and which criterion came out otherwise", async () => {
+  const { browser, page, problems } = await open({ viewport: { width: 360, height: 740 } });
+  try {
+    const statement = (criteria, score) => ({ body: { version: 1, verdict: id, lab: "l", template_digest: "d", seed: "s", score, max: 3000, criteria, at: Date.now() }, key_id: "k".repeat(32), signature: "" });
+    const same = [{ id: "ssh", submitted: "pass", reexecuted: "pass" }, { id: "<b>http", submitted: "fail", reexecuted: "fail" }];
+    const other = [same[0], { id: "<b>http", submitted: "pass", reexecuted: "fail" }];
+    await tampered(page, `verdicts/${id}/reexecutions`, () => ({ json: [statement(same, 2000), statement(other, 1000)] }));
+    await page.getByText("All came out as submitted").waitFor();
+    await page.getByText("1 of 2 came out otherwise").waitFor();
+    await page.getByText("<b>http: submitted pass, now fail").waitFor();
+    assert.deepEqual(await violations(page), []);
+    await shoot(page, "scoreboard-again");
+    assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+  }
+});
+
 test("without JavaScript it says so, and how to verify by hand; an address that leads nowhere says so too", async () => {
   const { browser } = await open();
   try {

@@ -72,6 +72,7 @@ test("the proxy keeps the numbers inside, sends browsers to TLS, and holds no li
   const plain = await fetch(`http://127.0.0.1:${stack.port.http}/v1/stats`, { redirect: "manual" });
   assert.equal(plain.status, 308);
   assert.equal(plain.headers.get("location"), "https://127.0.0.1/v1/stats");
+  assert.equal((await ask("/grafana")).status, 308, "as people type it");
   const live = await ask("/v1/live", { some: true });
   assert.equal(live.headers["content-type"], "text/event-stream");
   assert.match(live.text, /^retry: /);

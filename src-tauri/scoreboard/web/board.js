@@ -44,7 +44,7 @@ async function leaderboard() {
   at("rows").replaceChildren(
     ...rows.slice(0, shown).map((row) =>
       within(element("tr"), element("td", row.rank, { class: "number place" }), within(element("th", undefined, { scope: "row" }), name(row.name)), within(element("td"), only(row.class)),
-        within(element("td", undefined, { class: "number" }), element("strong", points(row.points)), ` of ${points(row.max)}`), element("td", row.labs, { class: "number" })),
+        within(element("td", undefined, { class: "number" }), element("strong", points(row.points)), ` of ${points(row.max)}`), element("td", row.labs, { class: "number room" })),
     ),
   );
   at("more").hidden = rows.length <= shown;
@@ -69,7 +69,7 @@ async function load() {
   at("newest").replaceChildren(
     ...newest.map((verdict) =>
       within(element("tr"), within(element("th", undefined, { scope: "row" }), name(verdict.name)), within(element("td"), element("a", verdict.lab, { href: `/v1/verdicts/${verdict.id}` })),
-        within(element("td", undefined, { class: "number" }), element("strong", points(verdict.score)), ` of ${points(verdict.max)}`), element("td", tierWord(verdict.tier)), element("td", when(verdict.received_at), { class: "room muted" })),
+        within(element("td", undefined, { class: "number" }), element("strong", points(verdict.score)), ` of ${points(verdict.max)}`), element("td", tierWord(verdict.tier), { class: "word" }), element("td", when(verdict.received_at), { class: "room muted" })),
     ),
   );
   at("latest").hidden = newest.length === 0;

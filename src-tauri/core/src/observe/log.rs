@@ -8,9 +8,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Span, Subscriber};
+use tracing::{Event, Level, Metadata, Span, Subscriber};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -20,6 +21,8 @@ use tracing_subscriber::{EnvFilter, Registry};
 /// What is logged when `RUST_LOG` says nothing.
 pub const DEFAULT_FILTER: &str = "info,forge_core=debug,hyper=warn,h2=warn,bollard=warn";
 const DAYS_KEPT: usize = 7;
+/// The programs and libraries whose details may be logged: we know what is in them.
+const OURS: [&str; 4] = ["forge_core", "forge", "frostgate_forge", "forge_scoreboard"];
 
 /// Where the log goes.
 #[derive(Clone, Debug)]
@@ -43,12 +46,25 @@ pub fn init(options: &LogOptions) -> Result<LogGuard> {
         tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(Redacting(std::io::stderr))
     });
     Registry::default()
+        .with(own_details())
         .with(filter)
         .with(JsonLines::new(file))
         .with(human)
         .try_init()
         .map_err(|e| Error::new(Code::WrongState, format!("The log is already set up in this process: {e}")))?;
     Ok(LogGuard(guard))
+}
+
+/// Lets nobody else's DEBUG and TRACE through, whatever `RUST_LOG` asks for: there, libraries write down what they send and
+/// receive whole (bollard the bodies that carry the labs' passwords, a database's client its parameters), and no pattern knows
+/// which of it is secret.
+pub fn own_details() -> FilterFn {
+    filter_fn(ours_or_important)
+}
+
+fn ours_or_important(line: &Metadata<'_>) -> bool {
+    let from = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= Level::INFO || OURS.contains(&from)
 }
 
 /// The span in which everything done for one click or request runs: `work.instrument(span(&caller.correlation))`.
@@ -209,7 +225,7 @@ mod tests {
     /// Runs `work` with the JSON log and the human log set up as `init` does, and returns both.
     fn logged(filter_text: Option<&str>, work: impl FnOnce()) -> (Vec<Value>, String) {
         let dir = tempfile::tempdir().unwrap();
-        let human = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let shown = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let (out, guard) = file(dir.path()).unwrap();
         struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
         impl Write for Shared {
@@ -220,13 +236,17 @@ mod tests {
                 Ok(())
             }
         }
-        let sink = human.clone();
-        let subscriber = Registry::default().with(filter(filter_text).unwrap()).with(JsonLines::new(out)).with(
-            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Redacting(move || Shared(sink.clone()))),
-        );
+        let sink = shown.clone();
+        let human =
+            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Redacting(move || Shared(sink.clone())));
+        let subscriber = Registry::default()
+            .with(own_details())
+            .with(filter(filter_text).unwrap())
+            .with(JsonLines::new(out))
+            .with(human);
         tracing::subscriber::with_default(subscriber, work);
         drop(guard);
-        let human = String::from_utf8(human.lock().unwrap().clone()).unwrap();
+        let human = String::from_utf8(shown.lock().unwrap().clone()).unwrap();
         (lines(dir.path()), human)
     }
 
@@ -267,6 +287,23 @@ mod tests {
             assert!(!human.contains(secret), "{secret} in {human}");
         }
         assert!(json.contains(MASK));
+    }
+
+    #[test]
+    fn what_others_say_in_detail_is_not_written_whatever_is_asked_for() {
+        let (lines, human) = logged(Some("trace,bollard=trace,hyper=debug,forge_core=trace"), || {
+            let body = r#"{"Cmd":["sshpass","-p","Xk29vTqp"]}"#;
+            tracing::debug!(target: "bollard::docker", "Decoded into string: {body}");
+            tracing::trace!(target: "hyper::proto::h1", payload = body);
+            tracing::debug!(target: "forge_corelike", body);
+            let _span = tracing::debug_span!(target: "h2::client", "request", body).entered();
+            tracing::warn!(target: "bollard::docker", "the connection was closed");
+            tracing::trace!("ours");
+        });
+        let told: Vec<_> = lines.iter().map(|l| l["message"].as_str().unwrap()).collect();
+        assert_eq!(told, ["the connection was closed", "ours"]);
+        let json = serde_json::to_string(&lines).unwrap();
+        assert!(!json.contains("Xk29vTqp") && !human.contains("Xk29vTqp"), "{json}\n{human}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tracing_appender::rolling;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: u32 = 720;
@@ -29,7 +31,7 @@ pub fn run(
 ) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(log_to(beside)?).with_env_filter(filter);
-    log.try_init().map_err(Error::internal)?;
+    log.finish().with(forge_core::observe::log::own_details()).try_init().map_err(Error::internal)?;
     more_files();
     let events =
         beside.events.clone().map(|url| Destination::new(url, beside.events_credentials.as_deref())).transpose()?;

@@ -24,6 +24,7 @@ mod keeper;
 mod launch;
 mod library;
 mod life;
+mod lineage;
 mod plan;
 mod presence;
 mod protect;
@@ -171,6 +172,11 @@ impl Forge {
         // Here a secret store, or a person, may be waited for.
         let opening = tokio::task::spawn_blocking(move || Keys::open_kept(&home, &keeping, &mut rand::rng()));
         let keys = opening.await.map_err(|e| Error::internal(format!("opening the keys ended early: {e}")))??;
+        let exchanged = lineage::look(&store, &keys).await.unwrap_or_else(|e| {
+            // A full disk must not keep anybody from looking at their results; the next start looks again.
+            tracing::error!(code = ?e.code, "the keys could not be compared with those that were here last: {e}");
+            Vec::new()
+        });
         // From here on only the keys themselves know what they were opened with.
         options.keys.passphrase = Default::default();
         let policy = Policy::load()?;
@@ -182,6 +188,7 @@ impl Forge {
         let outside = docker.clone();
         let parts = Parts { store, instance, keys, policy, catalogue, engine: docker, outside, images };
         let forge = Self::assemble(options, parts)?;
+        forge.tell_exchanged(&exchanged).await;
         if keep {
             let keeper = forge.clone();
             tokio::spawn(async move { keeper.keep_while_open().await });

@@ -7,6 +7,7 @@
 //! entry before, hex, 64 zeros in the first.
 
 pub mod decisions;
+pub mod lineage;
 mod note;
 mod segment;
 pub mod tree;

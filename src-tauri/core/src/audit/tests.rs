@@ -207,6 +207,78 @@ async fn a_checkpoint_by_a_stranger_is_not_trusted() {
     }
 }
 
+/// The learner's key file is removed, and the folder opened again.
+fn exchange(home: &std::path::Path, seed: u64) -> Keys {
+    std::fs::remove_file(home.join("keys/learner.pem")).unwrap();
+    Keys::open(home, &mut rand::rngs::StdRng::seed_from_u64(seed)).unwrap()
+}
+
+async fn remember(store: &Store, keys: &Keys, at: i64) -> Vec<lineage::Exchanged> {
+    let mine = keys.clone();
+    store.write(move |tx| lineage::remember(tx, &mine, at)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_key_removed_by_hand_is_told_once_and_a_rotated_one_never() {
+    use crate::keys::KeyName::{Catalogue, Learner};
+    let bench = Bench::with(4).await;
+    assert_eq!(remember(&bench.store, &bench.keys, 1).await, [], "keys that are seen for the first time replace none");
+    bench.keys.rotate(Catalogue, 2, &mut rand::rngs::StdRng::seed_from_u64(2)).unwrap();
+    bench.keys.rotate(Learner, 2, &mut rand::rngs::StdRng::seed_from_u64(3)).unwrap();
+    let before = bench.keys.id(Learner).unwrap();
+    assert_eq!(remember(&bench.store, &bench.keys, 3).await, []);
+    assert_eq!(bench.store.read(|c| Ok(rows::head(c)?.unwrap().size)).await.unwrap(), 4, "the log says nothing of it");
+    let keys = exchange(bench._home.path(), 4);
+    let mine = keys.clone();
+    assert!(!bench.store.read(move |c| lineage::is_known(c, &mine)).await.unwrap());
+    let told = remember(&bench.store, &keys, 5).await;
+    let new = keys.id(Learner).unwrap();
+    assert_eq!(told.iter().map(|e| (e.at, e.name, &e.old, &e.new)).collect::<Vec<_>>(), [(5, Learner, &before, &new)]);
+    let row = bench.store.read(|c| rows::page(c, 4, 9)).await.unwrap();
+    assert_eq!((row.len(), row[0].kind.as_str()), (1, "keys.exchanged"));
+    assert!(row[0].entry.contains(&before) && row[0].entry.contains(&new));
+    assert_eq!(remember(&bench.store, &keys, 6).await, [], "once");
+    assert_eq!(bench.store.read(lineage::exchanged).await.unwrap(), told);
+}
+
+#[tokio::test]
+async fn what_a_lost_key_signed_is_compared_and_counts_for_nothing() {
+    let bench = Bench::with(20).await;
+    remember(&bench.store, &bench.keys, 1).await;
+    let in_a_verdict = Known { from: "a verdict".into(), note: bench.seal().await };
+    let beside = bench._home.path().join("beside");
+    std::fs::create_dir(&beside).unwrap();
+    let sign = |keys: &Keys| {
+        let (keys, folder) = (keys.clone(), beside.clone());
+        bench.store.write(move |tx| witness::witness(tx, &keys, 2, &folder))
+    };
+    sign(&bench.keys).await.unwrap();
+    let keys = exchange(bench._home.path(), 9);
+    // Until it is written down that the key was exchanged, its checkpoints are a stranger's.
+    assert_eq!(verify(&bench.store, &keys, &[]).await.unwrap().broken.unwrap().damage, Damage::Head);
+    remember(&bench.store, &keys, 3).await;
+    let report = verify(&bench.store, &keys, std::slice::from_ref(&in_a_verdict)).await.unwrap();
+    assert_eq!(report.broken, None);
+    assert_eq!((report.checkpoints, report.outside, report.orphans, report.strangers.len()), (0, 0, 3, 0));
+    // Signing goes on where the old key left off.
+    sign(&keys).await.unwrap();
+    let report = verify(&bench.store, &keys, &[]).await.unwrap();
+    assert_eq!((report.ok, report.checkpoints, report.orphans), (true, 1, 2));
+    // And what does not fit the log still says so.
+    bench.store.write(forge(7, "true", "false")).await.unwrap();
+    assert_eq!(bench.broken(&[]).await.unwrap(), (7, Damage::Edited));
+    let other = Bench::with(20).await;
+    other.store.write(|tx| append(tx, fact(3)).map(drop)).await.unwrap();
+    other.sql("UPDATE audit_checkpoints SET size = size").await;
+    remember(&other.store, &other.keys, 1).await;
+    let other_keys = exchange(other._home.path(), 9);
+    remember(&other.store, &other_keys, 2).await;
+    let cut = Known { from: "a verdict".into(), note: in_a_verdict.note };
+    other.sql("DELETE FROM audit WHERE seq >= 15").await;
+    let report = verify(&other.store, &other_keys, &[cut]).await.unwrap();
+    assert_eq!(report.broken.map(|b| (b.entry, b.damage)), Some((15, Damage::Truncated)));
+}
+
 #[tokio::test]
 async fn a_segment_proves_itself_and_nothing_else() {
     let bench = Bench::with(21).await;

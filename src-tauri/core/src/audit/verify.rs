@@ -1,5 +1,6 @@
 //! Reading the whole log again: the first entry that is not as it was written is named, with what was done to it.
 
+use super::lineage;
 use super::note::{self, Checkpoint};
 use super::tree::{self, Hash, Peaks};
 use super::{Body, FIRST};
@@ -43,6 +44,9 @@ pub struct Report {
     pub outside: usize,
     /// Where checkpoints of other machines' keys were found; they say nothing about this log.
     pub strangers: Vec<String>,
+    /// How many checkpoints are by a key of this machine that was exchanged without its signature. They were held against the log,
+    /// which is broken where one does not fit; that one fits proves nothing any more.
+    pub orphans: usize,
     pub broken: Option<Broken>,
 }
 
@@ -58,6 +62,8 @@ pub struct Known {
 struct Point {
     is: Checkpoint,
     from: String,
+    /// Under a key that is gone.
+    orphan: bool,
 }
 
 /// Verifies the log in `store`, its own checkpoints, and those in `known` (from verdicts, or kept elsewhere: only
@@ -69,6 +75,11 @@ pub async fn verify(store: &Store, keys: &Keys, known: &[Known]) -> Result<Repor
 }
 
 fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[Known]) -> Result<Report> {
+    let gone = lineage::gone(conn)?;
+    let open = |text: &str| match note::open(text, trusted) {
+        Ok(is) => Ok((is, false)),
+        Err(e) => note::open(text, &gone).map(|is| (is, true)).map_err(|_| e),
+    };
     let mut points: Vec<Point> = Vec::new();
     let mut bad_note = None;
     let mut head = |entry, detail| {
@@ -76,18 +87,21 @@ fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[Known]) -> Result<Repo
     };
     for (size, text) in rows::checkpoints(conn)? {
         let filed = u64::try_from(size).unwrap_or_default();
-        match note::open(&text, trusted) {
-            Ok(point) if point.size == filed => {
-                points.push(Point { is: point, from: "a signed checkpoint in the database".into() });
+        match open(&text) {
+            Ok((is, orphan)) if is.size == filed => {
+                points.push(Point { is, from: "a signed checkpoint in the database".into(), orphan });
             }
-            Ok(point) => head(point.size, "A checkpoint is filed under another size than it was signed for.".into()),
+            Ok((point, _)) => {
+                head(point.size, "A checkpoint is filed under another size than it was signed for.".into())
+            }
             Err(e) => head(filed, e.message),
         }
     }
-    let (own, mut strangers) = (points.len(), Vec::new());
+    let counted = |points: &[Point]| points.iter().filter(|p| !p.orphan).count();
+    let (own, mut strangers) = (counted(&points), Vec::new());
     for Known { from, note } in known {
-        match note::open(note, trusted) {
-            Ok(is) => points.push(Point { is, from: from.clone() }),
+        match open(note) {
+            Ok((is, orphan)) => points.push(Point { is, from: from.clone(), orphan }),
             Err(_) if note::of_another_key(note, trusted) => strangers.push(from.clone()),
             Err(e) => head(0, format!("{} It is from {from}.", e.message)),
         }
@@ -101,8 +115,9 @@ fn verify_on(conn: &Conn, trusted: &[PublicKey], known: &[Known]) -> Result<Repo
     Ok(Report {
         ok: broken.is_none(),
         entries: peaks.size,
-        checkpoints: points.len(),
-        outside: points.len() - own,
+        checkpoints: counted(&points),
+        outside: counted(&points) - own,
+        orphans: points.iter().filter(|p| p.orphan).count(),
         strangers,
         broken,
     })

@@ -4,6 +4,7 @@
 //! The file is replaced only when the log that it was signed over is a beginning of the log as it is now: what shows that
 //! something is wrong is never written over.
 
+use super::lineage;
 use super::note;
 use super::tree::{self, Hash, Peaks};
 use crate::error::{Code, Error, Result};
@@ -61,7 +62,10 @@ pub fn read(folder: &Path) -> Result<Option<String>> {
 
 /// Whether the log goes on from where `before` was signed.
 fn continues(conn: &Conn, keys: &Keys, before: &str) -> Result<bool> {
-    let Ok(point) = note::open(before, &keys.ever(KeyName::Learner)?) else { return Ok(false) };
+    let mut known = keys.ever(KeyName::Learner)?;
+    // A key that was exchanged cannot sign what comes after; what it signed is still where the log went on from.
+    known.extend(lineage::gone(conn)?);
+    let Ok(point) = note::open(before, &known) else { return Ok(false) };
     let size = i64::try_from(point.size).map_err(Error::internal)?;
     // Usually the database has the very same checkpoint, and the log need not be read.
     match rows::checkpoint_at(conn, size)? {

@@ -1,5 +1,6 @@
 //! What this machine has and lacks, in words, each with its remedy. Pure: [`Facts`] are gathered by the façade.
 
+use super::lineage::Told;
 use crate::api::{DoctorReport, DoctorRow, Fix, Health, ImageInfo, KeysKept};
 use crate::engine::EngineInfo;
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub struct Facts {
     pub egress: Option<(bool, Result<Vec<std::net::Ipv4Addr>, Error>)>,
     pub free_bytes: Option<u64>,
     pub keys: KeysKept,
+    /// Keys that were removed or replaced by hand.
+    pub exchanged: Result<Vec<Told>, Error>,
     pub policy_digest: Result<String, Error>,
     pub broken_labs: Vec<String>,
     pub home: String,
@@ -37,6 +40,7 @@ pub fn report(facts: &Facts) -> DoctorReport {
         rows.push(wiring(facts));
         rows.extend(facts.egress.as_ref().map(|(filter, resolvers)| egress(*filter, resolvers)));
     }
+    rows.extend(exchanged(&facts.exchanged));
     rows.extend([disk(facts), policies(&facts.policy_digest), labs(&facts.broken_labs), keys(&facts.keys)]);
     DoctorReport { ready: rows.iter().all(|r| r.state != Health::Fail), rows }
 }
@@ -202,6 +206,24 @@ fn labs(broken: &[String]) -> DoctorRow {
     }
 }
 
+fn exchanged(told: &Result<Vec<Told>, Error>) -> Vec<DoctorRow> {
+    let why = "What your key signed proves where it comes from only as long as the key is known to be yours.";
+    let one = |state, detail: &str| row("keys-exchanged", "Replaced key", why, state, detail);
+    match told {
+        Err(e) => vec![one(Health::Warn, &e.message)],
+        Ok(told) => told
+            .iter()
+            .map(|t| {
+                let found = one(if t.warn { Health::Warn } else { Health::Ok }, &t.text);
+                match &t.command {
+                    Some(command) => with(found, shell("Enrol again, with a code from your instructor", command)),
+                    None => found,
+                }
+            })
+            .collect(),
+    }
+}
+
 fn keys(keys: &KeysKept) -> DoctorRow {
     let why = "Your key signs your verdicts: it proves where they come from.";
     let state = if keys.warning.is_some() { Health::Warn } else { Health::Ok };
@@ -241,6 +263,7 @@ mod tests {
             egress: Some((true, Ok(vec![std::net::Ipv4Addr::new(192, 168, 1, 1)]))),
             free_bytes: Some(50 * GIB),
             keys: kept(None),
+            exchanged: Ok(Vec::new()),
             policy_digest: Ok("ab".repeat(32)),
             broken_labs: Vec::new(),
             home: "/data".into(),
@@ -284,6 +307,14 @@ mod tests {
         let row = plain.rows.iter().find(|r| r.id == "keys").unwrap();
         assert_eq!((row.state, row.detail.as_str()), (Health::Warn, "a file"));
         assert!(matches!(&row.fix, Some(Fix::Shell { command, .. }) if command == "forge keys protect --os"));
+        let told = |warn, command: Option<&str>| {
+            Ok(vec![Told { text: "On a day".into(), warn, command: command.map(str::to_owned) }])
+        };
+        let unknown = report(&Facts { exchanged: told(true, Some("forge enrol URL CODE")), ..good() });
+        let row = unknown.rows.iter().find(|r| r.id == "keys-exchanged").unwrap();
+        assert_eq!((row.state, row.detail.as_str(), unknown.ready), (Health::Warn, "On a day", true));
+        assert!(matches!(&row.fix, Some(Fix::Shell { command, .. }) if command == "forge enrol URL CODE"));
+        assert_eq!(state(&Facts { exchanged: told(false, None), ..good() }, "keys-exchanged"), Health::Ok);
         assert_eq!(state(&Facts { broken_labs: vec!["x: 3:4 no".into()], ..good() }, "labs"), Health::Warn);
     }
 }

@@ -37,6 +37,7 @@ impl Forge {
             wiring,
             free_bytes: crate::store::free_bytes(&self.options.home),
             keys: self.keys.kept(),
+            exchanged: self.exchanged_keys().await,
             policy_digest: Ok(self.policy.digest().to_owned()),
             broken_labs: self.catalogue().broken().iter().map(|b| format!("{}: {}", b.place, b.error)).collect(),
             home: self.options.home.display().to_string(),

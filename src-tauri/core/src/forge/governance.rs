@@ -120,6 +120,13 @@ impl Forge {
         let (known, mut ignored) = self.kept_outside().await?;
         let report = audit::verify(&self.store, &self.keys, &known).await?;
         ignored.extend(report.strangers.iter().map(|from| format!("{from}: signed by another machine’s key")));
+        if report.orphans > 0 {
+            ignored.push(format!(
+                "{} checkpoints are by a key of this machine that was exchanged without its signature (`forge doctor` says when): \
+                 what was signed with it was compared with the log, and proves no more than that",
+                report.orphans
+            ));
+        }
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(AuditReport {
             ok: report.ok,

@@ -52,11 +52,11 @@ impl KeyName {
     const LAPTOP: [Self; 3] = [Self::Learner, Self::Spawn, Self::Catalogue];
     const SCOREBOARD: [Self; 1] = [Self::Board];
 
-    fn named(word: &str) -> Option<Self> {
+    pub fn named(word: &str) -> Option<Self> {
         Self::LAPTOP.into_iter().chain(Self::SCOREBOARD).find(|name| name.word() == word)
     }
 
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Learner => "learner",
             Self::Spawn => "spawn",
@@ -180,6 +180,17 @@ impl Keys {
             }
         }
         Ok(keys)
+    }
+
+    /// Whose keys lie here.
+    pub fn names(&self) -> Vec<KeyName> {
+        self.0.names.clone()
+    }
+
+    /// Whether recorded changes lead from the one key to the other (fingerprints), each signed by the key before.
+    pub fn vouched(&self, name: KeyName, from: &str, to: &str) -> bool {
+        let changes = self.rotations().into_iter().filter(|r| r.name == name);
+        changes.fold(from.to_owned(), |at, r| if r.old == at { r.new } else { at }) == to
     }
 
     /// Signs under a domain; 64 bytes (RFC 8032).

@@ -11,6 +11,7 @@ pub mod charges;
 mod disk;
 pub mod events;
 pub mod intents;
+pub mod lineage;
 pub mod points;
 pub mod results;
 pub mod runs;
@@ -58,6 +59,7 @@ fn migrations() -> Migrations<'static> {
         M::up(session::V1),
         M::up(runs::V3),
         M::up(sync::V3),
+        M::up(lineage::V1),
     ])
 }
 

@@ -314,9 +314,7 @@ impl Lab {
                 });
             }
             let file = format!("{dir}/{name}");
-            let text = std::str::from_utf8(bytes)
-                .map_err(|_| Error::new(Code::TemplateInvalid, format!("{file} is not UTF-8 text.")))?;
-            out.insert(node.to_owned(), scope.fill_text(&file, text)?);
+            out.insert(node.to_owned(), scope.fill_text(&file, super::tree::text(&file, bytes)?)?);
         }
         Ok(out)
     }

@@ -3,7 +3,7 @@
 use super::filter;
 use super::model::{CriterionSpec, DisturbanceSpec, EvidenceSpec, HintSpec};
 use super::params::{host_range, nth_host};
-use super::probes::{FromSpec, ProbeSpec, UnseenSpec};
+use super::probes::{FromSpec, ProbeSpec, RECORD_TYPES, RESPONSE_CODES, UnseenSpec};
 use super::problem::{Pos, Problem, did_you_mean};
 use super::scenario::{Criterion, Disturbance, Evidence, From, Hint, Link, Node, Probe};
 use super::shape::{clean_path, is_label};
@@ -159,6 +159,13 @@ impl Work<'_> {
         id.value.clone()
     }
 
+    fn one_of(&mut self, word: &At<String>, what: &str, known: &[&str]) {
+        if !known.iter().any(|k| k.eq_ignore_ascii_case(word)) {
+            let hint = did_you_mean(word, known.iter().copied());
+            self.problem(word.at, format!("“{}” is not a DNS {what} that can be checked", word.value), hint);
+        }
+    }
+
     fn pattern(&mut self, pattern: Option<&At<String>>) -> Option<String> {
         let pattern = pattern?;
         if let Err(e) = regex::RegexBuilder::new(pattern).size_limit(EXPRESSION_MAX).build() {
@@ -267,13 +274,17 @@ impl Work<'_> {
                 if p.answer.is_none() && p.rcode.is_none() {
                     self.problem(place(&p.from), "a dns probe needs `answer` or `rcode`".into(), None);
                 }
+                self.one_of(&p.rtype, "record type", &RECORD_TYPES);
+                if let Some(rcode) = &p.rcode {
+                    self.one_of(rcode, "response code", &RESPONSE_CODES);
+                }
                 Probe::Dns {
                     from,
                     server: p.server,
                     name: p.name.clone(),
-                    rtype: p.rtype.clone(),
+                    rtype: p.rtype.value.clone(),
                     answer: p.answer.clone(),
-                    rcode: p.rcode.clone(),
+                    rcode: p.rcode.as_ref().map(|c| c.value.clone()),
                     authoritative: p.authoritative,
                 }
             }

@@ -329,6 +329,10 @@ mod tests {
             ("kind: EgressProfile", "kind: Lab", "EgressProfile"),
             ("name: mine", "name: ../mine", "../mine"),
             ("title: Mine", "title: Mine\nmore: 1", "more"),
+            (MINE, "- a\n", "expected a mapping, found a list"),
+            ("  - {names", "  - [a]\n  - {names", "expected a mapping, found a list"),
+            ("[a.example, '*.b.example']", "a.example", "expected a list, found the text “a.example”"),
+            ("title: Mine", "title: !x Mine", "the tag !x is not part"),
         ] {
             let error = parse("mine.yaml", MINE.replacen(from, to, 1).as_bytes()).expect_err(to);
             assert!(error.message.contains(word) && error.message.contains("mine.yaml:"), "{to}: {error}");

@@ -13,7 +13,7 @@ use super::problem::{Problem, did_you_mean, report};
 use super::scenario::{Egress, GATEWAY, Limits, Scenario};
 use super::scope::{RESERVED, Scope};
 use super::shape::{KERNEL_FEATURES, is_label, is_semver};
-use super::tree::{Kind, Tree};
+use super::tree::{self, Kind, Tree};
 use super::typed;
 use crate::api::Role;
 use crate::error::{Code, Error, Result};
@@ -84,11 +84,7 @@ impl Template {
         let reexecution =
             carry::reexecution(LAB_FILE, lab.spec.reexecution.as_ref(), &nodes, &values).map_err(report)?;
         let guide = match folder.get("guide.md") {
-            Some(bytes) => {
-                let text = std::str::from_utf8(bytes)
-                    .map_err(|_| Error::new(Code::TemplateInvalid, "guide.md is not UTF-8 text."))?;
-                scope.fill_text("guide.md", text)?
-            }
+            Some(bytes) => scope.fill_text("guide.md", tree::text("guide.md", bytes)?)?,
             None => String::new(),
         };
         let label = |prefix: &str| {

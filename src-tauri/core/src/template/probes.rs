@@ -92,8 +92,12 @@ probes! {
     Tcp TcpProbe { from: FromSpec, to: IpAddr, port: u16, #[serde(default = "yes")] accepted: bool }
     /// One question to one server: exactly these answers in any order, or this response code.
     Dns DnsProbe {
-        from: FromSpec, server: IpAddr, name: String, rtype: String,
-        #[serde(default)] answer: Option<Vec<String>>, #[serde(default)] rcode: Option<String>,
+        from: FromSpec, server: IpAddr, name: String,
+        /// A record type that the judge knows, such as `AAAA`; upper or lower case.
+        rtype: At<String>,
+        #[serde(default)] answer: Option<Vec<String>>,
+        /// A response code, such as `NXDOMAIN`.
+        #[serde(default)] rcode: Option<At<String>>,
         #[serde(default)] authoritative: Option<bool>,
     }
     /// A zone transfer is refused (or allowed).
@@ -123,6 +127,15 @@ probes! {
         #[serde(default)] exit: Option<i32>, #[serde(default)] output: Option<At<String>>,
     }
 }
+
+/// What one question can be about. A zone is asked for with the `zone_transfer` probe.
+pub const RECORD_TYPES: [&str; 19] = [
+    "A", "AAAA", "CAA", "CNAME", "DNAME", "DNSKEY", "DS", "HTTPS", "MX", "NAPTR", "NS", "PTR", "SOA", "SPF", "SRV",
+    "SSHFP", "SVCB", "TLSA", "TXT",
+];
+
+/// The response codes a server's answer to a question can have (RFC 1035, RFC 2136), as dig prints them.
+pub const RESPONSE_CODES: [&str; 7] = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "NOTAUTH"];
 
 fn yes() -> bool {
     true

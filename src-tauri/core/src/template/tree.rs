@@ -35,6 +35,18 @@ pub struct Key {
     pub name: String,
 }
 
+/// A lab's file as text, or the place where it stops being one.
+pub fn text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Problem> {
+    std::str::from_utf8(bytes).map_err(|e| {
+        let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        let tail = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
+        let column = 1 + String::from_utf8_lossy(tail).chars().count();
+        Problem::new(file, pos(line as u64, column as u64), "this is not UTF-8 text")
+            .hint("Save the file as UTF-8 without other encodings in it.")
+    })
+}
+
 impl Tree {
     /// Parses one YAML document. Bounded in size, depth, nodes and alias expansion, so that no input can make it
     /// slow or large. Errors: `TooLarge`, `TemplateInvalid` with file:line:column.
@@ -47,14 +59,7 @@ impl Tree {
             .hint("Move long texts into guide.md and configuration into files/.")
             .details(serde_json::json!({"file": file, "limit": MAX_BYTES, "actual": bytes.len()})));
         }
-        let text = std::str::from_utf8(bytes).map_err(|e| {
-            let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
-            let line = 1 + before.iter().filter(|b| **b == b'\n').count();
-            let tail = before.rsplit(|b| *b == b'\n').next().unwrap_or_default();
-            let column = 1 + String::from_utf8_lossy(tail).chars().count();
-            Problem::new(file, pos(line as u64, column as u64), "this is not UTF-8 text")
-                .hint("Save the file as UTF-8 without other encodings in it.")
-        })?;
+        let text = text(file, bytes)?;
         let spanned: Spanned<Raw> =
             serde_saphyr::from_str_with_options(text, options()).map_err(|e| yaml_error(file, &e))?;
         Ok(plant(spanned))
@@ -171,6 +176,7 @@ fn options() -> serde_saphyr::Options {
         emit_comments: false,
         with_snippet: false,
         strict_booleans: true,
+        reject_unsupported_tags: true,
     };
     options.alias_limits.max_total_replayed_events = 20_000;
     options.alias_limits.max_replay_stack_depth = 8;
@@ -212,11 +218,20 @@ fn yaml_error(file: &str, e: &serde_saphyr::Error) -> Error {
         }
         Y::MergeKeyNotAllowed { .. } => Problem::new(file, at, "merge keys (<<) are not part of the template language")
             .hint("Write the fields out, or use a parameter."),
+        Y::UnsupportedTag { tag, .. } => foreign_tag(file, at, tag),
         Y::Eof { .. } => Problem::new(file, at, "the file is empty; a lab was expected"),
+        // Of this tag the parser knows more than that we do not take it.
+        other if other.to_string().starts_with("!include") => foreign_tag(file, at, "!include"),
         other => Problem::new(file, at, format!("not valid YAML: {}", plain(&other.to_string())))
             .hint("Check indentation, quotes and brackets here and on the line above."),
     };
     problem.into()
+}
+
+fn foreign_tag(file: &str, at: Pos, tag: &str) -> Problem {
+    let tag: String = tag.chars().take(60).collect();
+    Problem::new(file, at, format!("the tag {tag} is not part of the template language"))
+        .hint("Remove it. To make a value text, put it in quotes.")
 }
 
 /// The parser's words without its own position, which we print in front.

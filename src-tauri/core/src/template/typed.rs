@@ -145,10 +145,17 @@ fn words(expected: &dyn de::Expected) -> String {
         "a string" => "text".into(),
         "a sequence" => "a list".into(),
         "a map" => "a mapping".into(),
-        "u8" | "u16" | "u32" | "u64" | "usize" => format!("a whole number ({e})"),
-        "i32" | "i64" => format!("a whole number ({e})"),
+        "u8" => format!("a whole number from 0 to {}", u8::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
+        "u32" | "u64" | "usize" => "a whole number from 0 up".into(),
+        "i32" | "i64" => "a whole number".into(),
         "f32" | "f64" => "a number".into(),
-        _ => e.strip_prefix("struct ").map_or(e.clone(), |name| format!("a mapping ({name})")),
+        "unit" => "nothing".into(),
+        // What our types are called is nothing that an author has seen.
+        _ if e.starts_with("struct ") || e.starts_with("internally tagged enum ") => "a mapping".into(),
+        _ if e.starts_with("tuple ") || e.starts_with("an array ") => "a list".into(),
+        _ if e.starts_with("enum ") || e == "variant identifier" => "a word".into(),
+        _ => e,
     }
 }
 
@@ -207,6 +214,20 @@ impl<'t> Deserializer<'t> for Reader<'t> {
         if name == AT { v.visit_seq(Placed { tree: self.0, step: 0 }) } else { self.any(v) }
     }
 
+    /// Fields by name only: serde would also take them from a list, by a place that no author can know.
+    fn deserialize_struct<V: Visitor<'t>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        v: V,
+    ) -> Result<V::Value, Misfit> {
+        if matches!(self.0.kind, Kind::Map(_)) {
+            return self.any(v);
+        }
+        let message = format!("expected a mapping, found {}", self.0.what());
+        Err(Misfit { at: None, message, hint: Some("Write its fields as `name: value`.".into()) }.or_at(self.0.at))
+    }
+
     /// `name`, or a mapping with one key: `{name: {…}}`.
     fn deserialize_enum<V: Visitor<'t>>(
         self,
@@ -229,7 +250,7 @@ impl<'t> Deserializer<'t> for Reader<'t> {
     serde::forward_to_deserialize_any! {
         <W: Visitor<'t>>
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
-        tuple map struct identifier ignored_any
+        tuple map identifier ignored_any
     }
 }
 

@@ -22,11 +22,26 @@ fn every_mistake_is_found_at_its_place() {
         ("kind: ScenarioTemplate", "kind: [\nmetadata: x⟦: y", "YAML"),
         ("  minutes: 20", "  minutes: 20\n  ⟦minutes: 30", "“minutes” appears twice"),
         ("role: client}", "role: client, ⟦<<: {a: 1}}", "merge keys"),
+        ("title: A lab", "title: !foo ⟦A lab", "the tag !foo is not part"),
+        ("  minutes: 20", "  minutes: !!custom ⟦20", "custom is not part"),
+        ("  minutes: 20", "  minutes: 20\n  !key ⟦objectives: []", "the tag !key is not part"),
+        ("{cut: a-b}", "!include ⟦{cut: a-b}", "the tag !include is not part"),
         // Unknown, missing and wrongly typed fields.
         ("  title: A lab", "  ⟦titel: A lab", "no field “titel”"),
         ("  version: 1.0.0", "  version: ⟦1.0", "expected text, found the number 1"),
         ("  minutes: 20", "  minutes: ⟦soon", "expected a whole number"),
         ("  minutes: 20", "  minutes: ⟦-3", "expected a whole number"),
+        ("port: \"{{port}}\"", "port: ⟦70000", "expected a whole number from 0 to 65535, found the number 70000"),
+        (
+            "  limits: {cpu: 1, memory_mb: 256, timeout_minutes: 60}",
+            "  limits: ⟦[1, 256, 60]",
+            "expected a mapping, found a list",
+        ),
+        (
+            "  limits: {cpu: 1, memory_mb: 256, timeout_minutes: 60}",
+            "  limits: ⟦much",
+            "expected a mapping, found the text",
+        ),
         ("{name: c, role: client}", "{name: c, role: client}\n      - ⟦{role: client}", "“name” is missing"),
         ("role: client}", "role: ⟦klient}", "“klient” is not known"),
         ("from: c, to", "⟦form: c, to", "no field “form”"),
@@ -126,6 +141,21 @@ fn every_mistake_is_found_at_its_place() {
         ),
         (
             "probe: ping, from: c, to: \"{{b.eth1}}\"",
+            "probe: dns, from: c, server: 10.0.0.1, name: x, rtype: ⟦AAA, answer: []",
+            "“AAA” is not a DNS record type",
+        ),
+        (
+            "probe: ping, from: c, to: \"{{b.eth1}}\"",
+            "probe: dns, from: c, server: 10.0.0.1, name: x, rtype: ⟦AXFR, answer: []",
+            "“AXFR” is not a DNS record type",
+        ),
+        (
+            "probe: ping, from: c, to: \"{{b.eth1}}\"",
+            "probe: dns, from: c, server: 10.0.0.1, name: x, rtype: A, rcode: ⟦NXDOMIAN",
+            "“NXDOMIAN” is not a DNS response code",
+        ),
+        (
+            "probe: ping, from: c, to: \"{{b.eth1}}\"",
             "probe: command, on: ⟦c, inside: true, argv: [\"true\"], exit: 0",
             "prove nothing",
         ),
@@ -167,9 +197,28 @@ fn hints_name_what_was_meant() {
         ("\"{{core.0}}\"", "⟦\"{{cor.0}}\"", "Did you mean “core”?"),
         ("  version: 1.0.0", "  version: ⟦1.0", "Put it in quotes to make it text."),
         ("path: /etc/bind/key", "path: ⟦/etc/key", "Add its directory to the node's `writable`."),
+        ("title: A lab", "title: !foo ⟦A lab", "Remove it. To make a value text, put it in quotes."),
+        (
+            "probe: ping, from: c, to: \"{{b.eth1}}\"",
+            "probe: dns, from: c, server: 10.0.0.1, name: x, rtype: ⟦CNAM, answer: []",
+            "Did you mean “CNAME”?",
+        ),
     ] {
         let (error, ..) = refused(from, to);
         assert_eq!(error.hints.first().map(String::as_str), Some(hint), "{to}");
+    }
+}
+
+#[test]
+fn what_the_stricter_rules_leave_alone_still_loads() {
+    let probe = "probe: ping, from: c, to: \"{{b.eth1}}\"";
+    for (from, to) in [
+        ("title: A lab", "title: !!str A lab"),
+        (probe, "probe: dns, from: c, server: 10.0.0.1, name: x, rtype: aaaa, rcode: nxdomain"),
+        (probe, "probe: dns, from: c, server: 10.0.0.1, name: x, rtype: A, answer: []"),
+    ] {
+        assert!(GOOD.contains(from));
+        load(&GOOD.replacen(from, to, 1)).unwrap_or_else(|e| panic!("{to}: {e}"));
     }
 }
 
@@ -217,4 +266,22 @@ fn what_is_too_much_is_refused_before_it_costs_anything() {
     assert!(error.message.starts_with("lab.yaml:5:10: this is not UTF-8"), "{}", error.message);
     let error = load("").unwrap_err();
     assert_eq!(error.code, Code::TemplateInvalid);
+}
+
+/// Its other texts are read as strictly as lab.yaml.
+#[test]
+fn a_guide_or_a_script_that_is_no_text_is_refused_at_its_place() {
+    for file in ["guide.md", "solution/c.sh", "wrong/w/c.sh"] {
+        let mut files = vec![
+            ("lab.yaml".to_owned(), GOOD.as_bytes().to_vec()),
+            (file.to_owned(), b"# fine\nth\xe9 rest\n".to_vec()),
+        ];
+        if file.starts_with("wrong") {
+            files.push(("wrong/w/wrong.yaml".to_owned(), b"why: W\nfails: [one]\n".to_vec()));
+        }
+        let error = Lab::load("x/y", Folder::from_files(files).unwrap()).expect_err(file);
+        assert_eq!(error.code, Code::TemplateInvalid, "{error:?}");
+        assert!(error.message.starts_with(&format!("{file}:2:3: this is not UTF-8")), "{}", error.message);
+        assert!(error.hints[0].contains("UTF-8"), "{error:?}");
+    }
 }

@@ -1149,7 +1149,15 @@ percent: number | null, };
 
 export type StepState = "running" | "done" | "failed" | "skipped";
 
-export type StopReport = { stopped: Array<string>, ms: number, };
+export type StopReport = { 
+/**
+ * Those this call has ended.
+ */
+stopped: Array<string>, 
+/**
+ * Those that were over, or were being stopped, when it came: they are gone too, by somebody else's hand.
+ */
+already: Array<string>, ms: number, };
 
 /**
  * What a caller opens a channel on. Terminal channels carry bytes, the others JSON items.

@@ -20,7 +20,7 @@ pub mod worker;
 
 use crate::Cx;
 use crate::args::{Command, EgressCommand, ImagesCommand, KeysCommand};
-use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RunRequest, RunSummary};
+use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RunRequest, RunSummary, StopReport};
 use forge_core::error::{Code, Error, Result};
 use std::process::ExitCode;
 
@@ -77,10 +77,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
                 Some(run) => engine.stop_run(&cx.caller, RunRequest { run }).await?,
                 None => engine.stop_all(&cx.caller, Empty {}).await?,
             };
-            cx.out.answer(&report, |out, r| match r.stopped.as_slice() {
-                [] => out.line("Nothing was running."),
-                runs => out.line(format!("Stopped {} in {}.", runs.join(", "), crate::out::span(r.ms))),
-            })?;
+            cx.out.answer(&report, told_stop)?;
         }
         Command::Pause { run } => {
             summary(cx, engine.pause_run(&cx.caller, RunRequest { run }).await?, "is paused; its clock stands still")?
@@ -126,6 +123,16 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn told_stop(out: &crate::out::Out, r: &StopReport) -> Result<()> {
+    if !r.stopped.is_empty() {
+        out.line(format!("Stopped {} in {}.", r.stopped.join(", "), crate::out::span(r.ms)))?;
+    }
+    if !r.already.is_empty() {
+        out.line(format!("Over already, nothing to stop: {}.", r.already.join(", ")))?;
+    }
+    if r.stopped.is_empty() && r.already.is_empty() { out.line("Nothing was running.") } else { Ok(()) }
 }
 
 fn summary(cx: &Cx, run: RunSummary, words: &str) -> Result<()> {

@@ -74,8 +74,15 @@ impl Bench {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.plainly(&["--json"]);
+        command.args(args);
+        command
+    }
+
+    /// As a person has it.
+    pub fn plainly(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_forge"));
-        command.arg("--json").args(args).env("FORGE_HOME", self.home.path()).env("FORGE_LABS", &self.labs);
+        command.args(args).env("NO_COLOR", "1").env("FORGE_HOME", self.home.path()).env("FORGE_LABS", &self.labs);
         command.envs(self.env.iter().map(|(k, v)| (k, v))).current_dir(self.home.path()).stdin(Stdio::null());
         command
     }

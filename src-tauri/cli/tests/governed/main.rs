@@ -6,3 +6,4 @@ mod bench;
 mod billing;
 mod bounds;
 mod gates;
+mod hands;

@@ -76,5 +76,11 @@ contract! {
     pub struct NodeRequest { pub run: String, pub node: String }
     pub struct ExtendRun { pub run: String, pub minutes: u32 }
     pub struct RevealHint { pub run: String, pub hint: String }
-    pub struct StopReport { pub stopped: Vec<String>, pub ms: u64 }
+    pub struct StopReport {
+        /// Those this call has ended.
+        pub stopped: Vec<String>,
+        /// Those that were over, or were being stopped, when it came: they are gone too, by somebody else's hand.
+        pub already: Vec<String>,
+        pub ms: u64,
+    }
 }

@@ -25,6 +25,10 @@ const EXTEND_MOST: u32 = 24 * 60;
 
 impl Forge {
     pub(super) async fn pause(&self, caller: &Caller, run: &str) -> Result<RunSummary> {
+        if self.run_row(run).await?.state == RunState::Paused {
+            return Err(Error::new(Code::WrongState, format!("Run {run} is paused already; its clock stands still."))
+                .hint(format!("`forge resume {run}` lets it go on.")));
+        }
         self.ready_row(run).await?;
         let live = self.live(run).await?;
         let _turn = self.turn(run, true).await?;
@@ -59,7 +63,7 @@ impl Forge {
     pub(super) async fn resume(&self, caller: &Caller, run: &str) -> Result<RunSummary> {
         let row = self.run_row(run).await?;
         if row.state != RunState::Paused {
-            return Err(Error::new(Code::WrongState, format!("Run {run} is not paused.")));
+            return Err(unpaused(&row));
         }
         self.room_to_resume().await?;
         lab::resume(&*self.live(run).await?).await?;
@@ -101,34 +105,36 @@ impl Forge {
     pub(super) async fn stop(&self, caller: &Caller, run: &str, reason: &str) -> Result<StopReport> {
         let began = Instant::now();
         let _at_work = self.at_work(run);
-        loop {
+        // What it was when we came: of a run that was ending then, we have the credit only if we took the work over.
+        let mut found = None;
+        let mine = loop {
             fault::point("stop.intent.before");
-            let whose = self.begin_stop(run, reason).await?;
+            let (whose, was) = self.begin_stop(run, reason).await?;
             fault::point("stop.intent.after");
+            let found = *found.get_or_insert(was);
             match whose {
-                Whose::Over => break,
+                Whose::Over => break runs::alive(found) && found != RunState::Stopping,
                 Whose::Ours => {
                     self.clear_up(caller, run).await?;
-                    break;
+                    break found != RunState::Failed;
                 }
                 Whose::Theirs => {
                     if let Some(cancel) = lock(&self.launches).get(run) {
                         cancel.cancel();
                     }
                     if self.until_over(run, began + HAND_OVER).await? {
-                        break;
+                        break found != RunState::Stopping;
                     }
                 }
             }
-        }
-        Ok(StopReport {
-            stopped: vec![run.to_owned()],
-            ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
+        };
+        let (mut stopped, mut already) = (Vec::new(), Vec::new());
+        if mine { &mut stopped } else { &mut already }.push(run.to_owned());
+        Ok(StopReport { stopped, already, ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) })
     }
 
-    /// Marks the run as stopping and says who removes it: decided in one transaction.
-    async fn begin_stop(&self, run: &str, reason: &str) -> Result<Whose> {
+    /// Marks the run as stopping and says who removes it, and what it was before: decided in one transaction.
+    async fn begin_stop(&self, run: &str, reason: &str) -> Result<(Whose, RunState)> {
         let forge = self.arc()?;
         let (id, reason) = (run.to_owned(), reason.to_owned());
         self.store
@@ -144,17 +150,17 @@ impl Forge {
                     None => false,
                 };
                 match row.state {
-                    RunState::Stopped => return Ok(Whose::Over),
+                    RunState::Stopped => return Ok((Whose::Over, row.state)),
                     RunState::Stopping => {}
                     _ => drop(runs::stopping(tx, &id, &reason)?),
                 }
                 if theirs {
-                    return Ok(Whose::Theirs);
+                    return Ok((Whose::Theirs, row.state));
                 }
                 runs::claim(tx, &id, row.owner.as_ref(), &me)?;
                 intents::clear(tx, &id, Some("stop"))?;
                 intents::begin(tx, &id, "stop", now(), &serde_json::Value::Null)?;
-                Ok(Whose::Ours)
+                Ok((Whose::Ours, row.state))
             })
             .await
     }
@@ -227,17 +233,23 @@ impl Forge {
         let began = Instant::now();
         let rows = self.store.read(|c| runs::list(c, false)).await?;
         let stops = rows.iter().map(|row| self.stop(caller, &row.run, "stopped"));
-        let mut stopped = Vec::new();
+        let (mut stopped, mut already) = (Vec::new(), Vec::new());
         let mut first_error = None;
         for (row, outcome) in rows.iter().zip(futures_util::future::join_all(stops).await) {
             match outcome {
-                Ok(_) => stopped.push(row.run.clone()),
+                Ok(mut one) => {
+                    stopped.append(&mut one.stopped);
+                    already.append(&mut one.already);
+                }
                 Err(e) => first_error = first_error.or(Some(e.context(format!("Stopping {}", row.run)))),
             }
         }
         match first_error {
             Some(e) => Err(e.details(serde_json::json!({"stopped": stopped}))),
-            None => Ok(StopReport { stopped, ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) }),
+            None => {
+                let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                Ok(StopReport { stopped, already, ms })
+            }
         }
     }
 
@@ -251,6 +263,17 @@ impl Forge {
     pub(super) async fn tell_node(&self, caller: &Caller, run: &str, node: &str, state: &str, text: String) {
         let data = serde_json::json!({"node": node, "state": state});
         self.emit(caller, Some(run), "node.state", Level::Info, text, data).await;
+    }
+}
+
+fn unpaused(row: &runs::Run) -> Error {
+    let error = |why: &str| Error::new(Code::WrongState, format!("Run {} {why}.", row.run));
+    match row.state {
+        RunState::Starting => error("is still starting, so there is nothing to resume"),
+        RunState::Ready | RunState::Paused => error("is not paused; it goes on already"),
+        RunState::Stopping | RunState::Stopped | RunState::Failed => {
+            error("is over and cannot go on").hint("Start the lab again.")
+        }
     }
 }
 

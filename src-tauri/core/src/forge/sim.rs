@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+mod hands;
 mod history;
 use history::{History, me, one};
 

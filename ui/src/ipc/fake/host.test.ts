@@ -15,6 +15,13 @@ describe("the fake engine", () => {
     expect(run.run.state).toBe("ready");
     expect(run.steps.every((s) => s.state === "done")).toBe(true);
   });
+  it("stops a run once, and says of a second time that it was over", async () => {
+    const host = new FakeHost("full", 0);
+    const [run] = await host.call("list_runs", { all: false });
+    if (!run) throw new Error("no run");
+    expect(await host.call("stop_run", { run: run.run })).toMatchObject({ stopped: [run.run], already: [] });
+    expect(await host.call("stop_run", { run: run.run })).toMatchObject({ stopped: [], already: [run.run] });
+  });
   it("replays events after a sequence number, in order", async () => {
     const host = new FakeHost("full", 0);
     const all = await host.call("list_events", { run: null, since: 0, limit: null });

@@ -1,11 +1,13 @@
 /** Commands about a run: its life, its nodes, its checks, its terminals and ports. */
-import type { JobInfo } from "../../../gen/api";
+import type { JobInfo, RunState } from "../../../gen/api";
 import { HostError } from "../../host";
 import { quick } from "../isolation";
 import { planted } from "../planted";
 import { FakeTerminal } from "../terminal";
 import { missing, type World } from "../world";
 import type { Handlers } from "./handlers";
+
+const over = (state: RunState) => state === "stopped" || state === "failed";
 
 export const runs = (w: World) => ({
   start_lab: ({ lab, request_id, seed }) => {
@@ -19,15 +21,16 @@ export const runs = (w: World) => ({
     void run.launch();
     return run.current();
   },
-  list_runs: ({ all }) => [...w.runs.values()].map((r) => r.current()).filter((r) => all || !["stopped", "failed"].includes(r.state)),
+  list_runs: ({ all }) => [...w.runs.values()].map((r) => r.current()).filter((r) => all || !over(r.state)),
   get_run: ({ run }) => w.run(run).detail(),
   stop_run: ({ run }) => {
     const found = w.run(run);
+    if (over(found.summary.state)) return { stopped: [], already: [run], ms: 2 };
     found.lab.summary.active_run = null;
     found.state("stopped", "The lab was stopped");
-    return { stopped: [run], ms: 310 };
+    return { stopped: [run], already: [], ms: 310 };
   },
-  stop_all: () => ({ stopped: [...w.runs.values()].map((r) => { r.lab.summary.active_run = null; r.state("stopped", "Stopped"); return r.summary.run; }), ms: 400 }),
+  stop_all: () => ({ already: [], stopped: [...w.runs.values()].filter((r) => !over(r.summary.state)).map((r) => { r.lab.summary.active_run = null; r.state("stopped", "Stopped"); return r.summary.run; }), ms: 400 }),
   pause_run: ({ run }) => { const r = w.run(run); r.state("paused", "Paused"); return r.current(); },
   resume_run: ({ run }) => { const r = w.run(run); r.state("ready", "Resumed"); return r.current(); },
   extend_run: ({ run, minutes }) => { const r = w.run(run); if (r.summary.deadline !== null) r.summary.deadline += minutes * 60_000; r.state(r.summary.state, `${minutes} minutes more`); return r.current(); },

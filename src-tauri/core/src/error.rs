@@ -80,7 +80,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: Vec::new(), details: serde_json::Value::Null }
+        Self { code, message: plain(message.into()), hints: Vec::new(), details: serde_json::Value::Null }
     }
 
     #[must_use]
@@ -112,6 +112,18 @@ impl Error {
     }
 }
 
+/// The words of a foreign error without what its language adds to them: `(os error 2)`. Every message goes through it.
+pub fn plain(cause: impl std::fmt::Display) -> String {
+    let text = cause.to_string();
+    match text.split_once(" (os error ") {
+        Some((before, rest)) => match rest.split_once(')') {
+            Some((number, after)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("{before}{after}"),
+            _ => text,
+        },
+        None => text,
+    }
+}
+
 /// `std::io` errors keep their cause; a full disk gets its own code, because callers show another remedy.
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
@@ -128,5 +140,25 @@ impl From<std::io::Error> for Error {
 impl From<serde_json::Error> for Error {
     fn from(e: serde_json::Error) -> Self {
         Self::new(Code::InvalidInput, format!("Not the JSON that was expected: {e}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_foreign_error_is_told_without_its_number() {
+        let missing = Error::from(std::fs::File::open("/nowhere/at/all").unwrap_err());
+        assert_eq!((missing.code, missing.message.as_str()), (Code::Io, "No such file or directory"));
+        for (told, plainly) in [
+            ("Permission denied (os error 13): /x", "Permission denied: /x"),
+            ("odd (os error x) text", "odd (os error x) text"),
+            ("odd (os error 3", "odd (os error 3"),
+            ("nothing of the kind", "nothing of the kind"),
+        ] {
+            assert_eq!(plain(told), plainly);
+        }
     }
 }

@@ -5,7 +5,7 @@ mod feed;
 
 pub use feed::{Event, Feed};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, plain};
 use std::time::Duration;
 
 /// An answer longer than this is cut off and refused, unless the question says otherwise.
@@ -77,7 +77,7 @@ impl Server {
             Error::new(Code::InvalidInput, format!("“{address}” is not an address to ask: {why}."))
                 .hint("Use https://name/path; http:// only for this machine itself, as in http://127.0.0.1:8080.")
         };
-        let base = reqwest::Url::parse(address).map_err(|e| refused(&e.to_string()))?;
+        let base = reqwest::Url::parse(address).map_err(|e| refused(&in_words(&e.to_string())))?;
         let host = base.host_str().unwrap_or_default();
         let here = host == "localhost"
             || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -193,7 +193,29 @@ fn root(e: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    cause.to_string()
+    in_words(&plain(cause))
+}
+
+/// What the libraries say of the failures that a person can do something about, as a person would say it.
+fn in_words(said: &str) -> String {
+    const WORDS: [(&str, &str); 12] = [
+        ("UnknownIssuer", "its certificate is from an authority that is not trusted here"),
+        ("self-signed", "its certificate is from an authority that is not trusted here"),
+        ("certificate not valid for name", "its certificate is for another name"),
+        ("NotValidForName", "its certificate is for another name"),
+        ("certificate expired", "its certificate has expired"),
+        ("Expired", "its certificate has expired"),
+        ("not valid yet", "its certificate is not valid yet; is this machine's clock right?"),
+        ("InvalidContentType", "it does not speak https; is the address an http one, or another service's?"),
+        ("invalid HTTP", "what answers there is no web server"),
+        ("before message", "it hung up in the middle of an answer"),
+        ("failed to lookup address", "nobody knows its name; is it spelled right, and is there a network?"),
+        ("relative URL without a base", "it does not begin with https://"),
+    ];
+    WORDS
+        .iter()
+        .find(|(theirs, _)| said.contains(theirs))
+        .map_or_else(|| said.to_owned(), |(_, ours)| (*ours).to_owned())
 }
 
 #[cfg(test)]
@@ -227,6 +249,40 @@ mod tests {
         drop(free);
         let server = Server::at(&format!("http://127.0.0.1:{port}")).unwrap();
         let e = server.post("x", &[], Vec::new(), Duration::from_secs(5)).await.unwrap_err();
-        assert!(matches!(e, Silence::Unreachable(_)), "{e:?}");
+        assert_eq!(e, Silence::Unreachable("Connection refused".into()));
+    }
+
+    /// What stands at the other end says these bytes, once the question is there.
+    async fn answered(scheme: &str, bytes: &'static [u8]) -> Silence {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("{scheme}://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(bytes);
+        });
+        let server = Server::at(&address).unwrap();
+        server.post("x", &[], Vec::new(), Duration::from_secs(5)).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn why_there_is_no_answer_is_said_in_words_of_ours() {
+        for (scheme, bytes, says) in [
+            ("http", &b""[..], "it hung up in the middle of an answer"),
+            ("http", b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there is no web server"),
+            ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", "it hung up in the middle of an answer"),
+            (
+                "https",
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                "it does not speak https; is the address an http one, or another service's?",
+            ),
+        ] {
+            match answered(scheme, bytes).await {
+                Silence::Unreachable(why) | Silence::Broken(why) => assert_eq!(why, says, "{scheme} {bytes:?}"),
+                Silence::TimedOut => panic!("{scheme} {bytes:?}"),
+            }
+        }
+        assert!(Server::at("pay.example").unwrap_err().message.ends_with("it does not begin with https://."));
     }
 }

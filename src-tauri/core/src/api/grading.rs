@@ -175,3 +175,15 @@ contract! {
     pub struct HistoryRequest { #[serde(default)] pub dark: bool }
     pub struct History { pub results: Vec<ResultSummary>, pub scores_svg: String, pub times_svg: String }
 }
+
+impl OutcomeKind {
+    /// As it stands behind a criterion's title.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Pass => "passed",
+            Self::Fail => "failed",
+            Self::Error => "could not be checked",
+            Self::NotChecked => "was not checked",
+        }
+    }
+}

@@ -93,7 +93,7 @@ impl Forge {
         let (forge, caller, run) = (self.arc()?, caller.clone(), run.to_owned());
         Ok(Arc::new(move |outcome: &CriterionOutcome| {
             let (forge, caller, run) = (forge.clone(), caller.clone(), run.clone());
-            let text = format!("{}: {:?}", outcome.title, outcome.outcome);
+            let text = format!("{}: {}", outcome.title, outcome.outcome.words());
             let data = serde_json::to_value(outcome).unwrap_or_default();
             tokio::spawn(async move {
                 forge.emit(&caller, Some(&run), "check.outcome", Level::Debug, text, data).await;

@@ -168,7 +168,7 @@ fn told(report: &CheckReport) -> String {
         .criteria
         .iter()
         .filter(|c| c.outcome != OutcomeKind::Pass)
-        .map(|c| format!("{}: {:?}, seen {}", c.id, c.outcome, c.seen))
+        .map(|c| format!("{}: {}, seen {}", c.id, c.outcome.words(), c.seen))
         .collect();
     let score = format!("{} of {}", report.score, report.max);
     if open.is_empty() { score } else { format!("{score}; {}", open.join("; ")) }

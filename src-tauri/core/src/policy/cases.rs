@@ -63,7 +63,8 @@ pub(super) fn outcome(policy: &Policy, suite: &Suite, case: &Case) -> Outcome {
     let mut wanted = case.reasons.clone();
     wanted.sort_unstable();
     let ok = decision.allow == case.allow && decision.reasons == wanted;
-    let seen = if ok { String::new() } else { format!("allow {}, {:?}", decision.allow, decision.reasons) };
+    let said = if decision.allow { "yes" } else { "no" };
+    let seen = if ok { String::new() } else { format!("{said}: {}", decision.reasons.join(" ")) };
     Outcome { gate: suite.gate, note: case.note.clone(), ok, seen }
 }
 

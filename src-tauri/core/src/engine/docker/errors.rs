@@ -1,6 +1,6 @@
 //! From Docker's errors to ours: which code, in which words, with which remedy.
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, plain};
 use std::future::Future;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) fn timeout(limit: Duration) -> Error {
 }
 
 pub(crate) fn unavailable(cause: impl std::fmt::Display) -> Error {
-    let cause = cause.to_string();
+    let cause = plain(cause);
     let error = Error::new(Code::DockerUnavailable, format!("Docker cannot be reached: {cause}."));
     if cause.to_lowercase().contains("permission denied") {
         error.hint("Let your user talk to Docker: `sudo usermod -aG docker $USER`, then log in again.")
@@ -47,10 +47,11 @@ pub(crate) fn from_docker(error: bollard::errors::Error) -> Error {
         E::DockerContainerWaitError { error, .. } => from_answer(500, &error),
         E::RequestTimeoutError => timeout(CALL),
         E::SocketNotFoundError(path) => unavailable(format!("nothing listens at {path}")),
-        E::HyperLegacyError { err } => unavailable(with_causes(&err)),
-        E::HyperResponseError { err } => unavailable(with_causes(&err)),
+        E::HyperLegacyError { err } => unavailable(root(&err)),
+        E::HyperResponseError { err } => unavailable(root(&err)),
         E::IOError { err } => unavailable(err),
-        other => Error::new(Code::DockerFailed, format!("Docker's answer could not be used: {other}")),
+        other => Error::new(Code::DockerFailed, format!("Docker's answer could not be used: {}", root(&other)))
+            .hint("Try again. If it stays, update Docker, or look at what answers at DOCKER_HOST."),
     }
 }
 
@@ -80,15 +81,21 @@ pub(crate) fn from_answer(status: u16, message: &str) -> Error {
     }
 }
 
-/// Hyper's errors say "client error (Connect)" and keep the reason in their sources.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+/// The innermost reason, as a person would say it: an HTTP library's errors say "client error (Connect)" of themselves and keep
+/// what happened in their sources.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
-    text
+    let text = plain(cause);
+    match text.as_str() {
+        "connection closed before message completed" | "operation was canceled" | "channel closed" => {
+            "it hung up in the middle of an answer".into()
+        }
+        said if said.starts_with("invalid HTTP") => "what answers there does not speak Docker's language".into(),
+        _ => text,
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +127,41 @@ mod tests {
         }
         assert!(unavailable("Permission denied (os error 13)").hints[0].contains("usermod"));
         assert!(unavailable("nothing listens").hints[0].contains("Start"));
+    }
+
+    /// Real errors of a real client, against what stands in for an engine that is not there, hangs up or is none.
+    #[tokio::test]
+    async fn no_library_is_heard_in_what_is_told() {
+        use std::io::{Read, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for (answer, stream) in
+                [&b""[..], b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{x}"]
+                    .iter()
+                    .zip(listener.incoming())
+            {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                stream.write_all(answer).unwrap();
+            }
+        });
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for (at, says) in [
+            (free, "Connection refused"),
+            (there, "hung up"),
+            (there, "does not speak Docker's language"),
+            (there, "could not be used"),
+        ] {
+            let docker =
+                bollard::Docker::connect_with_http(&format!("http://{at}"), 5, bollard::API_DEFAULT_VERSION).unwrap();
+            let error = from_docker(docker.version().await.unwrap_err());
+            assert!(error.message.contains(says), "{says}: {error:?}");
+            assert!(!error.hints.is_empty(), "{error:?}");
+            for word in ["os error", "hyper", "client error", "Connect)", "(SendRequest)", "serde", "Error {", "::"] {
+                assert!(!error.message.contains(word), "{word}: {}", error.message);
+            }
+        }
     }
 
     #[tokio::test]

@@ -48,16 +48,17 @@ impl Listener {
         };
         match tokio::time::timeout(READY, ready).await {
             Ok(opened) => opened.map(|()| listener),
-            Err(_) => {
-                Err(Error::new(Code::Timeout, format!("A receiver ({who:?}) of the isolation probe did not open.")))
-            }
+            Err(_) => Err(Error::new(
+                Code::Timeout,
+                format!("The isolation probe's receiver on {} did not open.", who.words()),
+            )),
         }
     }
 
     fn deaf(&self, why: &str) -> Error {
         Error::new(
             Code::DockerFailed,
-            format!("A receiver ({:?}) of the isolation probe cannot listen: {why}", self.who),
+            format!("The isolation probe's receiver on {} cannot listen: {why}", self.who.words()),
         )
     }
 
@@ -96,7 +97,7 @@ impl Listener {
         match tokio::time::timeout(READY, told).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => seen.unsound.push(error.message),
-            Err(_) => seen.unsound.push(format!("a receiver ({:?}) did not say what it heard", self.who)),
+            Err(_) => seen.unsound.push(format!("the receiver on {} did not say what it heard", self.who.words())),
         }
     }
 }
@@ -109,10 +110,10 @@ fn hear(who: Ear, line: &str, seen: &mut Seen) -> bool {
         }
         ["end", "0"] => return true,
         ["end", lost] => {
-            seen.unsound.push(format!("a receiver ({who:?}) lost {lost} frames: the machine is too busy"));
+            seen.unsound.push(format!("the receiver on {} lost {lost} frames: the machine is too busy", who.words()));
             return true;
         }
-        _ => seen.unsound.push(format!("a receiver ({who:?}) said: {line}")),
+        _ => seen.unsound.push(format!("the receiver on {} said: {line}", who.words())),
     }
     false
 }

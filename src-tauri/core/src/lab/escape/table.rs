@@ -20,6 +20,18 @@ pub enum Ear {
     Lab,
 }
 
+impl Ear {
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Host => "the host",
+            Self::Target => "the stand-in for the world",
+            Self::Neighbour => "the machine next door",
+            Self::OtherLab => "a node of another lab",
+            Self::Lab => "the lab's own links",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Try {
     pub line: &'static str,

@@ -213,6 +213,22 @@ async fn an_older_copy_of_the_database_and_a_rewritten_log_show() {
 }
 
 #[tokio::test]
+async fn a_missing_checkpoint_is_mentioned() {
+    let home = tempfile::tempdir().unwrap();
+    log(home.path()).await;
+    let (code, told) = verified(home.path());
+    assert_eq!((code, &told["outside"], &told["ignored"]), (0, &json!(1), &json!([])), "{told}");
+    std::fs::remove_file(home.path().join("audit.checkpoint")).unwrap();
+    let (code, told) = verified(home.path());
+    assert_eq!((code, &told["ok"], &told["outside"]), (0, &json!(true), &json!(0)), "{told}");
+    let said = told["ignored"][0].as_str().unwrap();
+    assert!(said.contains("audit.checkpoint") && said.contains("it is missing"), "{told}");
+    // A log in which nothing stands has none, and misses none.
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(verified(empty.path()).1["ignored"], json!([]));
+}
+
+#[tokio::test]
 async fn why_something_was_denied_can_be_asked_later() {
     let home = tempfile::tempdir().unwrap();
     log(home.path()).await;

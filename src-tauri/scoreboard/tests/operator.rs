@@ -120,9 +120,32 @@ async fn a_database_that_was_moved_away_is_refused_and_not_made_anew() {
     std::fs::rename(&file, &away).unwrap();
     let (status, body) = server.submit(&ben.made("moved-2", SSH).envelope).await;
     assert_eq!((status, code(&body)), (503, "store_unavailable"), "{body}");
-    assert_eq!(reqwest::get(format!("{}/readyz", server.url)).await.unwrap().status(), 503);
+    let ready = reqwest::get(format!("{}/readyz", server.url)).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let said: Value = ready.json().await.unwrap();
+    assert_eq!(said["ready"], false);
+    assert_eq!(
+        part(&said, "database"),
+        (false, "it cannot be reached, or refuses to write; the log says which".into())
+    );
+    assert_eq!(part(&said, "folder"), (true, "bundles can be written".into()), "one part's trouble is not the others'");
     assert!(!file.exists(), "an empty database was made");
     std::fs::rename(&away, &file).unwrap();
     assert_eq!(server.submit(&ben.made("moved-2", SSH).envelope).await.0, 201);
     assert_eq!(server.submit(&first.envelope).await.0, 200, "still there");
+    let said: Value = reqwest::get(format!("{}/readyz", server.url)).await.unwrap().json().await.unwrap();
+    assert_eq!(said["ready"], true, "{said}");
+    assert_eq!(part(&said, "database"), (true, "sqlite answers and commits".into()));
+    assert_eq!(part(&said, "keys"), (true, "receipts can be signed".into()));
+    assert!(
+        part(&said, "disk").1.ends_with(" MiB free") && part(&said, "labs").1.contains(" known, 0 broken"),
+        "{said}"
+    );
+}
+
+/// Whether this part of the server is ready, and its words.
+fn part(readyz: &Value, name: &str) -> (bool, String) {
+    let parts = readyz["parts"].as_array().unwrap();
+    let part = parts.iter().find(|p| p["part"] == name).unwrap_or_else(|| panic!("{name}: {readyz}"));
+    (part["ready"].as_bool().unwrap(), part["detail"].as_str().unwrap().to_owned())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use tokio::process::Command;
 
 const SUITE: &str = "bookworm";
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
 const DEFAULT_HOST: &str = "deb.debian.org";
 
 /// What the build and mmdebstrap are told; empty on most machines.
@@ -25,8 +26,9 @@ impl Apt {
             })
             .collect();
         for (name, key) in [("http_proxy", "Acquire::http::Proxy"), ("https_proxy", "Acquire::https::Proxy")] {
-            // No apt here, no proxy of apt's.
-            if let Ok(out) = Command::new("apt-config").args(["dump", key]).output().await
+            // No apt here, no proxy of apt's; and one that does not answer a question about its own files has none to offer.
+            let asked = Command::new("apt-config").args(["dump", key]).kill_on_drop(true).output();
+            if let Ok(Ok(out)) = tokio::time::timeout(ANSWER, asked).await
                 && let Some(proxy) = configured(&String::from_utf8_lossy(&out.stdout), key)
             {
                 proxies.entry(name.to_owned()).or_insert(proxy);

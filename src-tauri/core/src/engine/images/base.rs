@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 const SILENCE: Duration = Duration::from_secs(15);
 /// How long mmdebstrap gets to clean up after itself.
 const FAREWELL: Duration = Duration::from_secs(20);
+/// It prints a line per stage; fetching the packages is one, and may take this long on a slow line.
+const MUTE: Duration = Duration::from_secs(20 * 60);
 const TAIL: usize = 30;
 /// About how many lines mmdebstrap prints, for the percentage.
 const MMDEBSTRAP_LINES: u8 = 13;
@@ -126,35 +128,69 @@ async fn mmdebstrap(
         _ => Error::from(e).context("Starting mmdebstrap"),
     })?;
 
-    let mut tail: Vec<String> = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut lines = BufReader::new(stderr).lines();
-        let mut seen = 0u8;
-        loop {
-            let line = tokio::select! {
-                biased;
-                () = cancel.cancelled() => {
-                    end(&mut child).await?;
-                    return Err(Error::cancelled());
-                }
-                line = lines.next_line() => line?,
-            };
-            let Some(line) = line else { break };
-            seen = seen.saturating_add(1);
-            let percent = u32::from(seen) * 90 / u32::from(MMDEBSTRAP_LINES);
-            say("base: mmdebstrap", u8::try_from(percent).unwrap_or(90).min(90), line.clone());
-            if tail.len() == TAIL {
-                tail.remove(0);
-            }
-            tail.push(line);
+    let (mut tail, mut seen): (Vec<String>, u8) = (Vec::new(), 0);
+    let told = |line: String| {
+        seen = seen.saturating_add(1);
+        let percent = u32::from(seen) * 90 / u32::from(MMDEBSTRAP_LINES);
+        say("base: mmdebstrap", u8::try_from(percent).unwrap_or(90).min(90), line.clone());
+        if tail.len() == TAIL {
+            tail.remove(0);
         }
-    }
-    let status = child.wait().await?;
+        tail.push(line);
+    };
+    let status = followed(&mut child, MUTE, told, cancel).await?;
     if status.success() {
         return Ok(());
     }
     let error = Error::new(Code::ImageBuildFailed, format!("mmdebstrap ended with {status}."));
     Err(explain(format!("The base image {BASE} could not be made"), &tail, &error))
+}
+
+/// Hands on each line of its error stream until it ends. A program that says nothing for `mute` is ended: it waits for what
+/// does not come.
+async fn followed(
+    child: &mut Child,
+    mute: Duration,
+    mut told: impl FnMut(String),
+    cancel: &CancellationToken,
+) -> Result<std::process::ExitStatus> {
+    let stalled = || {
+        Error::new(
+            Code::Timeout,
+            format!("The base image {BASE} could not be made: nothing has moved for {} s.", mute.as_secs()),
+        )
+        .hint("The mirror may not answer. Look at the network and the proxy, then prepare again.")
+    };
+    if let Some(stderr) = child.stderr.take() {
+        let mut lines = BufReader::new(stderr).lines();
+        loop {
+            let line = tokio::select! {
+                biased;
+                () = cancel.cancelled() => {
+                    end(child).await?;
+                    return Err(Error::cancelled());
+                }
+                line = tokio::time::timeout(mute, lines.next_line()) => line,
+            };
+            match line {
+                Ok(line) => match line? {
+                    Some(line) => told(line),
+                    None => break,
+                },
+                Err(_) => {
+                    end(child).await?;
+                    return Err(stalled());
+                }
+            }
+        }
+    }
+    match tokio::time::timeout(mute, child.wait()).await {
+        Ok(status) => Ok(status?),
+        Err(_) => {
+            end(child).await?;
+            Err(stalled())
+        }
+    }
 }
 
 /// Asks first: mmdebstrap removes its temporary root when it is told to stop.
@@ -185,4 +221,36 @@ async fn import(client: &bollard::Docker, tar: &Path, say: &(impl Fn(&str, u8, S
     let imported =
         client.create_image(Some(options), Some(bollard::body_try_stream(bytes)), None).try_collect::<Vec<_>>();
     bounded("Importing the base image", Duration::from_secs(300), imported).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn child(script: &str) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_says_nothing_any_more_is_ended() {
+        let (short, never) = (Duration::from_millis(300), CancellationToken::new());
+        for script in ["echo one >&2; exec sleep 60", "echo one >&2; exec 2>&-; exec sleep 60"] {
+            let (mut lines, mut silent) = (Vec::new(), child(script));
+            let error = followed(&mut silent, short, |l| lines.push(l), &never).await.unwrap_err();
+            assert_eq!((error.code, lines.as_slice()), (Code::Timeout, &["one".to_owned()][..]), "{script}");
+            assert!(!error.hints.is_empty());
+            assert!(silent.try_wait().unwrap().is_some(), "it is gone");
+        }
+        // One that is slow and goes on is let.
+        let (mut lines, mut slow) = (Vec::new(), child("for i in 1 2 3 4; do echo $i >&2; sleep 0.15; done; exit 3"));
+        let status = followed(&mut slow, short, |l| lines.push(l), &never).await.unwrap();
+        assert_eq!((status.code(), lines.len()), (Some(3), 4));
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        let error = followed(&mut child("exec sleep 60"), short, drop, &cancelled).await.unwrap_err();
+        assert_eq!(error.code, Code::Cancelled);
+    }
 }

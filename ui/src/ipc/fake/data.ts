@@ -87,7 +87,7 @@ export function makeLabs(now: number): FakeLab[] {
     },
     {
       summary: lab({
-        id: "ssh-hardening", track: "cissp", tier: "advanced", title: "SSH hardening", minutes: 25, nodes: 3,
+        id: "ssh-hardening", track: "cissp", tier: "advanced", title: "Hardening SSH while it is under attack", minutes: 25, nodes: 3,
         summary: "Close an SSH server to a live attacker without locking out the people who need it.",
         topics: ["ssh", "hardening", "access control"],
         objectives: [objective("CISSP", "5.2", "Design identification and authentication strategy"), objective("CISSP", "7.7", "Operate detection and preventative measures")],

@@ -18,6 +18,8 @@ const BROKER: &str = include_str!("broker.pl");
 /// After so long without an answer the broker is asked whether it is there, and has so long to say yes.
 const QUIET: Duration = Duration::from_secs(2);
 const PONG: Duration = Duration::from_secs(4);
+/// How long Docker may take to hand one request on.
+const TAKEN: Duration = Duration::from_secs(30);
 
 /// What the broker is asked to do; see the head of `broker.pl`.
 #[derive(Clone, Debug, Default)]
@@ -92,8 +94,15 @@ impl Channel {
             pending.insert(id, sender);
         }
         let mut abandoned = Abandoned { channel: self, id, armed: true };
-        self.requests.send(encode(id, request)).await.map_err(|_| lost())?;
         let deadline = Instant::now() + request.limit + Duration::from_secs(1);
+        // The queue is full where Docker takes nothing any more.
+        match tokio::time::timeout_at(deadline, self.requests.send(encode(id, request))).await {
+            Ok(sent) => sent.map_err(|_| lost())?,
+            Err(_) => {
+                self.give_up();
+                return Err(lost());
+            }
+        }
         let mut receiver = receiver;
         loop {
             let patience = deadline.saturating_duration_since(Instant::now()).min(QUIET);
@@ -177,8 +186,15 @@ async fn write_all(
     mut inbox: mpsc::Receiver<Vec<u8>>,
 ) {
     while let Some(frame) = inbox.recv().await {
-        if input.write_all(&frame).await.is_err() || input.flush().await.is_err() {
-            return;
+        let written = async {
+            input.write_all(&frame).await?;
+            input.flush().await
+        };
+        // Either way the queue closes, and whoever calls or waits learns that the connection is lost.
+        match tokio::time::timeout(TAKEN, written).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return tracing::debug!(%error, "the fabric broker takes no more requests"),
+            Err(_) => return tracing::warn!("the fabric broker has taken no request for {} s", TAKEN.as_secs()),
         }
     }
     // The channel was dropped: the end of its input ends the broker. A broken pipe means it ended already.
@@ -323,6 +339,30 @@ mod tests {
         assert_eq!(u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize, bytes.len() - 4);
         let fields: Vec<String> = unpack(&bytes[4..]).into_iter().map(|f| String::from_utf8(f).unwrap()).collect();
         assert_eq!(fields, ["9", "exec", "2000", "10", "5:abc", "1:a 2:b", "in", "sh", "-c"]);
+    }
+
+    /// A Docker that is stuck takes no bytes, and says nothing.
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_is_taken_every_call_ends() {
+        let (near, _stuck) = tokio::io::duplex(16);
+        let (requests, inbox) = mpsc::channel(2);
+        let writing = tokio::spawn(write_all(Box::pin(near), inbox));
+        let channel = Channel {
+            requests,
+            pending: Pending::default(),
+            next: AtomicU64::new(1),
+            given_up: AtomicBool::new(false),
+        };
+        let began = Instant::now();
+        let request = Request { op: "exec", limit: Duration::from_secs(5), stdin: vec![0; 100], ..Request::default() };
+        let calls = (0..8).map(|_| channel.call(&request));
+        for ended in futures_util::future::join_all(calls).await {
+            assert!(ended.is_err());
+        }
+        assert!(began.elapsed() <= Duration::from_secs(7), "{:?}", began.elapsed());
+        assert!(!channel.alive(), "nobody tries it again");
+        writing.await.unwrap();
+        assert!(began.elapsed() <= TAKEN + Duration::from_secs(1), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -25,6 +25,9 @@ const THEIRS: [&str; 16] = [
     "unwrap",
 ];
 
+/// Arguments, what the environment says, the exit code and what is said.
+type Case<'a> = (&'a [&'a str], (&'a str, &'a str), i32, &'a str);
+
 #[test]
 fn errors_are_told_in_words_for_people() {
     let home = tempfile::tempdir().unwrap();
@@ -42,7 +45,7 @@ fn errors_are_told_in_words_for_people() {
     let port = file("port.yaml", profile("[{names: [a.example], ports: [443]}]").as_bytes());
     let tag = file("tag.yaml", profile("!all []").as_bytes());
     let nowhere = ("DOCKER_HOST", "tcp://127.0.0.1:1");
-    let cases: [(&[&str], (&str, &str), i32, &str); 12] = [
+    let cases: [Case; 12] = [
         (
             &["--labs", &at("no-such-folder"), "labs"],
             nowhere,

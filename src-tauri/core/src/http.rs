@@ -198,18 +198,20 @@ fn root(e: &reqwest::Error) -> String {
 
 /// What the libraries say of the failures that a person can do something about, as a person would say it.
 fn in_words(said: &str) -> String {
-    const WORDS: [(&str, &str); 12] = [
+    const WORDS: [(&str, &str); 14] = [
         ("UnknownIssuer", "its certificate is from an authority that is not trusted here"),
         ("self-signed", "its certificate is from an authority that is not trusted here"),
         ("certificate not valid for name", "its certificate is for another name"),
         ("NotValidForName", "its certificate is for another name"),
         ("certificate expired", "its certificate has expired"),
         ("Expired", "its certificate has expired"),
-        ("not valid yet", "its certificate is not valid yet; is this machine's clock right?"),
-        ("InvalidContentType", "it does not speak https; is the address an http one, or another service's?"),
+        ("not valid yet", "its certificate is not valid yet (is this machine's clock right?)"),
+        ("CaUsedAsEndEntity", "its certificate is made for an authority, not for a server"),
+        ("invalid peer certificate", "its certificate does not hold"),
+        ("InvalidContentType", "it does not speak https (is the address an http one, or another service's?)"),
         ("invalid HTTP", "what answers there is no web server"),
         ("before message", "it hung up in the middle of an answer"),
-        ("failed to lookup address", "nobody knows its name; is it spelled right, and is there a network?"),
+        ("failed to lookup address", "nobody knows its name (is it spelled right, and is there a network?)"),
         ("relative URL without a base", "it does not begin with https://"),
     ];
     WORDS
@@ -275,13 +277,22 @@ mod tests {
             (
                 "https",
                 b"HTTP/1.1 400 Bad Request\r\n\r\n",
-                "it does not speak https; is the address an http one, or another service's?",
+                "it does not speak https (is the address an http one, or another service's?)",
             ),
         ] {
             match answered(scheme, bytes).await {
                 Silence::Unreachable(why) | Silence::Broken(why) => assert_eq!(why, says, "{scheme} {bytes:?}"),
                 Silence::TimedOut => panic!("{scheme} {bytes:?}"),
             }
+        }
+        for (theirs, says) in [
+            ("invalid peer certificate: UnknownIssuer", "an authority that is not trusted"),
+            ("invalid peer certificate: certificate expired: verification time 2 (UNIX), …", "has expired"),
+            ("invalid peer certificate: certificate not valid for name \"x\"; …", "another name"),
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "for an authority"),
+            ("invalid peer certificate: BadSignature", "does not hold"),
+        ] {
+            assert!(in_words(theirs).contains(says) && !in_words(theirs).contains("invalid peer"), "{theirs}");
         }
         assert!(Server::at("pay.example").unwrap_err().message.ends_with("it does not begin with https://."));
     }

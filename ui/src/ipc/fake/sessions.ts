@@ -19,7 +19,7 @@ const STATES: readonly Partial<ReexecutionJob>[] = [
   { state: "done", tries: 1, agrees: false },
   { state: "done", tries: 1, agrees: true },
 ];
-const away = () => new HostError("scoreboard_failed", "The scoreboard cannot be reached: Connection refused (os error 111).", ["Check the network, and whether the scoreboard runs; then try again."], { code: "unreachable" });
+const away = () => new HostError("scoreboard_failed", "The scoreboard cannot be reached: Connection refused.", ["Check the network, and whether the scoreboard runs; then try again."], { code: "unreachable" });
 
 export class FakeSessions {
   readonly #scene: string;

@@ -28,14 +28,14 @@ export class FakeSync {
     return {
       board: this.#on ? { url: this.#url, name: this.#name, class: "Networks 1", instructor: this.#instructor, board_key: "5c2f1e07aa9b4d10", key_id: "9f2c41d07be8", enrolled_at: Date.now() - 8 * 86_400_000, ahead_ms: 240, own_ca: false, token: true } : null,
       accepted: count("accepted"), pending: count("pending"), refused: count("refused"), next_at: waits?.at ?? null,
-      last_at: this.#on ? Date.now() - 240_000 : null, last_error: waits ? "The scoreboard cannot be reached: Connection refused (os error 111)." : "", results: rows,
+      last_at: this.#on ? Date.now() - 240_000 : null, last_error: waits ? "The scoreboard cannot be reached: Connection refused." : "", results: rows,
     };
   }
 
   #row(r: ResultSummary, i: number): ResultSync {
     const row: ResultSync = { result: r.id, state: "off", tier: null, url: null, at: null, attempts: 0, code: null, why: "", receipt: null };
     if (!this.#on) return row;
-    if (i === 0 && !this.#sent.has(r.id)) return { ...row, state: "pending", at: Date.now() + 420_000, attempts: 3, why: "unreachable: The scoreboard cannot be reached: Connection refused (os error 111)." };
+    if (i === 0 && !this.#sent.has(r.id)) return { ...row, state: "pending", at: Date.now() + 420_000, attempts: 3, why: "unreachable: The scoreboard cannot be reached: Connection refused." };
     if (i === 2) return { ...row, state: "refused", at: r.at + 9000, code: "run_exists", why: "This run has another verdict here." };
     return { ...row, state: "accepted", tier: "re-graded", url: `${this.#url}/v1/verdicts/${r.id}`, at: r.at + 4000, receipt: `{"body":{"verdict":"${r.id}"},"key_id":"5c2f1e07aa9b4d10","signature":"${hex("a")}"}` };
   }

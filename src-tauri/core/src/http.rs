@@ -58,9 +58,26 @@ pub struct Question<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Silence {
     Unreachable(String),
+    /// Somebody is there, and does not show that it is this server: nothing was said to it.
+    Untrusted(Distrust),
     TimedOut,
     /// The answer broke off or was longer than allowed.
     Broken(String),
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Signed by nobody that is believed here.
+    Stranger,
+    /// It is for these names.
+    OtherName(Vec<String>),
+    /// It ended before what this machine's clock says,
+    Over,
+    /// or begins after that.
+    Early,
+    /// In the TLS library's words.
+    Unsound(String),
 }
 
 impl Server {
@@ -178,13 +195,47 @@ async fn whole(mut response: reqwest::Response, most: usize) -> Result<Answer, S
 }
 
 fn silence(e: &reqwest::Error) -> Silence {
-    if e.is_timeout() {
+    if let Some(why) = distrust(e) {
+        Silence::Untrusted(why)
+    } else if e.is_timeout() {
         Silence::TimedOut
     } else if e.is_connect() {
         Silence::Unreachable(root(e))
     } else {
         Silence::Broken(root(e))
     }
+}
+
+fn distrust(e: &reqwest::Error) -> Option<Distrust> {
+    use rustls::CertificateError as C;
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(e);
+    let wrong = loop {
+        let this = cause?;
+        if let Some(rustls::Error::InvalidCertificate(wrong)) = this.downcast_ref() {
+            break wrong;
+        }
+        // An error of input or output does not name as its source what it was made of.
+        let made_of = this.downcast_ref().and_then(std::io::Error::get_ref);
+        cause = match made_of {
+            Some(inner) => Some(inner),
+            None => this.source(),
+        };
+    };
+    Some(match wrong {
+        // A certificate under the name of a trusted one, and with another key, is somebody else's as well.
+        C::UnknownIssuer | C::BadSignature => Distrust::Stranger,
+        C::NotValidForName => Distrust::OtherName(Vec::new()),
+        C::NotValidForNameContext { presented, .. } => Distrust::OtherName(presented.iter().map(|n| plain(n)).collect()),
+        C::Expired | C::ExpiredContext { .. } => Distrust::Over,
+        C::NotValidYet | C::NotValidYetContext { .. } => Distrust::Early,
+        other => Distrust::Unsound(other.to_string()),
+    })
+}
+
+/// `DnsName("board.example")` as it is written everywhere else.
+fn plain(name: &str) -> String {
+    let inner = name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')'));
+    inner.trim_matches('"').chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 /// The innermost cause: what the operating system or the TLS library said.

@@ -60,6 +60,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("windows_native_keyring_store", &["keys"]),
     ("pasetors", &["spawn"]),
     ("reqwest", &["http"]),
+    ("rustls", &["http"]),
     ("similar", &["template"]),
     ("serde_saphyr", &["template", "policy"]),
     // board: the scoreboard's API description is made from its types.

@@ -43,6 +43,7 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
         Command::Egress { what: EgressCommand::Approve { file } } => egress::approve(cx, &file).await?,
         Command::Start { lab, session: Some(session), .. } => {
             let start = engine.take_challenge(&cx.caller, forge_core::api::TakeChallenge { session, lab }).await?;
+            sync::warn_of_clock(cx).await?;
             start::told(cx, start.lab, start.request_id, start.seed).await?;
         }
         Command::Start { lab, request_id, seed, session: None } => start::told(cx, lab, request_id, seed).await?,

@@ -1,6 +1,7 @@
 //! Class sessions: make, join, look, speak, freeze, export.
 
 use super::start::word;
+use super::sync::warn_of_clock;
 use crate::Cx;
 use crate::args::SessionCommand;
 use crate::out::{Cell, Ink, Out, cell};
@@ -17,6 +18,7 @@ pub async fn run(cx: &Cx, what: SessionCommand) -> Result<()> {
         SessionCommand::Create { title, lab: labs, minutes, shared_seed, hints, attempts } => {
             let request = CreateSession { title, labs, shared_seed, minutes, hints, attempts };
             let session = cx.engine.create_session(&cx.caller, request).await?;
+            warn_of_clock(cx).await?;
             cx.out.answer(&session, |out, s| {
                 head(out, s)?;
                 out.line(format!("Learners join with: forge session join {}", s.join_code.as_deref().unwrap_or("?")))
@@ -24,6 +26,7 @@ pub async fn run(cx: &Cx, what: SessionCommand) -> Result<()> {
         }
         SessionCommand::Join { code } => {
             let session = cx.engine.join_session(&cx.caller, JoinSession { code }).await?;
+            warn_of_clock(cx).await?;
             cx.out.answer(&session, |out, s| {
                 head(out, s)?;
                 s.labs.iter().try_for_each(|lab| out.line(format!("forge start {lab} --session {}", s.id)))

@@ -3,7 +3,8 @@
 use super::start::word;
 use crate::Cx;
 use crate::out::{Ink, Out, cell};
-use forge_core::api::{Empty, EnrolBoard, SyncNow, SyncPreview, SyncReport, SyncState, SyncStatus};
+use forge_core::api::{BoardInfo, Empty, EnrolBoard, SyncNow, SyncPreview, SyncReport, SyncState, SyncStatus};
+use forge_core::board::{CLOCK_SKEW, apart};
 use forge_core::error::Result;
 use std::path::Path;
 
@@ -33,6 +34,7 @@ pub async fn unenrol(cx: &Cx) -> Result<()> {
 
 pub async fn sync(cx: &Cx, retry_refused: bool) -> Result<()> {
     let report = cx.engine.sync_now(&cx.caller, SyncNow { retry_refused }).await?;
+    let held = held(cx, &report).await?;
     cx.out.answer(&report, |out, r: &SyncReport| {
         out.line(format!("{} accepted, {} refused, {} waiting", r.accepted, r.refused, r.pending))?;
         for r in &r.raised {
@@ -46,8 +48,21 @@ pub async fn sync(cx: &Cx, retry_refused: bool) -> Result<()> {
         if r.refused > 0 {
             out.line("Why: `forge sync --status`")?;
         }
-        Ok(())
+        held.iter().try_for_each(|(id, why)| out.line(out.ink(Ink::Warn, &format!("{id} waits: {why}"))))
     })
+}
+
+/// Told of at once; `forge sync --status` tells all.
+const HELD: usize = 5;
+
+/// What waits though the scoreboard took the others, and why.
+async fn held(cx: &Cx, report: &SyncReport) -> Result<Vec<(String, String)>> {
+    if report.pending == 0 || report.error.is_some() {
+        return Ok(Vec::new());
+    }
+    let status = cx.engine.sync_status(&cx.caller, Empty {}).await?;
+    let waiting = status.results.into_iter().filter(|r| r.state == SyncState::Pending && !r.why.is_empty());
+    Ok(waiting.take(HELD).map(|r| (r.result.chars().take(12).collect(), r.why)).collect())
 }
 
 pub async fn status(cx: &Cx) -> Result<()> {
@@ -80,9 +95,28 @@ fn head(out: &Out, s: &SyncStatus) -> Result<()> {
     let Some(b) = &s.board else { return out.line("No scoreboard is set up: nothing is sent.") };
     let who = if b.token { format!("as {} in {}", b.name, b.class) } else { "with a key enrolled before".into() };
     out.line(format!("{} {who}; its key is {}", out.ink(Ink::Bold, &b.url), b.board_key))?;
-    if b.ahead_ms.abs() > 60_000 {
-        let (by, way) = (b.ahead_ms.abs() / 60_000, if b.ahead_ms > 0 { "ahead of" } else { "behind" });
-        out.line(out.ink(Ink::Warn, &format!("This machine’s clock is {by} min {way} the scoreboard’s.")))?;
+    clocks(b).map_or(Ok(()), |words| out.line(out.ink(Ink::Warn, &words)))
+}
+
+/// Milliseconds by which a clock may be off before it is worth a word, and before what is done with it is not believed.
+const NOTICED: i64 = 60_000;
+
+/// What there is to say about this machine's clock, and what comes of it.
+fn clocks(b: &BoardInfo) -> Option<String> {
+    let (by, way) = (apart(b.ahead_ms), if b.ahead_ms > 0 { "ahead of" } else { "behind" });
+    let comes = match b.ahead_ms {
+        ahead if ahead > CLOCK_SKEW => " Set it right before your next lab: results from the future are not taken.",
+        ahead if ahead < -CLOCK_SKEW => " Set it right before your next lab: a session’s labs begun with it do not count.",
+        _ => "",
+    };
+    (b.ahead_ms.abs() > NOTICED).then(|| format!("This machine’s clock is {by} {way} the scoreboard’s.{comes}"))
+}
+
+/// Says it before a lab is begun under a session, so that its time is not spent for nothing.
+pub async fn warn_of_clock(cx: &Cx) -> Result<()> {
+    let status = cx.engine.sync_status(&cx.caller, Empty {}).await?;
+    if let Some(words) = status.board.as_ref().and_then(clocks) {
+        cx.out.progress(Ink::Warn, words);
     }
     Ok(())
 }

@@ -160,5 +160,7 @@ contract! {
         pub messages: Vec<SessionMessage>,
         /// Why the scoreboard cannot be followed at the moment; empty when it can.
         pub trouble: String,
+        /// Why a run begun on this machine does not count, in words for the learner: its clock is wrong. Empty when it is not.
+        pub clock: String,
     }
 }

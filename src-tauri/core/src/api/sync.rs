@@ -30,7 +30,8 @@ contract! {
         pub board_key: String,
         pub key_id: String,
         pub enrolled_at: i64,
-        /// How far this machine's clock was ahead of the server's then, in milliseconds.
+        /// How far this machine's clock was ahead of the server's, in milliseconds: at enrolment, and looked at again when a session
+        /// is made, joined or taken part in, and when something waits for a clock.
         pub ahead_ms: i64,
         /// https under a certificate that was given at enrolment.
         pub own_ca: bool,

@@ -32,6 +32,15 @@ pub const EVIDENCE_TAR_MAX: u64 = 512 << 20;
 /// How far a laptop's clock may be ahead of the server's, in milliseconds.
 pub const CLOCK_SKEW: i64 = 5 * 60 * 1000;
 
+/// How far two clocks are apart, as a person would say it.
+pub fn apart(ms: i64) -> String {
+    match ms.unsigned_abs() / 60_000 {
+        minutes @ 0..120 => format!("{minutes} min"),
+        minutes @ 120..2880 => format!("{} h", minutes / 60),
+        minutes => format!("{} days", minutes / 1440),
+    }
+}
+
 /// What was really established about a verdict, in the order in which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -4,7 +4,7 @@
 use super::{Forge, lock, now, standing};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::board::{Challenge, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed};
+use crate::board::{CLOCK_SKEW, Challenge, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed, apart};
 use crate::error::{Code, Error, Result};
 use crate::store::sync::{self as rows, Board};
 use crate::store::{runs, session as kept};
@@ -20,7 +20,7 @@ impl Forge {
     }
 
     pub(super) async fn session_create(&self, request: CreateSession) -> Result<SessionInfo> {
-        let board = self.enrolled().await?;
+        let board = self.look_at_clock(self.enrolled().await?).await;
         let wanted = NewSession {
             title: request.title,
             labs: request.labs,
@@ -38,6 +38,7 @@ impl Forge {
     pub(super) async fn session_join(&self, request: JoinSession) -> Result<SessionInfo> {
         let board = self.enrolled().await?;
         let joined = sync::session::join(&board, &request.code).await?.session;
+        let board = self.look_at_clock(board).await;
         self.note_session(&board, &joined).await?;
         Ok(told(joined, &board))
     }
@@ -166,7 +167,8 @@ impl Forge {
 
     pub(super) async fn session_of(&self, run: &str) -> Result<RunSession> {
         let row = self.run_row(run).await?;
-        let none = RunSession { session: None, attempt: 0, messages: Vec::new(), trouble: String::new() };
+        let (messages, clock) = (Vec::new(), String::new());
+        let none = RunSession { session: None, attempt: 0, messages, trouble: String::new(), clock };
         let (Some(challenge), Some(board)) = (self.bound(&row.request_id).await?, self.store.read(rows::board).await?)
         else {
             return Ok(none);
@@ -177,7 +179,8 @@ impl Forge {
             Some(k) => (read(&k.told)?, k.trouble),
             None => (of_challenge(&challenge), String::new()),
         };
-        Ok(RunSession { session: Some(told(session, &board)), attempt: challenge.attempt, messages, trouble })
+        let (clock, attempt) = (clock_words(board.ahead_ms), challenge.attempt);
+        Ok(RunSession { session: Some(told(session, &board)), attempt, messages, trouble, clock })
     }
 
     /// The same challenge until it was answered; under the same request id as long as the run it started is alive or has
@@ -187,6 +190,7 @@ impl Forge {
         let board = self.enrolled().await?;
         let lab = self.catalogue().get(&request.lab)?.id.clone();
         let signed = sync::session::challenge(&board, &request.session, &lab).await?;
+        self.look_at_clock(board).await;
         let text = serde_json::to_string(&signed)?;
         let (nonce, seed) = (signed.body.nonce.clone(), signed.body.seed.clone());
         let fresh = uuid::Uuid::now_v7().to_string();
@@ -219,6 +223,18 @@ impl Forge {
         })?;
         Ok(Some(signed.body))
     }
+}
+
+/// What a learner has to know of a clock with which a run does not count; empty when there is nothing to say.
+fn clock_words(ahead_ms: i64) -> String {
+    if ahead_ms.abs() <= CLOCK_SKEW {
+        return String::new();
+    }
+    let (by, way) = (apart(ahead_ms), if ahead_ms > 0 { "ahead of" } else { "behind" });
+    format!(
+        "This machine’s clock is {by} {way} the scoreboard’s: a run begun with it does not count for the session. Set it \
+         right, and start the lab again."
+    )
 }
 
 /// Sessions that a learner's list shows, and of these asks about; older ones are as they were known.

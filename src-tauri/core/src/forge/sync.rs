@@ -17,6 +17,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const PREVIEWED: usize = 20;
+/// What waits for a clock says so in this word.
+const EARLY: &str = "future_dated";
 /// While an app is open, how often to see whether something is due.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -58,7 +60,8 @@ impl Forge {
     pub(super) async fn enrol(&self, caller: &Caller, request: EnrolBoard) -> Result<SyncStatus> {
         let trust = Trust { ca: request.ca, clear_text: request.clear_text };
         let wanted = Wanted { url: request.url, code: request.code, name: request.name, trust };
-        let board = sync::enrol::enrol(&wanted, &self.keys, now).await?;
+        let before = self.store.read(rows::board).await?;
+        let board = sync::enrol::enrol(&wanted, &self.keys, before.as_ref(), now).await?;
         let data = serde_json::json!({
             "url": board.url, "class": board.class, "name": board.name, "board_key": board.root, "correlation": caller.correlation,
         });
@@ -120,7 +123,11 @@ impl Forge {
             all,
         };
         let told = round.run(&board).await?;
-        let pending = self.store.read(results::queued).await?;
+        let waiting = self.store.read(rows::waiting).await?;
+        if told.stopped.is_none() && waiting.iter().any(|w| w.last_error.starts_with(EARLY)) {
+            self.look_at_clock(board).await;
+        }
+        let pending = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
         let report = SyncReport {
             accepted: u32::try_from(told.accepted.len()).unwrap_or(u32::MAX),
             refused: u32::try_from(told.refused.len()).unwrap_or(u32::MAX),
@@ -146,6 +153,22 @@ impl Forge {
             self.emit(caller, None, "sync.done", level, text, serde_json::to_value(&report)?).await;
         }
         Ok(report)
+    }
+
+    /// Looks again how far this machine's clock is ahead. What was known before counts where the scoreboard does not say.
+    pub(super) async fn look_at_clock(&self, board: Board) -> Board {
+        let ahead_ms = match sync::enrol::ahead(&board, now).await {
+            Ok(ahead_ms) => ahead_ms,
+            Err(e) => {
+                tracing::info!(code = ?e.code, "the scoreboard's clock could not be looked at: {e}");
+                return board;
+            }
+        };
+        let root = board.root.clone();
+        if let Err(e) = self.store.write_relaxed(move |tx| rows::set_ahead(tx, &root, ahead_ms)).await {
+            tracing::warn!(code = ?e.code, "how the clocks stand could not be kept: {e}");
+        }
+        Board { ahead_ms, ..board }
     }
 
     /// Nobody has to ask: what is due while an app is open is sent, and asked about.

@@ -73,7 +73,7 @@ pub struct Board {
     /// PEM of that key and of those it vouched for since, newest first.
     pub keys: Vec<String>,
     pub enrolled_at: i64,
-    /// How far this machine's clock was ahead of the server's.
+    /// How far this machine's clock was ahead of the server's when that was looked at last.
     pub ahead_ms: i64,
     /// Times in a row that the server could not be worked with.
     pub failures: u32,
@@ -190,6 +190,12 @@ pub fn unenrol(tx: &Tx) -> Result<bool> {
 /// The server's keys, after it was shown that each vouched for the next.
 pub fn set_keys(tx: &Tx, root: &str, keys: &[String]) -> Result<()> {
     tx.execute("UPDATE board SET keys = ?2 WHERE root = ?1", params![root, encode(&keys)?])?;
+    Ok(())
+}
+
+/// How the clocks stand now, of the scoreboard with this root.
+pub fn set_ahead(tx: &Tx, root: &str, ahead_ms: i64) -> Result<()> {
+    tx.execute("UPDATE board SET ahead_ms = ?2 WHERE root = ?1", params![root, ahead_ms])?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What an answer means. Pure: the same answer, the same outcome.
 
 use super::parcel::Parcel;
-use crate::board::{Accepted, Receipt, Refusal, RefusalCode, Signed};
+use crate::board::{Accepted, apart, Receipt, Refusal, RefusalCode, Signed};
 use crate::http::{Answer, Silence};
 use crate::keys::{Domain, PublicKey};
 use serde::Deserialize;
@@ -37,6 +37,14 @@ impl Later {
     pub fn whole(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), whole: true, asked: None }
     }
+
+    pub fn silent(silence: &Silence) -> Self {
+        let (code, mut message) = super::silence(silence);
+        if let Some(remedy) = super::remedy(silence) {
+            message = format!("{message} {remedy}");
+        }
+        Self::whole(code, message)
+    }
 }
 
 /// A refusal in the words of a server that may know codes which we do not.
@@ -60,8 +68,7 @@ pub fn outcome(reply: Result<Answer, Silence>, attempts: u32) -> Outcome {
     let answer = match reply {
         Ok(answer) => answer,
         Err(silence) => {
-            let (code, message) = super::silence(&silence);
-            return Outcome::Later(Later::whole(code, message));
+            return Outcome::Later(Later::silent(&silence));
         }
     };
     if matches!(answer.status, 200 | 201) {
@@ -108,10 +115,24 @@ fn no(error: Said, status: u16, asked: Option<u64>, attempts: u32) -> Outcome {
     if transient || early {
         // A defect that one verdict strikes must not hold up the others, nor must one with a wrong time.
         let alone = early || matches!(known, Some(RefusalCode::Internal | RefusalCode::WrongOffset));
+        let message = if early { too_early(&error.details, message) } else { message };
         return Outcome::Later(Later { code: short(&error.code), message, whole: !alone, asked });
     }
     let hint = error.hints.first().map(|h| h.chars().take(500).collect()).unwrap_or_default();
     Outcome::Refused { code: short(&error.code), message, hint }
+}
+
+/// A server that says by how much lets it be told.
+fn too_early(details: &serde_json::Value, said: String) -> String {
+    let at = |name: &str| details.get(name).and_then(serde_json::Value::as_i64);
+    let by = match (at("finished"), at("now")) {
+        (Some(finished), Some(now)) => apart(finished.saturating_sub(now)),
+        _ => return said,
+    };
+    format!(
+        "By the scoreboard’s clock this run ends {by} from now; it is taken after that. If this machine’s clock was wrong, set it \
+         right and do the lab again: only a new run has the right time."
+    )
 }
 
 fn short(code: &str) -> String {

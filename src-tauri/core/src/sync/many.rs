@@ -50,10 +50,7 @@ pub async fn ask(way: &Way<'_>, parcels: &[(&Parcel, u32)]) -> Said {
     let question = Question { method: "POST", path: PATH, headers: &headers, body, limit, most: ANSWER_BYTES };
     let answer = match way.server.ask(question).await {
         Ok(answer) => answer,
-        Err(silence) => {
-            let (code, message) = super::silence(&silence);
-            return Said::Later(Later::whole(code, message));
-        }
+        Err(silence) => return Said::Later(Later::silent(&silence)),
     };
     if answer.status == 200 {
         return each(&answer.body, parcels);

@@ -25,7 +25,7 @@ pub mod session;
 mod tests;
 
 use crate::error::{Code, Error, Result};
-use crate::http::{Server, Silence, Trust};
+use crate::http::{Distrust, Server, Silence, Trust};
 use crate::store::sync::Board;
 
 /// Bundles up to this size go in one request; larger ones in parts that can be resumed.
@@ -40,9 +40,35 @@ fn server(board: &Board) -> Result<Server> {
 fn silence(silence: &Silence) -> (&'static str, String) {
     match silence {
         Silence::Unreachable(why) => ("unreachable", format!("The scoreboard cannot be reached: {why}.")),
+        Silence::Untrusted(why) => ("untrusted", format!("Nothing was sent: the scoreboard’s certificate {}.", untrusted(why))),
         Silence::TimedOut => ("timeout", "The scoreboard gave no answer in time.".into()),
         Silence::Broken(why) => ("unreadable", format!("The scoreboard's answer broke off: {why}.")),
     }
+}
+
+fn untrusted(why: &Distrust) -> String {
+    match why {
+        Distrust::Stranger => "is signed by nobody that this machine trusts; it may be another server".into(),
+        Distrust::OtherName(names) if names.is_empty() => "is for another address".into(),
+        Distrust::OtherName(names) => format!("is for {}, not for this address", names.join(", ")),
+        Distrust::Over => "has expired, by this machine’s clock".into(),
+        Distrust::Early => "is not valid yet, by this machine’s clock".into(),
+        Distrust::Unsound(why) => format!("is not sound ({why})"),
+    }
+}
+
+/// What to do about a silence that does not pass by itself.
+fn remedy(silence: &Silence) -> Option<&'static str> {
+    let Silence::Untrusted(why) = silence else { return None };
+    Some(match why {
+        Distrust::Stranger | Distrust::Unsound(_) => {
+            "Ask your instructor for the scoreboard’s certificate of now, then: forge enrol URL CODE --ca FILE"
+        }
+        Distrust::OtherName(_) => "Enrol with the address that your instructor gave you, spelled as they did.",
+        Distrust::Over | Distrust::Early => {
+            "Set this machine’s clock right. If it is right, tell your instructor: the scoreboard needs a new certificate."
+        }
+    })
 }
 
 fn trouble(code: &str, message: impl Into<String>) -> Error {

@@ -174,7 +174,8 @@ fn token(board: &Board) -> Result<(Server, String)> {
 
 pub(super) fn away(s: &Silence) -> Error {
     let (code, message) = silence(s);
-    trouble(code, message).hint("Check the network, and whether the scoreboard runs; then try again.")
+    let remedy = super::remedy(s);
+    trouble(code, message).hint(remedy.unwrap_or("Check the network, and whether the scoreboard runs; then try again."))
 }
 
 #[cfg(test)]

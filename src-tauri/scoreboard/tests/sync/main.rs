@@ -1,6 +1,7 @@
 //! A laptop's outbox against the real server, as a process, and against servers that are down, slow, full or lying.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod between;
+mod clocks;
 mod doorbell;
 mod engine;
 mod killed;

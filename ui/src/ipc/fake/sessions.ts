@@ -123,9 +123,9 @@ export class FakeSessions {
   ofRun(lab: string): RunSession {
     const own = this.#made[0];
     const words = this.#labs.find((l) => l.summary.id === lab)?.summary.title ?? lab;
-    if (this.#scene === "texts" && own) return { session: { ...this.#now(own), title: words }, attempt: 1, messages: [{ seq: 1, at: Date.now(), text: words.slice(0, 500), learner: null }], trouble: words };
+    if (this.#scene === "texts" && own) return { session: { ...this.#now(own), title: words }, attempt: 1, messages: [{ seq: 1, at: Date.now(), text: words.slice(0, 500), learner: null }], trouble: words, clock: words };
     const session = this.#scene.startsWith("class") ? this.#made.find((s) => s.labs.includes(lab)) : undefined;
-    return session ? { session: this.#now(session), attempt: 1, messages: this.#messages, trouble: "" } : { session: null, attempt: 0, messages: [], trouble: "" };
+    return session ? { session: this.#now(session), attempt: 1, messages: this.#messages, trouble: "", clock: "" } : { session: null, attempt: 0, messages: [], trouble: "", clock: "" };
   }
 
   said(id: string): SessionMessage[] {

@@ -197,7 +197,10 @@ pub(super) fn refused(answer: &Answer) -> Error {
             e.hints = refusal.hints;
             e
         }
-        None => trouble("unreadable", format!("HTTP {} came back, and not in a scoreboard’s words.", answer.status))
-            .hint("Is this the scoreboard’s address, as your instructor gave it?"),
+        None => trouble("unreadable", super::foreign(answer)).hint(if (300..400).contains(&answer.status) {
+            "If that is where your instructor’s scoreboard is, enrol there."
+        } else {
+            "Is this the scoreboard’s address, as your instructor gave it?"
+        }),
     }
 }

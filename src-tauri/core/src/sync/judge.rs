@@ -84,9 +84,10 @@ pub fn outcome(reply: Result<Answer, Silence>, attempts: u32) -> Outcome {
 pub fn refusal(answer: &Answer, attempts: u32) -> Outcome {
     let asked = answer.header("retry-after").and_then(|s| s.trim().parse().ok());
     let Ok(Wrapped { error }) = serde_json::from_slice::<Wrapped>(&answer.body) else {
-        // A proxy, a captive portal, another program on that port: what it says decides nothing about a verdict.
-        let message = format!("HTTP {} came back, and not in a scoreboard's words.", answer.status);
-        return Outcome::Later(Later { asked, ..Later::whole("unreadable", message) });
+        // A proxy, a captive portal, another program on that port: what it says decides nothing about a verdict. That one is too
+        // large for it says nothing about the others.
+        let whole = answer.status != 413;
+        return Outcome::Later(Later { asked, whole, ..Later::whole("unreadable", super::foreign(answer)) });
     };
     no(error, answer.status, asked, attempts)
 }

@@ -25,7 +25,7 @@ pub mod session;
 mod tests;
 
 use crate::error::{Code, Error, Result};
-use crate::http::{Distrust, Server, Silence, Trust};
+use crate::http::{Answer, Distrust, Server, Silence, Trust};
 use crate::store::sync::Board;
 
 /// Bundles up to this size go in one request; larger ones in parts that can be resumed.
@@ -54,6 +54,18 @@ fn untrusted(why: &Distrust) -> String {
         Distrust::Over => "has expired, by this machine’s clock".into(),
         Distrust::Early => "is not valid yet, by this machine’s clock".into(),
         Distrust::Unsound(why) => format!("is not sound ({why})"),
+    }
+}
+
+/// An answer that no scoreboard gave.
+fn foreign(answer: &Answer) -> String {
+    match (answer.status, answer.header("location")) {
+        (300..400, Some(to)) => {
+            let to: String = to.chars().filter(|c| !c.is_control()).take(200).collect();
+            format!("This address sends on to {to}, which is not followed.")
+        }
+        (413, _) => "Something before the scoreboard, a proxy perhaps, takes no request of this size (HTTP 413); tell your instructor.".into(),
+        (status, _) => format!("HTTP {status} came back, and not in a scoreboard’s words."),
     }
 }
 

@@ -29,7 +29,11 @@ pub async fn send(way: &Way<'_>, parcel: &Parcel, attempts: u32, early: &mut Opt
     if whole(parcel.evidence.len(), way.token, way.whole_max) {
         let (kind, body) = parcel::form(parcel);
         let reply = ask(way, "POST", "v1/verdicts", &[("content-type", &kind)], body).await;
-        return judge::outcome(reply, attempts);
+        // Something on the way takes less at once than the scoreboard does; parts may get through.
+        let stopped = reply.as_ref().is_ok_and(|a| a.status == 413 && judge::said(a).is_none());
+        if !stopped || way.token.is_empty() {
+            return judge::outcome(reply, attempts);
+        }
     }
     match envelope(way, parcel, attempts).await {
         // The answer to an earlier upload was lost, or another laptop with this key sent it.

@@ -14,8 +14,9 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use forge_core::api::OutcomeKind;
-use forge_core::board::{Fact, Session};
+use forge_core::board::{CLOCK_SKEW, Fact, Session, apart};
 use forge_core::template::Catalogue;
+use forge_core::verdict::score::Score;
 use std::collections::BTreeMap;
 
 async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
@@ -40,7 +41,7 @@ async fn gather(app: &App, who: &Who, id: &str) -> Answer<SessionBoard> {
         others.entry(learner).or_default().push(p);
     }
     let names: BTreeMap<&str, &str> = members.iter().map(|(id, name, _)| (id.as_str(), name.as_str())).collect();
-    let questions = questions(&results, &names, &app.labs);
+    let questions = questions(&session, &results, &names, &app.labs);
     let mut red: BTreeMap<(String, String), i64> = BTreeMap::new();
     let mut rows = Vec::new();
     for (learner, name, joined_at) in &members {
@@ -87,7 +88,7 @@ pub async fn board(State(app): State<App>, who: Who, Path(id): Path<String>) -> 
 /// A tenth of what the lab is meant to take.
 const FAST: u64 = 10;
 
-fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue) -> Vec<String> {
+fn questions(session: &Session, results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue) -> Vec<String> {
     let name = |v: &Verdict| names.get(v.learner.as_str()).copied().unwrap_or("Somebody").to_owned();
     let lab = |id: &str| labs.get(id).map_or_else(|_| id.to_owned(), |l| l.title.clone());
     let mut out = Vec::new();
@@ -107,6 +108,17 @@ fn questions(results: &[Verdict], names: &BTreeMap<&str, &str>, labs: &Catalogue
                 let what = if one == other { format!("{one}, twice") } else { format!("{one} and {other}") };
                 out.push(format!("{} worked on {what} at the same time. Was it one person?", name(a)));
             }
+        }
+        if !session.hints && hinted(a) {
+            out.push(format!("{} paid for hints in {}, in a session without hints. How did they come by them?", name(a), lab(&a.lab)));
+        }
+        if a.started < session.created_at - CLOCK_SKEW {
+            out.push(format!(
+                "{}’s run of {} says that it began {} before this session was made. Is their laptop’s clock wrong?",
+                name(a),
+                lab(&a.lab),
+                apart(session.created_at - a.started)
+            ));
         }
         let minutes = labs.get(&a.lab).map_or(0, |l| u64::from(l.minutes));
         if a.score == a.max && a.duration_ms * FAST < minutes * 60_000 {
@@ -136,6 +148,12 @@ fn lasted(ms: u64) -> String {
 fn points(milli: u64) -> String {
     let text = format!("{}.{:03}", milli / 1000, milli % 1000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// What score.json took off for hints. Without the bundle nobody knows.
+fn hinted(v: &Verdict) -> bool {
+    let score = v.score_json.as_deref().and_then(|bytes| Score::from_bytes(bytes).ok());
+    score.is_some_and(|s| s.criteria.iter().any(|c| c.hint_cost > 0))
 }
 
 /// RFC 4180; a cell that a spreadsheet would run gets an apostrophe before it.

@@ -37,7 +37,9 @@ pub fn check(statement: &Statement, key_id: &str, now: i64, labs: &Catalogue) ->
     }
     if claims.finished > now + CLOCK_SKEW {
         return Err(no(RefusalCode::FutureDated, "It says that the run ended in the future.")
-            .hint("Set the laptop's clock right. A verdict that was sealed with a wrong clock stays wrong.")
+            .hint(
+                "Set the laptop's clock right and do the lab again. Should the server's clock have been wrong: forge sync --retry-refused",
+            )
             .details(serde_json::json!({"finished": claims.finished, "now": now})));
     }
     if claims.started < EARLIEST || claims.finished < claims.started {

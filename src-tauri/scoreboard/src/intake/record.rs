@@ -249,7 +249,10 @@ fn challenged(tx: &mut dyn Tx, v: &mut Verdict) -> Result<Result<Option<String>,
     v.session = Some(s.id.clone());
     let grace = i64::from(s.grace_minutes) * 60_000;
     let note = if v.started < issued.issued_at - CLOCK_SKEW {
-        Some("The run says that it began before its challenge was issued: not counted as instructor-seeded.")
+        Some(
+            "The run says that it began before its challenge was issued: not counted as instructor-seeded. If the laptop's \
+             clock was wrong, set it right and do the lab again.",
+        )
     } else if v.finished > s.deadline {
         Some("The run ended after the deadline: not counted as instructor-seeded.")
     } else if v.received_at > s.deadline + grace {

@@ -2,6 +2,7 @@
 use crate::support::*;
 use forge_core::api::{ResultSummary, TrustTier};
 use forge_core::board::{NewSession, SeedPolicy};
+use forge_core::check::evidence::Entry;
 use forge_core::http::Trust;
 use forge_core::store::sync::{self as rows, Board};
 use forge_core::store::{Store, results};
@@ -69,6 +70,16 @@ impl Learner {
     pub async fn submit(&self, run: &str) -> Made {
         let wish = Wish::new(run, now());
         self.submitted(self.laptop.seal(&scenario(&format!("seed-{run}")), SSH, &wish).unwrap(), run).await
+    }
+
+    /// With more than two megabytes of evidence.
+    pub async fn submit_large(&self, run: &str) -> Made {
+        let noise = (0..3_500_000_u32).map(|i| i.wrapping_mul(2_654_435_761).rotate_left(i % 31).to_le_bytes()[0]);
+        let extra = vec![Entry::new("captures/a.pcap", "capture", noise.collect())];
+        let wish = Wish { extra, ..Wish::new(run, now()) };
+        let made = self.laptop.seal(&scenario("seed-large"), SSH, &wish).unwrap();
+        assert!(made.evidence.len() > 2 << 20, "{}", made.evidence.len());
+        self.submitted(made, run).await
     }
 
     pub async fn submitted(&self, made: Made, run: &str) -> Made {

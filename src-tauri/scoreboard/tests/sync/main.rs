@@ -15,3 +15,4 @@ mod session;
 #[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -137,6 +137,7 @@ async fn a_clock_ahead_waits_and_holds_nobody_up() {
     let waiting = mara.store.read(rows::waiting).await.unwrap();
     assert_eq!((waiting.len(), waiting[0].result.as_str()), (1, early.id.as_str()));
     assert!(waiting[0].last_error.starts_with("future_dated"), "{}", waiting[0].last_error);
+    assert!(waiting[0].last_error.contains("ends 59 min from now"), "{}", waiting[0].last_error);
     // The clock is set right: what was to be tried “in the future” is not held back longer than the longest wait.
     mara.pass(-ahead - 2 * pace::LONGEST);
     assert!(pace::due(waiting[0].next_at, mara.clock.load(Ordering::SeqCst)));
@@ -166,13 +167,7 @@ async fn large_evidence_goes_on_where_it_stopped() {
     let server = Server::start(&data.path().join("board"), None);
     let mara = Learner::new();
     let board = mara.enrol(&server, "N").await;
-    let noise: Vec<u8> = (0..3_500_000_u32)
-        .flat_map(|i| i.wrapping_mul(2_654_435_761).rotate_left(i % 31).to_le_bytes()[..1].to_vec())
-        .collect();
-    let extra = vec![forge_core::check::evidence::Entry::new("captures/a.pcap", "capture", noise)];
-    let made = mara.laptop.seal(&scenario("seed-l"), SSH, &Wish { extra, ..Wish::new("run-l", now()) }).unwrap();
-    assert!(made.evidence.len() > 2 << 20, "{}", made.evidence.len());
-    mara.submitted(made.clone(), "run-l").await;
+    let made = mara.submit_large("run-l").await;
     // A first attempt got as far as this.
     assert_eq!(server.submit(&made.envelope).await.0, 201);
     let part = reqwest::Client::new()

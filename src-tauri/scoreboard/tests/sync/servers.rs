@@ -153,3 +153,66 @@ async fn enrolling_says_what_is_wrong() {
     assert!(e.hints.iter().any(|h| h.contains("--clear-text")), "{e:?}");
     assert!(mara.store.read(rows::board).await.unwrap().is_none(), "nothing is kept of an enrolment that failed");
 }
+
+/// A reverse proxy that takes a megabyte at once, as they do unless somebody raises it.
+async fn narrow(server: &Server) -> String {
+    const LIMIT: usize = 1 << 20;
+    let (client, to) = (reqwest::Client::new(), server.url.clone());
+    let handler = move |request: axum::extract::Request| {
+        let (client, to) = (client.clone(), to.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let Ok(body) = axum::body::to_bytes(body, LIMIT).await else {
+                return (StatusCode::PAYLOAD_TOO_LARGE, "<html>413 Request Entity Too Large</html>").into_response();
+            };
+            let mut on = client.request(head.method, format!("{to}{}", head.uri)).body(body);
+            for (name, value) in head.headers.iter().filter(|(n, _)| *n != "host" && *n != "content-length") {
+                on = on.header(name, value);
+            }
+            let answer = on.send().await.unwrap();
+            let mut back = Response::builder().status(answer.status());
+            for (name, value) in answer.headers() {
+                back = back.header(name, value);
+            }
+            back.body(axum::body::Body::from(answer.bytes().await.unwrap())).unwrap()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(handler)).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_takes_less_than_the_scoreboard_holds_nobody_up() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let proxy = narrow(&server).await;
+    let mara = Learner::new();
+    let board = Board { url: proxy, ..mara.enrol(&server, "N").await };
+    // Without a token there are no parts: the large one waits and says why, the small one behind it arrives.
+    mara.keep(&Board { token: String::new(), ..board.clone() }).await;
+    let large = mara.submit_large("run-large").await;
+    let small = mara.submit("run-small").await;
+    let told = mara.sync().await;
+    assert_eq!((told.accepted.as_slice(), &told.stopped), ([small.id].as_slice(), &None), "{told:?}");
+    let waiting = mara.store.read(rows::waiting).await.unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert!(waiting[0].last_error.contains("no request of this size"), "{}", waiting[0].last_error);
+    // With one it goes in parts.
+    mara.keep(&board).await;
+    let told = mara.sync().await;
+    assert_eq!((told.accepted.as_slice(), &told.stopped), ([large.id].as_slice(), &None), "{told:?}");
+    assert_eq!(mara.tiers().await, [TrustTier::ReGraded; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_sends_elsewhere_says_where_and_is_not_followed() {
+    let (there, asked) = fake(|| (StatusCode::OK, "{}").into_response()).await;
+    let to = format!("{there}/v1/enrol");
+    let moved = move || (StatusCode::PERMANENT_REDIRECT, [("location", to.clone())]).into_response();
+    let (url, _) = fake(moved).await;
+    let e = Learner::new().enrol_at(&url, "X").await.unwrap_err();
+    assert!(e.message.contains(&there) && e.hints[0].contains("enrol there"), "{e:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+}

@@ -225,7 +225,9 @@ fn distrust(e: &reqwest::Error) -> Option<Distrust> {
         // A certificate under the name of a trusted one, and with another key, is somebody else's as well.
         C::UnknownIssuer | C::BadSignature => Distrust::Stranger,
         C::NotValidForName => Distrust::OtherName(Vec::new()),
-        C::NotValidForNameContext { presented, .. } => Distrust::OtherName(presented.iter().map(|n| plain(n)).collect()),
+        C::NotValidForNameContext { presented, .. } => {
+            Distrust::OtherName(presented.iter().map(|n| spelled(n)).collect())
+        }
         C::Expired | C::ExpiredContext { .. } => Distrust::Over,
         C::NotValidYet | C::NotValidYetContext { .. } => Distrust::Early,
         other => Distrust::Unsound(other.to_string()),
@@ -233,7 +235,7 @@ fn distrust(e: &reqwest::Error) -> Option<Distrust> {
 }
 
 /// `DnsName("board.example")` as it is written everywhere else.
-fn plain(name: &str) -> String {
+fn spelled(name: &str) -> String {
     let inner = name.split_once('(').map_or(name, |(_, rest)| rest.trim_end_matches(')'));
     inner.trim_matches('"').chars().filter(|c| !c.is_control()).take(100).collect()
 }

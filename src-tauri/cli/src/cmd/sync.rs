@@ -106,7 +106,9 @@ fn clocks(b: &BoardInfo) -> Option<String> {
     let (by, way) = (apart(b.ahead_ms), if b.ahead_ms > 0 { "ahead of" } else { "behind" });
     let comes = match b.ahead_ms {
         ahead if ahead > CLOCK_SKEW => " Set it right before your next lab: results from the future are not taken.",
-        ahead if ahead < -CLOCK_SKEW => " Set it right before your next lab: a session’s labs begun with it do not count.",
+        ahead if ahead < -CLOCK_SKEW => {
+            " Set it right before your next lab: a session’s labs begun with it do not count."
+        }
         _ => "",
     };
     (b.ahead_ms.abs() > NOTICED).then(|| format!("This machine’s clock is {by} {way} the scoreboard’s.{comes}"))

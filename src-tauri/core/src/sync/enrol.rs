@@ -175,9 +175,10 @@ async fn get(server: &Server, path: &str) -> Result<Answer> {
 
 pub(super) fn unreachable(s: &crate::http::Silence) -> Error {
     let (code, message) = silence(s);
-    trouble(code, message).hint(super::remedy(s).unwrap_or(
-        "Check the address and the network, then try again; the code is still good if it was not used.",
-    ))
+    trouble(code, message).hint(
+        super::remedy(s)
+            .unwrap_or("Check the address and the network, then try again; the code is still good if it was not used."),
+    )
 }
 
 pub(super) fn read<T: DeserializeOwned>(answer: &Answer, status: u16) -> Result<T> {

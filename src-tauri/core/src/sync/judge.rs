@@ -1,7 +1,7 @@
 //! What an answer means. Pure: the same answer, the same outcome.
 
 use super::parcel::Parcel;
-use crate::board::{Accepted, apart, Receipt, Refusal, RefusalCode, Signed};
+use crate::board::{Accepted, Receipt, Refusal, RefusalCode, Signed, apart};
 use crate::http::{Answer, Silence};
 use crate::keys::{Domain, PublicKey};
 use serde::Deserialize;

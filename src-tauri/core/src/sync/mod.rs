@@ -40,7 +40,9 @@ fn server(board: &Board) -> Result<Server> {
 fn silence(silence: &Silence) -> (&'static str, String) {
     match silence {
         Silence::Unreachable(why) => ("unreachable", format!("The scoreboard cannot be reached: {why}.")),
-        Silence::Untrusted(why) => ("untrusted", format!("Nothing was sent: the scoreboard’s certificate {}.", untrusted(why))),
+        Silence::Untrusted(why) => {
+            ("untrusted", format!("Nothing was sent: the scoreboard’s certificate {}.", untrusted(why)))
+        }
         Silence::TimedOut => ("timeout", "The scoreboard gave no answer in time.".into()),
         Silence::Broken(why) => ("unreadable", format!("The scoreboard's answer broke off: {why}.")),
     }

@@ -42,6 +42,7 @@ async fn suite(database: Option<&str>, other: Option<&str>) {
     verdicts::resumed(&server, &mara, &joe).await;
     refusals::refusals(&server, &mara, &joe).await;
     sessions::sessions(&server, &mara, &teacher, &stranger, &boss).await;
+    sessions::what_does_not_count(&server, &mara, &joe, &teacher).await;
     again::executed_again(&server, &mara, &joe, &teacher, &boss).await;
     again::jobs::on_demand(&server, [&mara, &joe, &teacher, &boss]).await;
     keys::keys(&server, &joe, &teacher, &boss).await;

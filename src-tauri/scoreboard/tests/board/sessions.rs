@@ -1,9 +1,9 @@
 //! A class session, from both sides of its desk.
 use crate::support::*;
 use forge_core::api::TrustTier;
-use forge_core::board::{Challenge, Signed};
+use forge_core::board::{Challenge, Fact, Signed};
 use forge_core::keys::{Domain, PublicKey};
-use forge_scoreboard::bench::workshop::Wish;
+use forge_scoreboard::bench::workshop::{Made, Wish};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -94,6 +94,61 @@ pub async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger
     for kind in ["joined", "progress", "verdict", "message"] {
         assert!(heard.contains(&format!("event: {kind}")), "{kind} is not in {heard}");
     }
+}
+
+/// A challenge is its learner's, in its session, in time; what is merely late or oddly dated is kept, does not count, and is asked about.
+pub async fn what_does_not_count(server: &Server, mara: &Person, joe: &Person, teacher: &Person) {
+    let create = async |deadline: i64| {
+        let new = json!({"title": "Tuesday", "labs": [LAB], "seeds": "per_learner", "deadline": deadline, "hints": false, "grace_minutes": 0});
+        let session = server.call("POST", "/v1/sessions", &teacher.token, new).await.1;
+        for person in [mara, joe] {
+            let code = json!({"code": session["join_code"]});
+            assert_eq!(server.call("POST", "/v1/sessions/join", &person.token, code).await.0, 200, "{session}");
+        }
+        session["id"].as_str().unwrap().to_owned()
+    };
+    let challenge = async |person: &Person, session: &str| -> Challenge {
+        let path = format!("/v1/sessions/{session}/challenges");
+        let answer = server.call("POST", &path, &person.token, json!({"lab": LAB})).await.1;
+        serde_json::from_value::<Signed<Challenge>>(answer).unwrap().body
+    };
+    let seal = |person: &Person, c: &Challenge, seed: &str, wish: Wish| {
+        let wish = Wish { challenge: Some(c.nonce.clone()), ..wish };
+        person.laptop.seal(&scenario(seed), SSH, &wish).unwrap()
+    };
+    let at = |run: &str, started: i64, finished: i64| Wish { started, finished, ..Wish::new(run, now()) };
+    let (one, short) = (create(now() + 3_600_000).await, create(now() + 2_000).await);
+    let (marah, joes) = (challenge(mara, &one).await, challenge(joe, &one).await);
+    let (soon, sooner) = (challenge(mara, &short).await, challenge(joe, &short).await);
+    let now_on = |run: &str| at(run, now(), now());
+    let stolen = seal(joe, &marah, &marah.seed, now_on("x-1"));
+    let mixed = seal(mara, &marah, &soon.seed, now_on("x-2"));
+    for made in [stolen, mixed] {
+        assert_eq!(code(&server.submit_bundle(&made).await.1), "unknown_challenge");
+    }
+    let noted = async |made: &Made, why: &str| {
+        let answer = accepted(server.submit_bundle(made).await.1);
+        assert!(!answer.receipt.body.established.contains(&Fact::IssuedSeed), "{answer:?}");
+        assert!(answer.notes.iter().any(|n| n.contains(why)), "{why}: {answer:?}");
+    };
+    // A laptop whose clock is an hour behind.
+    noted(&seal(mara, &marah, &marah.seed, at("x-3", now() - 3_600_000, now() - 3_590_000)), "before its challenge")
+        .await;
+    let hint_costs = [("ssh".to_owned(), 500)].into();
+    let paid = seal(joe, &joes, &joes.seed, Wish { hint_costs, ..now_on("x-4") });
+    assert!(accepted(server.submit_bundle(&paid).await.1).receipt.body.established.contains(&Fact::IssuedSeed));
+    let path = format!("/v1/sessions/{one}/board");
+    let asked = server.call("GET", &path, &teacher.token, Value::Null).await.1["questions"].clone();
+    let asked: Vec<String> = serde_json::from_value(asked).unwrap();
+    let count = |words: &str| asked.iter().filter(|q| q.contains(words)).count();
+    assert_eq!(count("Joe paid for hints in "), 1, "{asked:?}");
+    assert_eq!(count(" says that it began 59 min"), 1, "{asked:?}");
+    assert_eq!((count("paid for hints"), count("says that it began")), (1, 1), "of nobody else: {asked:?}");
+
+    tokio::time::sleep(Duration::from_millis(u64::try_from(soon.deadline - now()).unwrap_or(0) + 50)).await;
+    noted(&seal(mara, &soon, &soon.seed, at("x-5", soon.issued_at, soon.deadline + 20)), "after the deadline").await;
+    noted(&seal(joe, &sooner, &sooner.seed, at("x-6", soon.issued_at, soon.deadline - 1)), "deadline and its grace")
+        .await;
 }
 
 async fn hear(mut live: reqwest::Response, until: &str) -> String {

@@ -53,7 +53,8 @@ fn school(dir: &Path) {
     let names = [("good", "IP:127.0.0.1"), ("named", "DNS:board.example"), ("over", "IP:127.0.0.1")];
     let ec = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     for authority in ["school", "other"] {
-        let made = format!("req -x509 {ec} -days 30 -subj /CN={authority} -keyout {authority}.key -out {authority}.pem");
+        let made =
+            format!("req -x509 {ec} -days 30 -subj /CN={authority} -keyout {authority}.key -out {authority}.pem");
         openssl(dir, &made);
     }
     openssl(dir, &format!("req -new {ec} -subj /CN=board -keyout key.pem -out board.csr"));

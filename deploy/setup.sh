@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes what is the classroom server's own, once: secrets (random, readable by one account) and .env. Nothing is overwritten.
 # Usage: deploy/setup.sh HOST [CERTIFICATE.pem KEY.pem]    HOST: the name or address under which laptops reach this server
+#        deploy/setup.sh --certificate [CERTIFICATE.pem KEY.pem]    a new certificate, given or made, in the place of the old one
 set -euo pipefail
 umask 077
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,17 +17,53 @@ fail() {
 }
 
 [ $# = 1 ] || [ $# = 3 ] || fail "One name, or a name, a certificate and its key." "deploy/setup.sh board.school.example"
-HOST=$1
-[[ $HOST =~ ^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$ ]] || fail "“$HOST” is no host name or IPv4 address."
+HOST=$1 GIVEN=("${@:2}")
 command -v openssl >/dev/null || fail "openssl is not installed; it makes the secrets." "apt-get install openssl"
+if [ "$HOST" = --certificate ]; then
+  [ -e "$OUT/.env" ] || fail "This server is not set up yet." "deploy/setup.sh board.school.example"
+  HOST=$(sed -n 's/^FORGE_HOST=//p' "$OUT/.env") RENEWED=yes
+fi
+[[ $HOST =~ ^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$ ]] || fail "“$HOST” is no host name or IPv4 address."
+if [[ $HOST =~ ^[0-9.]+$ ]]; then KIND=ip NAME=IP:$HOST; else KIND=host NAME=DNS:$HOST; fi
+
+# certificate DIR: the one that was given and is good for this server, or one that is its own authority.
+certificate() {
+  if [ ${#GIVEN[@]} = 2 ]; then
+    local pem=${GIVEN[0]} key=${GIVEN[1]} file
+    for file in "$pem" "$key"; do [ -r "$file" ] || fail "$file cannot be read."; done
+    [ "$(openssl x509 -in "$pem" -noout -pubkey)" = "$(openssl pkey -in "$key" -pubout)" ] || fail "The key $key is not the one of the certificate $pem."
+    openssl x509 -in "$pem" -noout -checkend 0 >/dev/null || fail "The certificate $pem has expired."
+    openssl x509 -in "$pem" -noout "-check$KIND" "$HOST" | grep -q "does match" || fail "The certificate $pem is not for $HOST." \
+      "It is for: $(openssl x509 -in "$pem" -noout -ext subjectAltName | tail -n 1 | sed 's/^ *//')"
+    cp "$pem" "$1/tls_certificate.pem"
+    cp "$key" "$1/tls_key.pem"
+  else
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -sha256 -subj "/CN=${HOST:0:64}" \
+      -addext "subjectAltName=$NAME" -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth \
+      -keyout "$1/tls_key.pem" -out "$1/tls_certificate.pem" 2>"$1/log" || fail "The certificate could not be made: $(tail -n 1 "$1/log")"
+    rm "$1/log"
+  fi
+  chmod 600 "$1"/tls_*
+}
+handed_out() {
+  [ ${#GIVEN[@]} = 2 ] || printf 'The certificate is its own authority. Give learners %s: forge enrol https://%s CODE --ca tls_certificate.pem\n' "$SECRETS/tls_certificate.pem" "$HOST"
+}
+
+if [ "${RENEWED:-}" ]; then
+  NEW=$(mktemp -d "$OUT/.secrets-XXXXXX")
+  trap 'rm -rf "$NEW"' EXIT
+  certificate "$NEW"
+  # Into the same files: a container that runs has them mounted.
+  for file in tls_certificate.pem tls_key.pem; do cat "$NEW/$file" >"$SECRETS/$file"; done
+  printf 'The new certificate is in place. Next:\n  docker compose -f %s/compose.yml restart proxy\n' "$HERE"
+  handed_out
+  exit
+fi
 for there in "$SECRETS" "$OUT/.env"; do
   [ ! -e "$there" ] || fail "$there is there already: this server is set up. Nothing was changed." \
+    "A new certificate: deploy/setup.sh --certificate" \
     "To begin anew, stop the stack and move it away. The database keeps the old password."
 done
-if [ $# = 3 ]; then
-  for file in "$2" "$3"; do [ -r "$file" ] || fail "$file cannot be read."; done
-  [ "$(openssl x509 -in "$2" -noout -pubkey)" = "$(openssl pkey -in "$3" -pubout)" ] || fail "The key $3 is not the one of the certificate $2."
-fi
 
 # Containers read the secrets as this account. Root's would need rights that no container has.
 if [ "$(id -u)" = 0 ]; then USER_ID=10440 GROUP_ID=10440; else USER_ID=$(id -u) GROUP_ID=$(id -g); fi
@@ -65,16 +102,7 @@ accounts {
   }
 }
 EOF
-if [ $# = 3 ]; then
-  cp "$2" "$NEW/tls_certificate.pem"
-  cp "$3" "$NEW/tls_key.pem"
-else
-  if [[ $HOST =~ ^[0-9.]+$ ]]; then NAME=IP:$HOST; else NAME=DNS:$HOST; fi
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 825 -sha256 -subj "/CN=${HOST:0:64}" \
-    -addext "subjectAltName=$NAME" -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth \
-    -keyout "$NEW/tls_key.pem" -out "$NEW/tls_certificate.pem" 2>"$NEW/log" || fail "The certificate could not be made: $(tail -n 1 "$NEW/log")"
-  rm "$NEW/log"
-fi
+certificate "$NEW"
 chmod 600 "$NEW"/*
 [ "$(id -u)" != 0 ] || chown -R "$USER_ID:$GROUP_ID" "$NEW"
 printf 'COMPOSE_PROJECT_NAME=forge-classroom\nFORGE_HOST=%s\nFORGE_UID=%s\nFORGE_GID=%s\n' "$HOST" "$USER_ID" "$GROUP_ID" >"$NEW.env"
@@ -88,4 +116,4 @@ Made $SECRETS and $OUT/.env. Next:
   docker compose -f $HERE/compose.yml exec scoreboard forge-scoreboard invite --class "Networks 1" --count 30
 Grafana: https://$HOST/grafana/, user admin, password in $SECRETS/grafana_password
 EOF
-[ $# = 3 ] || printf 'The certificate is its own authority. Give learners %s: forge enrol https://%s CODE --ca tls_certificate.pem\n' "$SECRETS/tls_certificate.pem" "$HOST"
+handed_out

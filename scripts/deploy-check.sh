@@ -81,6 +81,28 @@ if "$WORK/good/deploy/setup.sh" board.example >"$WORK/said" 2>&1; then fail "set
 grep -q "is there already" "$WORK/said" || fail "setup.sh refused for another reason: $(cat "$WORK/said")"
 if FORGE_DEPLOY_OUT=$WORK/none "$WORK/good/deploy/setup.sh" 'board; rm' >"$WORK/said" 2>&1; then fail "setup.sh took a host name that is none."; fi
 
+# A certificate that no laptop would believe is not taken, and a new one comes into its place without touching anything else.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x -addext subjectAltName=DNS:other.example \
+  -keyout "$WORK/x.key" -out "$WORK/x.pem" 2>/dev/null
+mkdir "$WORK/given"
+refused_certificate() { # HOST WORDS
+  if FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" "$1" "$WORK/x.pem" "$WORK/x.key" >"$WORK/said" 2>&1; then fail "setup.sh took a certificate that is not for $1."; fi
+  grep -q "$2" "$WORK/said" || fail "setup.sh refused for another reason: $(cat "$WORK/said")"
+  [ -z "$(ls -A "$WORK/given")" ] || fail "setup.sh left something of a certificate that it refused."
+}
+SETUP_IN=$WORK/other/deploy
+refused_certificate board.example 'is for: DNS:other.example'
+refused_certificate 127.0.0.1 'not for 127.0.0.1'
+if FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" --certificate >"$WORK/said" 2>&1; then fail "setup.sh renewed what is not set up."; fi
+FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" other.example "$WORK/x.pem" "$WORK/x.key" >/dev/null
+cmp -s "$WORK/x.pem" "$WORK/given/secrets/tls_certificate.pem" || fail "setup.sh did not take the certificate it was given."
+before=$(cat "$WORK/given/.env" "$WORK/given/secrets/database_url" | sha256sum; stat -c '%u %a' "$WORK/given/secrets/tls_key.pem")
+FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" --certificate >"$WORK/said" 2>&1 || fail "setup.sh made no new certificate." "$(cat "$WORK/said")"
+after=$(cat "$WORK/given/.env" "$WORK/given/secrets/database_url" | sha256sum; stat -c '%u %a' "$WORK/given/secrets/tls_key.pem")
+[ "$before" = "$after" ] || fail "A new certificate changed something else: $before, then $after."
+openssl x509 -in "$WORK/given/secrets/tls_certificate.pem" -noout -checkhost other.example | grep -q 'does match' || fail "The new certificate is for another name."
+if cmp -s "$WORK/x.pem" "$WORK/given/secrets/tls_certificate.pem"; then fail "The certificate is still the old one."; fi
+
 "$BOARD" serve --listen 127.0.0.1:0 --data "$WORK/board" --json >"$WORK/board.out" 2>"$WORK/board.err" &
 BOARD_PID=$!
 for _ in $(seq 100); do [ -s "$WORK/board.out" ] && break; sleep 0.1; done

@@ -4,7 +4,7 @@
 use super::{Forge, lock, now, standing};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::board::{CLOCK_SKEW, Challenge, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed, apart};
+use crate::board::{CLOCK_SKEW, Challenge, Joined, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed, apart};
 use crate::error::{Code, Error, Result};
 use crate::store::sync::{self as rows, Board};
 use crate::store::{runs, session as kept};
@@ -37,8 +37,8 @@ impl Forge {
 
     pub(super) async fn session_join(&self, request: JoinSession) -> Result<SessionInfo> {
         let board = self.enrolled().await?;
-        let joined = sync::session::join(&board, &request.code).await?.session;
-        let board = self.look_at_clock(board).await;
+        let Joined { session: joined, now: theirs } = sync::session::join(&board, &request.code).await?;
+        let board = self.keep_clock(board, now() - theirs).await;
         self.note_session(&board, &joined).await?;
         Ok(told(joined, &board))
     }

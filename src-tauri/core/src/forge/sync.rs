@@ -157,13 +157,16 @@ impl Forge {
 
     /// Looks again how far this machine's clock is ahead. What was known before counts where the scoreboard does not say.
     pub(super) async fn look_at_clock(&self, board: Board) -> Board {
-        let ahead_ms = match sync::enrol::ahead(&board, now).await {
-            Ok(ahead_ms) => ahead_ms,
+        match sync::enrol::ahead(&board, now).await {
+            Ok(ahead_ms) => self.keep_clock(board, ahead_ms).await,
             Err(e) => {
                 tracing::info!(code = ?e.code, "the scoreboard's clock could not be looked at: {e}");
-                return board;
+                board
             }
-        };
+        }
+    }
+
+    pub(super) async fn keep_clock(&self, board: Board, ahead_ms: i64) -> Board {
         let root = board.root.clone();
         if let Err(e) = self.store.write_relaxed(move |tx| rows::set_ahead(tx, &root, ahead_ms)).await {
             tracing::warn!(code = ?e.code, "how the clocks stand could not be kept: {e}");

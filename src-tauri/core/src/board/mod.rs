@@ -164,3 +164,23 @@ pub struct BoardKey {
     pub pem: String,
     pub current: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::apart;
+
+    #[test]
+    fn clocks_are_apart_in_the_units_of_a_person() {
+        const MINUTE: i64 = 60_000;
+        for (ms, said) in [
+            (0, "0 min"),
+            (-59 * MINUTE, "59 min"),
+            (119 * MINUTE, "119 min"),
+            (120 * MINUTE, "2 h"),
+            (i64::MIN, "106751991167 days"),
+        ] {
+            assert_eq!(apart(ms), said);
+        }
+        assert_eq!(apart(-365 * 1440 * MINUTE), "365 days");
+    }
+}

@@ -4,7 +4,9 @@
 use super::{Forge, lock, now, standing};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::board::{CLOCK_SKEW, Challenge, Joined, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed, apart};
+use crate::board::{
+    CLOCK_SKEW, Challenge, Joined, Message, MessageRequest, NewSession, SeedPolicy, Session, Signed, apart,
+};
 use crate::error::{Code, Error, Result};
 use crate::store::sync::{self as rows, Board};
 use crate::store::{runs, session as kept};

@@ -244,7 +244,8 @@ fn challenged(tx: &mut dyn Tx, v: &mut Verdict) -> Result<Result<Option<String>,
         return Ok(Err(no(RefusalCode::NonceUsed, "The challenge was answered by another verdict already.")));
     }
     if s.frozen {
-        return Ok(Err(no(RefusalCode::SessionFrozen, "The session is frozen; it takes nothing more.")));
+        return Ok(Err(no(RefusalCode::SessionFrozen, "The session is frozen; it takes nothing more.")
+            .hint("The verdict is kept. If your instructor lets the session go on: forge sync --retry-refused")));
     }
     v.session = Some(s.id.clone());
     let grace = i64::from(s.grace_minutes) * 60_000;

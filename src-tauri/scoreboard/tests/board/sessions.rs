@@ -89,7 +89,9 @@ pub async fn sessions(server: &Server, mara: &Person, teacher: &Person, stranger
     assert_eq!(code(&ask().await.1), "session_frozen");
     let wish = Wish { challenge: Some(next.body.nonce.clone()), ..Wish::new("s-3", now()) };
     let late = mara.laptop.seal(&scenario(&next.body.seed), SSH, &wish).unwrap();
-    assert_eq!(code(&server.submit(&late.envelope).await.1), "session_frozen");
+    let frozen = server.submit(&late.envelope).await.1;
+    assert_eq!(code(&frozen), "session_frozen");
+    assert!(frozen["error"]["hints"][0].as_str().is_some_and(|h| h.contains("--retry-refused")), "{frozen}");
     let heard = hear(live, "event: session").await;
     for kind in ["joined", "progress", "verdict", "message"] {
         assert!(heard.contains(&format!("event: {kind}")), "{kind} is not in {heard}");

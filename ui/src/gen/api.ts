@@ -95,7 +95,8 @@ name: string, class: string, instructor: boolean,
  */
 board_key: string, key_id: string, enrolled_at: number, 
 /**
- * How far this machine's clock was ahead of the server's then, in milliseconds.
+ * How far this machine's clock was ahead of the server's, in milliseconds: at enrolment, and looked at again when a session
+ * is made, joined or taken part in, and when something waits for a clock.
  */
 ahead_ms: number, 
 /**
@@ -988,7 +989,11 @@ messages: Array<SessionMessage>,
 /**
  * Why the scoreboard cannot be followed at the moment; empty when it can.
  */
-trouble: string, };
+trouble: string, 
+/**
+ * Why a run begun on this machine does not count, in words for the learner: its clock is wrong. Empty when it is not.
+ */
+clock: string, };
 
 /**
  * The life of a run. `Starting`, `Stopping`: work is under way and survives a crash by intent rows.

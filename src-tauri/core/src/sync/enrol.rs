@@ -198,10 +198,10 @@ pub(super) fn refused(answer: &Answer) -> Error {
             e.hints = refusal.hints;
             e
         }
-        None => trouble("unreadable", super::foreign(answer)).hint(if (300..400).contains(&answer.status) {
-            "If that is where your instructor’s scoreboard is, enrol there."
-        } else {
-            "Is this the scoreboard’s address, as your instructor gave it?"
+        None => trouble("unreadable", super::foreign(answer)).hint(match answer.status {
+            300..400 => "If that is where your instructor’s scoreboard is, enrol there.",
+            429 | 502..=504 => "Try again in a minute.",
+            _ => "Is this the scoreboard’s address, as your instructor gave it?",
         }),
     }
 }

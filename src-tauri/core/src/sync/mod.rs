@@ -67,6 +67,8 @@ fn foreign(answer: &Answer) -> String {
             format!("This address sends on to {to}, which is not followed.")
         }
         (413, _) => "Something before the scoreboard, a proxy perhaps, takes no request of this size (HTTP 413); tell your instructor.".into(),
+        (429, _) => "Too many ask at once (HTTP 429).".into(),
+        (502..=504, _) => format!("The scoreboard behind this address does not answer (HTTP {}).", answer.status),
         (status, _) => format!("HTTP {status} came back, and not in a scoreboard’s words."),
     }
 }

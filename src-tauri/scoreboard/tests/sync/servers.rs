@@ -149,6 +149,13 @@ async fn enrolling_says_what_is_wrong() {
     assert_eq!(refused(e), "code_unknown");
     let (url, _) = fake(|| (StatusCode::OK, "<html>").into_response()).await;
     assert_eq!(refused(mara.enrol_at(&url, "X").await.unwrap_err()), "unreadable");
+    for (status, words, hint) in
+        [(502, "does not answer", "in a minute"), (429, "Too many", "in a minute"), (404, "404", "address")]
+    {
+        let page = move || (StatusCode::from_u16(status).unwrap(), "<html>").into_response();
+        let e = mara.enrol_at(&fake(page).await.0, "X").await.unwrap_err();
+        assert!(e.message.contains(words) && e.hints[0].contains(hint), "{status}: {e:?}");
+    }
     let e = mara.enrol_at("http://board.example:1", "X").await.unwrap_err();
     assert!(e.hints.iter().any(|h| h.contains("--clear-text")), "{e:?}");
     assert!(mara.store.read(rows::board).await.unwrap().is_none(), "nothing is kept of an enrolment that failed");

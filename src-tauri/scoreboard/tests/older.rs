@@ -17,7 +17,7 @@ const PLAIN: usize = 520;
 
 /// Something in every table.
 async fn lived_in(server: &Server) -> (Person, Vec<Vec<u8>>) {
-    let (mara, teacher) =
+    let (mut mara, teacher) =
         (server.newcomer("N", "learner", "Mara").await, server.newcomer("N", "instructor", "Ms Tee").await);
     let made = (0..PLAIN).map(|i| mara.made(&format!("plain-{i}"), SSH).envelope).collect::<Vec<_>>();
     for some in made.chunks(200) {
@@ -51,6 +51,7 @@ async fn lived_in(server: &Server) -> (Person, Vec<Vec<u8>>) {
     ask("POST", &format!("/v1/verdicts/{}/reexecutions", seeded.id), "", json!(said)).await;
     let old = mara.laptop.keys.rotate(KeyName::Learner, now(), &mut rand::rng()).unwrap();
     ask("POST", "/v1/keys/rotations", "", json!(old)).await;
+    mara.laptop.key_id = mara.laptop.keys.id(KeyName::Learner).unwrap();
     (mara, [made, vec![seeded.envelope]].concat())
 }
 

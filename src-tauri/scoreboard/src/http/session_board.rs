@@ -110,7 +110,11 @@ fn questions(session: &Session, results: &[Verdict], names: &BTreeMap<&str, &str
             }
         }
         if !session.hints && hinted(a) {
-            out.push(format!("{} paid for hints in {}, in a session without hints. How did they come by them?", name(a), lab(&a.lab)));
+            out.push(format!(
+                "{} paid for hints in {}, in a session without hints. How did they come by them?",
+                name(a),
+                lab(&a.lab)
+            ));
         }
         if a.started < session.created_at - CLOCK_SKEW {
             out.push(format!(

@@ -230,7 +230,7 @@ fn distrust(e: &reqwest::Error) -> Option<Distrust> {
         }
         C::Expired | C::ExpiredContext { .. } => Distrust::Over,
         C::NotValidYet | C::NotValidYetContext { .. } => Distrust::Early,
-        other => Distrust::Unsound(other.to_string()),
+        other => Distrust::Unsound(in_words(&other.to_string())),
     })
 }
 
@@ -335,7 +335,7 @@ mod tests {
         ] {
             match answered(scheme, bytes).await {
                 Silence::Unreachable(why) | Silence::Broken(why) => assert_eq!(why, says, "{scheme} {bytes:?}"),
-                Silence::TimedOut => panic!("{scheme} {bytes:?}"),
+                Silence::Untrusted(_) | Silence::TimedOut => panic!("{scheme} {bytes:?}"),
             }
         }
         for (theirs, says) in [

@@ -41,21 +41,10 @@ fn silence(silence: &Silence) -> (&'static str, String) {
     match silence {
         Silence::Unreachable(why) => ("unreachable", format!("The scoreboard cannot be reached: {why}.")),
         Silence::Untrusted(why) => {
-            ("untrusted", format!("Nothing was sent: the scoreboard’s certificate {}.", untrusted(why)))
+            ("untrusted", format!("Nothing was sent: the scoreboard’s certificate {}.", why.words()))
         }
         Silence::TimedOut => ("timeout", "The scoreboard gave no answer in time.".into()),
         Silence::Broken(why) => ("unreadable", format!("The scoreboard's answer broke off: {why}.")),
-    }
-}
-
-fn untrusted(why: &Distrust) -> String {
-    match why {
-        Distrust::Stranger => "is signed by nobody that this machine trusts; it may be another server".into(),
-        Distrust::OtherName(names) if names.is_empty() => "is for another address".into(),
-        Distrust::OtherName(names) => format!("is for {}, not for this address", names.join(", ")),
-        Distrust::Over => "has expired, by this machine’s clock".into(),
-        Distrust::Early => "is not valid yet, by this machine’s clock".into(),
-        Distrust::Unsound(why) => format!("is not sound ({why})"),
     }
 }
 

@@ -322,9 +322,7 @@ impl Gateway {
         let body = serde_json_canonicalizer::to_vec(question).map_err(Error::internal)?;
         let answer = self.server.post(path, headers, body, ANSWER_IN).await.map_err(|silence| match silence {
             Silence::Unreachable(why) => refused(Kind::Unreachable, format!("it cannot be reached ({why})")),
-            Silence::Untrusted(_) => {
-                refused(Kind::Unreachable, "its certificate is not one that is believed here".into())
-            }
+            Silence::Untrusted(why) => refused(Kind::Unreachable, format!("its certificate {}", why.words())),
             Silence::TimedOut => refused(Kind::Timeout, format!("it gave no answer within {} s", ANSWER_IN.as_secs())),
             Silence::Broken(why) => refused(Kind::Garbage, format!("its answer cannot be read ({why})")),
         })?;

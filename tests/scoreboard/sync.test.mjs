@@ -200,7 +200,7 @@ rest("https is believed under the given certificate only", async () => {
     };
     const stranger = await run("enrol", address, code());
     assert.equal(stranger.status, 1);
-    assert.equal(stranger.answer.error.details.code, "unreachable");
+    assert.equal(stranger.answer.error.details.code, "untrusted");
     const known = await run("enrol", address, code(), "--ca", file("ca.pem"));
     assert.equal(known.status, 0, JSON.stringify(known.answer));
     assert.equal(known.answer.board.own_ca, true);

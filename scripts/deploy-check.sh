@@ -84,15 +84,17 @@ if FORGE_DEPLOY_OUT=$WORK/none "$WORK/good/deploy/setup.sh" 'board; rm' >"$WORK/
 # A certificate that no laptop would believe is not taken, and a new one comes into its place without touching anything else.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x -addext subjectAltName=DNS:other.example \
   -keyout "$WORK/x.key" -out "$WORK/x.pem" 2>/dev/null
+openssl x509 -in "$WORK/x.pem" -signkey "$WORK/x.key" -days -1 -out "$WORK/over.pem" 2>/dev/null
 mkdir "$WORK/given"
-refused_certificate() { # HOST WORDS
-  if FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" "$1" "$WORK/x.pem" "$WORK/x.key" >"$WORK/said" 2>&1; then fail "setup.sh took a certificate that is not for $1."; fi
+refused_certificate() { # HOST WORDS [CERTIFICATE]
+  if FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" "$1" "${3:-$WORK/x.pem}" "$WORK/x.key" >"$WORK/said" 2>&1; then fail "setup.sh took a certificate that is no good for $1."; fi
   grep -q "$2" "$WORK/said" || fail "setup.sh refused for another reason: $(cat "$WORK/said")"
   [ -z "$(ls -A "$WORK/given")" ] || fail "setup.sh left something of a certificate that it refused."
 }
 SETUP_IN=$WORK/other/deploy
 refused_certificate board.example 'is for: DNS:other.example'
 refused_certificate 127.0.0.1 'not for 127.0.0.1'
+refused_certificate other.example 'over.pem has expired' "$WORK/over.pem"
 if FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" --certificate >"$WORK/said" 2>&1; then fail "setup.sh renewed what is not set up."; fi
 FORGE_DEPLOY_OUT=$WORK/given "$SETUP_IN/setup.sh" other.example "$WORK/x.pem" "$WORK/x.key" >/dev/null
 cmp -s "$WORK/x.pem" "$WORK/given/secrets/tls_certificate.pem" || fail "setup.sh did not take the certificate it was given."

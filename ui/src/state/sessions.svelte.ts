@@ -19,26 +19,14 @@ export interface Sessions {
   list: Timed[];
 }
 
-/** What the instructor said in one session. */
-class Said {
+/** What there is to know about the one session that is looked at. */
+class OfOne<T> {
   #id = "";
-  readonly list = new Resource<SessionMessage[]>(() => session.call("session_messages", { session: this.#id }));
+  readonly list: Resource<T[]>;
 
-  open(id: string): void {
-    if (id !== this.#id) this.list.set([]);
-    this.#id = id;
-    void this.list.load();
+  constructor(ask: (id: string) => Promise<T[]>) {
+    this.list = new Resource(() => ask(this.#id));
   }
-
-  reload(): void {
-    if (this.#id !== "") void this.list.load();
-  }
-}
-
-/** How far this learner is with each lab of one session. */
-class Attempts {
-  #id = "";
-  readonly list = new Resource<LabAttempts[]>(() => session.call("session_attempts", { session: this.#id }));
 
   open(id: string): void {
     if (id !== this.#id) this.list.set([]);
@@ -52,8 +40,10 @@ class Attempts {
 }
 
 class State {
-  readonly said = new Said();
-  readonly attempts = new Attempts();
+  /** What the instructor said. */
+  readonly said = new OfOne<SessionMessage>((id) => session.call("session_messages", { session: id }));
+  /** How far this learner is with each lab. */
+  readonly attempts = new OfOne<LabAttempts>((id) => session.call("session_attempts", { session: id }));
   readonly list = new Resource<Sessions>(async () => {
     const told = await session.call("list_sessions", {});
     return { told, list: told.sessions.map(timed) };

@@ -5,7 +5,7 @@
 //! [`check`] probes and evidence, [`verdict`] score, bundle, signature, [`sync`] to a scoreboard · 2 [`engine`] Docker and wiring,
 //! [`observe`] events and telemetry, [`policy`] gates, [`http`] the way to a server, [`template`] labs, [`audit`] chain,
 //! [`scrub`] redaction, [`board`] what a laptop and a scoreboard say to each other · 1 [`keys`], [`store`], [`shell`] what every
-//! shell needs · 0 [`api`], [`error`] the contract, [`canonical`] RFC 8785, [`fault`] where a test may end the process.
+//! shell needs · 0 [`api`], [`error`] the contract, [`canonical`] RFC 8785, `merkle` RFC 6962, [`fault`] where a test may end the process.
 pub mod api;
 pub mod audit;
 pub mod board;
@@ -18,6 +18,7 @@ pub mod forge;
 pub mod http;
 pub mod keys;
 pub mod lab;
+mod merkle;
 pub mod observe;
 pub mod policy;
 pub mod report;

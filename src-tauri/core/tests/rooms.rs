@@ -29,6 +29,7 @@ const ROOMS: &[(&str, u8)] = &[
     ("shell", 1),
     ("api", 0),
     ("canonical", 0),
+    ("merkle", 0),
     ("error", 0),
     ("fault", 0),
 ];

@@ -112,15 +112,19 @@ async fn each_by_itself(server: &Server, mara: &Person, joe: &Person) {
             assert_eq!(server.get(&a.page).await.0, 200);
         }
     }
+    let receipts = || answers.iter().filter_map(|a| if let Each::Accepted(a) = a { Some(&a.receipt) } else { None });
+    let among: Vec<_> = receipts().map(|r| r.among.as_ref().map(|a| (a.index, a.of))).collect();
+    assert_eq!(among, [Some((0, 4)), Some((1, 4)), Some((2, 4)), Some((3, 4))], "one signature is for all of them");
     let metrics = server.call("GET", "/metrics", "", serde_json::Value::Null).await.1;
     for code in ["malformed", "truncated", "reordered", "bad_signature", "future_dated", "too_large", "run_exists"] {
         let counted = format!("forge_scoreboard_refused_total{{code=\"{code}\"}} 1");
         assert!(metrics.as_str().unwrap().contains(&counted), "{code} is not counted once:\n{metrics}");
     }
-    // Alone or with others, it is the same verdict with the same receipt.
+    // Alone or with others, it is the same verdict, and its receipt says the same.
     let alone = accepted(server.submit(&two.envelope).await.1);
     assert!(alone.duplicate);
-    assert!(answers.iter().any(|a| matches!(a, Each::Accepted(a) if a.receipt == alone.receipt)));
+    assert!(alone.receipt.among.is_none() && alone.receipt.holds(&key, Domain::Acceptance).is_ok());
+    assert!(receipts().any(|r| r.body == alone.receipt.body));
     let whole = accepted(server.submit_bundle(&three).await.1);
     assert_eq!(whole.receipt.body.tier, forge_core::api::TrustTier::ReGraded, "its bundle follows as ever");
 }

@@ -10,7 +10,6 @@ pub mod decisions;
 pub mod lineage;
 mod note;
 mod segment;
-pub mod tree;
 mod verify;
 pub mod witness;
 
@@ -20,10 +19,10 @@ pub use verify::{Broken, Damage, Known, Report, verify};
 
 use crate::error::{Code, Error, Result};
 use crate::keys::Keys;
+use crate::merkle::{self, Peaks};
 use crate::store::{Conn, Tx, audit as rows};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tree::Peaks;
 
 const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -56,7 +55,7 @@ pub fn append(tx: &Tx, fact: Fact) -> Result<u64> {
     let (mut peaks, prev) = end(tx)?;
     let body = Body { v: 1, seq: peaks.size, at: fact.at, run: fact.run, kind: fact.kind, data: fact.data, prev };
     let entry = serde_json_canonicalizer::to_string(&body).map_err(Error::internal)?;
-    let hash = tree::leaf(entry.as_bytes());
+    let hash = merkle::leaf(entry.as_bytes());
     let seq = i64::try_from(body.seq).map_err(Error::internal)?;
     rows::insert(tx, &rows::Entry { seq, run: body.run, kind: body.kind, entry, hash: hash.to_vec() })?;
     peaks.push(hash);

@@ -9,9 +9,9 @@
 //! — frostgate.dev/forge/audit/<key id> <base64 of key hash (4 bytes) and signature (64 bytes)>
 //! ```
 
-use super::tree::Hash;
 use crate::error::{Code, Error, Result};
 use crate::keys::{KeyName, Keys, NOTE_PREFIX, PublicKey};
+use crate::merkle::Hash;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};

@@ -1,10 +1,10 @@
 //! The part of the log that tells of one run, with what proves that each entry is in the log a checkpoint was signed
 //! over. It goes into the evidence and needs nothing but the public key to be verified.
 
-use super::tree::{self, Hash, Peaks};
 use super::{Body, note};
 use crate::error::{Code, Error, Result};
 use crate::keys::{Keys, PublicKey};
+use crate::merkle::{self, Hash, Peaks};
 use crate::store::{Tx, audit as rows};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ pub fn segment(tx: &Tx, keys: &Keys, run: &str, at: i64) -> Result<Segment> {
             break;
         }
         for row in page {
-            let leaf = tree::leaf(row.entry.as_bytes());
+            let leaf = merkle::leaf(row.entry.as_bytes());
             peaks.push(leaf);
             leaves.push(leaf);
         }
@@ -47,7 +47,7 @@ pub fn segment(tx: &Tx, keys: &Keys, run: &str, at: i64) -> Result<Segment> {
             .hint("`forge audit verify` names the first broken entry."));
     }
     let wanted: Vec<u64> = own.iter().filter_map(|r| u64::try_from(r.seq).ok()).collect();
-    let paths = tree::paths(leaves, &wanted);
+    let paths = merkle::paths(leaves, &wanted);
     let entries = own
         .into_iter()
         .zip(paths)
@@ -67,7 +67,7 @@ pub fn verify_segment(segment: &Segment, trusted: &[PublicKey], run: &str) -> Re
         let path: Option<Vec<Hash>> =
             proven.path.iter().map(|h| hex::decode(h).ok().and_then(|b| b.try_into().ok())).collect();
         let path = path.ok_or_else(|| bad("has a proof that is not made of hashes"))?;
-        let root = tree::root_from(tree::leaf(proven.entry.as_bytes()), body.seq, point.size, &path);
+        let root = merkle::root_from(merkle::leaf(proven.entry.as_bytes()), body.seq, point.size, &path);
         if root != Some(point.root) {
             return Err(bad("is not in the log that the checkpoint was signed over"));
         }

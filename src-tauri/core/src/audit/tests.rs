@@ -71,7 +71,7 @@ fn forge(i: i64, old: &str, new: &str) -> impl FnOnce(&Tx) -> Result<()> + Send 
         let row = rows::page(tx, i, 1)?.remove(0);
         let entry = row.entry.replace(&old, &new);
         assert_ne!(entry, row.entry);
-        let hash = hex::encode(tree::leaf(entry.as_bytes()));
+        let hash = hex::encode(merkle::leaf(entry.as_bytes()));
         let sql = format!("UPDATE audit SET entry = '{entry}', hash = x'{hash}' WHERE seq = {i}");
         Ok(tx.execute_batch(&sql)?)
     }

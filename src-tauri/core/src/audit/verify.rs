@@ -2,10 +2,10 @@
 
 use super::lineage;
 use super::note::{self, Checkpoint};
-use super::tree::{self, Hash, Peaks};
 use super::{Body, FIRST};
 use crate::error::Result;
 use crate::keys::{KeyName, Keys, PublicKey};
+use crate::merkle::{self, Hash, Peaks};
 use crate::store::{Conn, Store, audit as rows};
 use std::collections::BTreeMap;
 
@@ -147,7 +147,7 @@ fn walk(conn: &Conn, peaks: &mut Peaks, heads: &mut BTreeMap<u64, Hash>) -> Resu
             if u64::try_from(row.seq) != Ok(entry) {
                 return broken(Damage::Deleted, format!("Entry {entry} is missing; the next one is {}.", row.seq));
             }
-            let hash = tree::leaf(row.entry.as_bytes());
+            let hash = merkle::leaf(row.entry.as_bytes());
             let body: Body = match serde_json::from_str(&row.entry) {
                 Ok(body) => body,
                 Err(e) => return broken(Damage::Edited, format!("Entry {entry} is not an audit entry any more: {e}.")),

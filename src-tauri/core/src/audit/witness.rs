@@ -6,9 +6,9 @@
 
 use super::lineage;
 use super::note;
-use super::tree::{self, Hash, Peaks};
 use crate::error::{Code, Error, Result};
 use crate::keys::{KeyName, Keys};
+use crate::merkle::{self, Hash, Peaks};
 use crate::store::{Conn, Tx, audit as rows};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -84,7 +84,7 @@ fn root_at(conn: &Conn, size: u64) -> Result<Option<Hash>> {
             return Ok(None);
         }
         for row in page.iter().take(usize::try_from(size - peaks.size).unwrap_or(usize::MAX)) {
-            peaks.push(tree::leaf(row.entry.as_bytes()));
+            peaks.push(merkle::leaf(row.entry.as_bytes()));
         }
     }
     Ok(Some(peaks.root()))

@@ -26,6 +26,8 @@ pub enum Domain {
     Enrolment,
     /// A scoreboard has accepted a verdict.
     Acceptance,
+    /// A scoreboard has accepted many: what is signed is the head of a tree of acceptances.
+    Acceptances,
     /// What a submission did under another seed.
     ReExecution,
 }
@@ -47,9 +49,15 @@ impl Domain {
             Self::EgressProfile => "egress-profile",
             Self::Enrolment => "enrolment",
             Self::Acceptance => "acceptance",
+            Self::Acceptances => "acceptances",
             Self::ReExecution => "re-execution",
         };
         [b"frostgate-forge:", name.as_bytes(), b":v1\0", bytes].concat()
+    }
+
+    /// The domain of one signature for many of this kind, where there are such.
+    pub fn of_many(self) -> Option<Self> {
+        (self == Self::Acceptance).then_some(Self::Acceptances)
     }
 }
 

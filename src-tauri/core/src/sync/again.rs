@@ -2,7 +2,7 @@
 //! a receipt with the tier of now; one request for as many as fit, seldom (see [`pace`](super::pace)), and nothing depends on the answer.
 
 use super::judge::{Later, Outcome};
-use super::keep::{fact, says_less};
+use super::keep::{fact, says_less, standing};
 use super::parcel::{self, Parcel};
 use super::round::{Peer, Round, Told};
 use super::{many, pace, send};
@@ -173,6 +173,7 @@ fn take(tx: &Tx, (row, signed): News, at: i64) -> Result<Option<TrustTier>> {
         return Ok(None);
     }
     // The notes that came with the evidence say more than those about an envelope.
+    let row = standing(&row, &signed, Some(&kept));
     if row.receipt == kept.receipt || !rows::receipted(tx, &row, false)? {
         return Ok(None);
     }

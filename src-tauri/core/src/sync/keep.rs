@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::keys::PublicKey;
 use crate::store::results;
 use crate::store::sync::{self as rows, Receipted, Refused, Waiting};
+use std::borrow::Cow;
 
 impl Round<'_> {
     /// Whether a receipt is to be believed; a key that the pinned one vouches for is pinned on the way.
@@ -55,11 +56,11 @@ impl Round<'_> {
             .write(move |tx| {
                 for (row, signed, done) in &rows {
                     let kept = rows::receipt_of(tx, &row.result, &row.root)?;
-                    if kept.is_some_and(|kept| says_less(&signed.body, &kept)) {
+                    if kept.as_ref().is_some_and(|kept| says_less(&signed.body, kept)) {
                         if *done {
                             rows::sent(tx, &row.result)?;
                         }
-                    } else if rows::receipted(tx, row, *done)? {
+                    } else if rows::receipted(tx, &standing(row, signed, kept.as_ref()), *done)? {
                         audit::append(tx, fact(row, signed))?;
                     }
                 }
@@ -108,6 +109,16 @@ pub(super) fn fact(row: &Receipted, signed: &Signed<Receipt>) -> Fact {
         "verdict": body.verdict, "tier": body.tier, "seq": body.seq, "received_at": body.received_at, "key_id": signed.key_id,
     });
     Fact { at: row.at, run: Some(body.run.clone()), kind: "sync.accepted".into(), data }
+}
+
+/// The row, with the receipt that is kept where the new one says just the same: a scoreboard signs its words together with
+/// whatever else it says at the time, so the same words come under more than one signature.
+pub(super) fn standing<'a>(row: &'a Receipted, new: &Signed<Receipt>, kept: Option<&Receipted>) -> Cow<'a, Receipted> {
+    let same = |s: Signed<Receipt>| s.body == new.body && s.key_id == new.key_id;
+    match kept.filter(|kept| serde_json::from_str(&kept.receipt).is_ok_and(same)) {
+        Some(kept) => Cow::Owned(Receipted { receipt: kept.receipt.clone(), ..row.clone() }),
+        None => Cow::Borrowed(row),
+    }
 }
 
 /// Facts are only ever added; a receipt that lacks some of those that were signed before is an older one, or of a scoreboard

@@ -143,6 +143,14 @@ fn a_receipt_is_for_this_verdict_and_by_the_pinned_key() {
     for lie in lies {
         assert!(matches!(judge::receipt(&lie, &parcel(), &pinned), Err(Doubt::Lie(_))), "{lie:?}");
     }
+    // Of many that were signed together, the one for this verdict.
+    let many = (0..5).map(|seq| if seq == 3 { receipt() } else { Receipt { seq, verdict: "w".into(), ..receipt() } });
+    let many = Signed::seal_all(many.collect(), &board, KeyName::Board, Domain::Acceptance).unwrap();
+    for (i, one) in many.iter().enumerate() {
+        assert_eq!(judge::receipt(one, &parcel(), &pinned).is_ok(), i == 3);
+    }
+    let mixed = Signed { body: receipt(), ..many[2].clone() };
+    assert!(matches!(judge::receipt(&mixed, &parcel(), &pinned), Err(Doubt::Lie(_))));
     let accepted = Accepted { duplicate: false, notes: Vec::new(), page: "/".into(), receipt: good };
     let body = serde_json::to_vec(&accepted).unwrap();
     assert_eq!(judge::outcome(Ok(answer(201, body, &[])), 0), Outcome::Accepted(Box::new(accepted)));

@@ -23,7 +23,7 @@ use crate::metrics::tier_word;
 use crate::store::verdicts::{self, Verdict};
 use bytes::Bytes;
 use forge_core::api::TrustTier;
-use forge_core::board::{Accepted, Fact, Refusal, RefusalCode};
+use forge_core::board::{Accepted, Fact, Receipt, Refusal, RefusalCode, Signed};
 use forge_core::error::{Code, Error};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -141,8 +141,10 @@ async fn recorded(board: &Arc<Board>, mut candidates: Vec<record::Candidate>) ->
     let notes: Vec<Vec<String>> = candidates.iter_mut().map(|c| std::mem::take(&mut c.notes)).collect();
     // Receipts are signed while the disk works.
     let prepare = |decided: Vec<forge_core::error::Result<record::Decided>>| {
-        let each = |(decided, notes): (_, &Vec<String>)| settle(board, notes.clone(), decided);
-        decided.into_iter().zip(&notes).map(each).collect::<Vec<_>>()
+        let taken = decided.iter().filter_map(|d| d.as_ref().ok()?.as_ref().ok());
+        let mut receipts = receipt::all(board, taken.map(|recorded| &recorded.verdict)).map(Vec::into_iter);
+        let mut each = |(decided, notes): (_, &Vec<String>)| settle(&mut receipts, notes.clone(), decided);
+        decided.into_iter().zip(&notes).map(&mut each).collect::<Vec<_>>()
     };
     match board.together.record(&board.store, candidates, prepare).await {
         Err(e) => (0..count).map(|_| (Err(trouble(&e)), false)).collect(),
@@ -184,19 +186,28 @@ impl Settled {
     }
 }
 
-fn settle(board: &Board, mut notes: Vec<String>, decided: forge_core::error::Result<record::Decided>) -> Settled {
+/// Takes the next of the receipts, if there is to be one, or the reason why there are none.
+fn settle(
+    receipts: &mut forge_core::error::Result<std::vec::IntoIter<Signed<Receipt>>>,
+    mut notes: Vec<String>,
+    decided: forge_core::error::Result<record::Decided>,
+) -> Settled {
     let no = |refusal, refused| Settled { outcome: Err(refusal), recorded: None, refused };
     let mut recorded = match decided {
         Err(e) => return no(trouble(&e), false),
         Ok(Err(refusal)) => return no(refusal, true),
         Ok(Ok(recorded)) => recorded,
     };
+    let receipt = match receipts {
+        Ok(receipts) => receipts.next().ok_or_else(|| trouble(&undecided())),
+        Err(e) => Err(trouble(e)),
+    };
     notes.append(&mut recorded.notes);
     // An envelope that comes again stands where its verdict does.
     if !recorded.verdict.facts.contains(&Fact::Digests) {
         notes.push("Score and evidence were not sent: nothing was recomputed.".into());
     }
-    let outcome = answer(board, &recorded.verdict, recorded.change, notes);
+    let outcome = receipt.map(|receipt| answer(&recorded.verdict, recorded.change, notes, receipt));
     Settled { outcome, recorded: Some(recorded), refused: false }
 }
 
@@ -211,11 +222,10 @@ async fn unplace(board: &Board, id: &str) {
     }
 }
 
-fn answer(board: &Board, v: &Verdict, change: record::Change, notes: Vec<String>) -> Result<Outcome, Refusal> {
-    let receipt = receipt::of(board, v).map_err(|e| trouble(&e))?;
+fn answer(v: &Verdict, change: record::Change, notes: Vec<String>, receipt: Signed<Receipt>) -> Outcome {
     let accepted =
         Accepted { duplicate: change == record::Change::None, notes, page: format!("/v1/verdicts/{}", v.id), receipt };
-    Ok(Outcome { accepted, fresh: change == record::Change::New })
+    Outcome { accepted, fresh: change == record::Change::New }
 }
 
 /// Counts, logs and tells the listeners. Of many, the log has one line that counts them.

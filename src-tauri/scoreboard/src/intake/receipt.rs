@@ -1,4 +1,4 @@
-//! The signed answer. It follows from the stored row alone, so a duplicate gets the same one.
+//! The signed answer. What it says follows from the stored row alone, so a duplicate is told the same.
 
 use crate::board::Board;
 use crate::store::verdicts::Verdict;
@@ -7,7 +7,16 @@ use forge_core::error::Result;
 use forge_core::keys::{Domain, KeyName};
 
 pub fn of(board: &Board, v: &Verdict) -> Result<Signed<Receipt>> {
-    let receipt = Receipt {
+    Signed::seal(body(v), &board.ring.own(), KeyName::Board, Domain::Acceptance)
+}
+
+/// For many that are told together: one signature, of which each receipt shows its part.
+pub fn all<'a>(board: &Board, verdicts: impl Iterator<Item = &'a Verdict>) -> Result<Vec<Signed<Receipt>>> {
+    Signed::seal_all(verdicts.map(body).collect(), &board.ring.own(), KeyName::Board, Domain::Acceptance)
+}
+
+fn body(v: &Verdict) -> Receipt {
+    Receipt {
         version: 1,
         verdict: v.id.clone(),
         seq: v.seq,
@@ -22,6 +31,5 @@ pub fn of(board: &Board, v: &Verdict) -> Result<Signed<Receipt>> {
         established: v.facts.clone(),
         session: v.session.clone(),
         received_at: v.received_at,
-    };
-    Signed::seal(receipt, &board.ring.own(), KeyName::Board, Domain::Acceptance)
+    }
 }

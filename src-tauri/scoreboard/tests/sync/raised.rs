@@ -115,6 +115,10 @@ async fn what_is_kept_gives_way_to_nothing_less_and_nothing_false() {
     let bare = vec![Fact::Signature, Fact::EnrolledKey];
     let more = [graded.clone(), vec![Fact::ReExecuted]].concat();
     let first = receipt(&keys, &mara, &made, TrustTier::ReGraded, graded.clone());
+    let others = Receipt { verdict: "another".into(), ..first.body.clone() };
+    let together = vec![others, first.body.clone()];
+    let together = Signed::seal_all(together, &keys, KeyName::Board, Domain::Acceptance).unwrap().pop().unwrap();
+    assert_ne!(together.signature, first.signature);
     let row = Receipted {
         result: made.id.clone(),
         root: keys.id(KeyName::Board).unwrap(),
@@ -129,6 +133,8 @@ async fn what_is_kept_gives_way_to_nothing_less_and_nothing_false() {
         ("bad_receipt", line(receipt(&imposter, &mara, &made, TrustTier::ReExecuted, more)), 0),
         ("", line(receipt(&keys, &mara, &made, TrustTier::SelfAttested, bare)), 1),
         ("", line(first.clone()), 0),
+        // The same words, signed together with others: nothing is news.
+        ("", line(together.clone()), 0),
         ("", "{\"error\":{\"code\":\"unknown_key\",\"message\":\"Who?\"}}\n".into(), 0),
     ];
     for (want, body, lost) in cases {

@@ -62,9 +62,19 @@ impl Peaks {
     }
 }
 
-/// The audit path of each wanted leaf (RFC 6962, 2.1.1), bottom up. The tree is built level by level: a lone last
-/// node is handed up unchanged, which is the same tree.
+/// The audit path of each wanted leaf (RFC 6962, 2.1.1), bottom up.
 pub fn paths(leaves: Vec<Hash>, wanted: &[u64]) -> Vec<Vec<Hash>> {
+    built(leaves, wanted).1
+}
+
+/// The root, and the audit path of each leaf.
+pub fn whole(leaves: Vec<Hash>) -> (Hash, Vec<Vec<Hash>>) {
+    let all: Vec<u64> = (0..leaves.len() as u64).collect();
+    built(leaves, &all)
+}
+
+/// The tree is built level by level: a lone last node is handed up unchanged, which is the same tree.
+fn built(leaves: Vec<Hash>, wanted: &[u64]) -> (Hash, Vec<Vec<Hash>>) {
     let mut level = leaves;
     let mut at: Vec<u64> = wanted.to_vec();
     let mut paths = vec![Vec::new(); wanted.len()];
@@ -84,7 +94,7 @@ pub fn paths(leaves: Vec<Hash>, wanted: &[u64]) -> Vec<Vec<Hash>> {
             })
             .collect();
     }
-    paths
+    (level.pop().unwrap_or_else(|| Sha256::digest([]).into()), paths)
 }
 
 /// The root that a leaf and its path lead to (RFC 9162, 2.1.3.2); None when the path has not the right length.
@@ -167,6 +177,8 @@ mod tests {
             prop_assert_eq!(Peaks::decode(n as u64, &peaks.encode()).unwrap(), peaks);
             let i = pick.index(n) as u64;
             let path = paths(all.clone(), &[i]).remove(0);
+            let (top, every) = whole(all.clone());
+            prop_assert_eq!((top, &every[usize::try_from(i).unwrap()]), (root, &path));
             let leaf = all[usize::try_from(i).unwrap()];
             prop_assert_eq!(root_from(leaf, i, n as u64, &path), Some(root));
             if n > 1 {

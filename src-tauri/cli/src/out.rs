@@ -119,15 +119,15 @@ impl Out {
                 tracing::warn!("the error could not be told: {e}");
             }
         } else {
-            let mut text = format!("{} {}", paint(self.colour_err, Ink::Bad, "error:"), error.message);
+            let mut text = format!("{} {}", paint(self.colour_err, Ink::Bad, "error:"), tame(&error.message));
             let reasons = error.details.get("reasons").and_then(|r| r.as_array());
             for reason in
                 reasons.into_iter().flatten().filter_map(|r| r.as_str()).filter(|r| !error.message.contains(r))
             {
-                text.push_str(&format!("\n  - {reason}"));
+                text.push_str(&format!("\n  - {}", tame(reason)));
             }
             for hint in &error.hints {
-                text.push_str(&format!("\n  {} {hint}", paint(self.colour_err, Ink::Ember, "→")));
+                text.push_str(&format!("\n  {} {}", paint(self.colour_err, Ink::Ember, "→"), tame(hint)));
             }
             let decision = error.details.get("decisions").and_then(|d| d.get(0)).and_then(serde_json::Value::as_i64);
             if let Some(id) = decision {
@@ -151,9 +151,16 @@ fn written(text: &str) -> Result<()> {
     }
 }
 
+/// What others wrote (a scoreboard's words, a lab's, a name) is shown, and moves no cursor.
+fn tame(text: &str) -> std::borrow::Cow<'_, str> {
+    let moves = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(moves) { text.replace(moves, "").into() } else { text.into() }
+}
+
 fn paint(colour: bool, ink: Ink, text: &str) -> String {
+    let text = tame(text);
     let code = match ink {
-        Ink::Plain => return text.to_owned(),
+        Ink::Plain => return text.into_owned(),
         Ink::Bold => "1",
         Ink::Dim => "2",
         Ink::Good => "32",
@@ -161,7 +168,7 @@ fn paint(colour: bool, ink: Ink, text: &str) -> String {
         Ink::Bad => "31",
         Ink::Ember => "38;5;208",
     };
-    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into_owned() }
 }
 
 /// Milli-points as points: `2500` is `2.5`.
@@ -212,6 +219,14 @@ mod tests {
             }
         }
         assert_eq!(stripped, want);
+    }
+
+    #[test]
+    fn words_of_others_move_no_cursor() {
+        let evil = "a\x1b[2J\u{9b}1A\rb\nc\td";
+        assert_eq!(paint(false, Ink::Warn, evil), "a[2J1Ab\nc\td");
+        assert_eq!(paint(true, Ink::Bad, "x\x1b]0;t\x07"), "\x1b[31mx]0;t\x1b[0m");
+        assert_eq!(Out::plain().table_text(&["N"], &[vec![cell(evil)]]), "N\na[2J1Ab\nc\td\n");
     }
 
     #[test]

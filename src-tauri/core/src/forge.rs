@@ -140,6 +140,8 @@ pub struct Forge {
     outbox: Arc<tokio::sync::Notify>,
     /// One round of the outbox at a time.
     syncing: tokio::sync::Mutex<()>,
+    /// When the clocks were last looked at for the sake of what was refused for its time.
+    clock_looked: std::sync::atomic::AtomicI64,
     /// Passphrases that were given to move the keys.
     guesses: tokio::sync::Mutex<unlock::Guesses>,
     /// Boards of sessions that somebody looks at, by the enrolment's token and the session.
@@ -233,6 +235,7 @@ impl Forge {
             disk_used: Mutex::default(),
             outbox: Arc::new(tokio::sync::Notify::new()),
             syncing: tokio::sync::Mutex::default(),
+            clock_looked: std::sync::atomic::AtomicI64::new(i64::MIN),
             guesses: tokio::sync::Mutex::default(),
             boards: Mutex::default(),
             shutdown: CancellationToken::new(),

@@ -32,6 +32,13 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
+
+    /// The time by the server's clock when it answered, in Unix milliseconds: its Date header (RFC 9110 §6.6.1) tells whole seconds,
+    /// of which this is the middle.
+    pub fn date(&self) -> Option<i64> {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(self.header("date")?.trim()).ok()?;
+        Some(date.as_millisecond() + 500)
+    }
 }
 
 /// What somebody decided about a server before it is spoken to.
@@ -221,6 +228,19 @@ fn in_words(said: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn a_servers_date_is_read_and_nothing_is_made_of_what_is_none() {
+        let date = |value: &str| {
+            let headers = [("date".to_owned(), value.to_owned())].into();
+            Answer { status: 200, body: Vec::new(), headers }.date()
+        };
+        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777_500));
+        for bad in ["", "yesterday", "784111777", "Sun, 06 Nov 1994"] {
+            assert_eq!(date(bad), None, "{bad}");
+        }
+        assert_eq!(Answer { status: 200, body: Vec::new(), headers: Default::default() }.date(), None);
+    }
 
     #[test]
     fn clear_text_goes_nowhere_but_here() {

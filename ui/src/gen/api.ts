@@ -85,6 +85,8 @@ stopped: Array<string>, };
 
 export type BlockSubject = { subject: string, reason: string, };
 
+export type BoardBefore = { url: string, name: string, class: string, };
+
 export type BoardInfo = { url: string, 
 /**
  * The name shown on the board; empty, like `class`, when the key was enrolled from another machine.
@@ -293,7 +295,11 @@ reasons: { [key in string]: number }, };
 
 export type Empty = Record<symbol, never>;
 
-export type EnrolBoard = { url: string, code: string, 
+export type EnrolBoard = { url: string, 
+/**
+ * Empty: to come back to one of [`SyncStatus::before`].
+ */
+code: string, 
 /**
  * Shown on the board; drawn from the key when empty.
  */
@@ -1160,6 +1166,10 @@ export type StopReport = {
  */
 stopped: Array<string>, 
 /**
+ * Those that had failed before, and of which something was left: it is gone now. They stay failed, each with its reason.
+ */
+cleared: Array<string>, 
+/**
  * Those that were over, or were being stopped, when it came: they are gone too, by somebody else's hand.
  */
 already: Array<string>, ms: number, };
@@ -1208,7 +1218,11 @@ export type SyncStatus = {
 /**
  * None: nothing is sent to anybody.
  */
-board: BoardInfo | null, accepted: number, pending: number, refused: number, 
+board: BoardInfo | null, 
+/**
+ * Those it was enrolled at before, newest first: enrolling there again needs no code.
+ */
+before: Array<BoardBefore>, accepted: number, pending: number, refused: number, 
 /**
  * When it is tried again by itself; None when nothing waits.
  */

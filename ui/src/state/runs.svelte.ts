@@ -30,7 +30,8 @@ class Runs {
 
   async stop(run: string): Promise<void> {
     const report = await attempt(() => session.call("stop_run", { run }));
-    if (report?.already.length) toasts.show("info", "It was over already", "There was nothing left to stop.");
+    if (report?.cleared.length) toasts.show("ok", "Cleaned up", "It had failed before, and why is kept. What was left of it is gone.");
+    else if (report?.already.length) toasts.show("info", "It was over already", "There was nothing left to stop.");
     else if (report) toasts.show("ok", "Lab stopped", "Its containers and networks are gone.");
     void this.list.load();
   }

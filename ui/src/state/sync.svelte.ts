@@ -26,9 +26,12 @@ class Sync {
     const report = await this.#during("send", () => session.call("sync_now", { retry_refused }));
     if (!report) return;
     const told = `${report.accepted} accepted, ${report.refused} refused, ${report.pending} waiting.`;
-    if (report.error) toasts.show("warn", SYNC.stopped, `${report.error.message} ${told}`);
+    await this.status.load();
+    // What waits though the scoreboard took the others says why.
+    const held = report.pending > 0 ? this.status.value?.results.find((r) => r.state === "pending" && r.why !== "")?.why : undefined;
+    const why = report.error?.message ?? held;
+    if (why !== undefined) toasts.show("warn", SYNC.stopped, `${why} ${told}`);
     else toasts.show(report.refused > 0 ? "warn" : "ok", SYNC.sent, told);
-    void this.status.load();
   }
 
   async show(): Promise<void> {

@@ -1,6 +1,15 @@
 /** What the scoreboard's section, each result and the status strip say about it. */
 import type { SyncState, SyncStatus } from "../gen/api";
 
+/** Milliseconds from which on a scoreboard does not believe a clock. */
+const CLOCK_SKEW = 5 * 60_000;
+
+/** How far two clocks are apart, in the engine’s words. */
+function apart(ms: number): string {
+  const minutes = Math.floor(Math.abs(ms) / 60_000);
+  return minutes < 120 ? `${minutes} min` : minutes < 2880 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 1440)} days`;
+}
+
 export const SYNC = {
   title: "Scoreboard",
   off: "Nothing leaves this machine. With an address and a code from your instructor, signed results can be sent to a class’s scoreboard.",
@@ -17,7 +26,7 @@ export const SYNC = {
   elsewhere: "with a key that was enrolled before; sessions and large evidence cannot be used from here",
   pinned: "The scoreboard’s key",
   since: "Enrolled",
-  clock: (minutes: number) => `This machine’s clock was ${Math.abs(minutes)} min ${minutes > 0 ? "ahead of" : "behind"} the scoreboard’s.`,
+  clock: (ahead: number) => `This machine’s clock is ${apart(ahead)} ${ahead > 0 ? "ahead of" : "behind"} the scoreboard’s.${Math.abs(ahead) <= CLOCK_SKEW ? "" : ahead > 0 ? " Set it right before your next lab: results from the future are not taken." : " Set it right before your next lab: a session’s labs begun with it do not count."}`,
   preview: "Show what would be sent",
   previewTitle: "What would be sent",
   previewNone: "Nothing waits, so nothing would be sent.",
@@ -30,7 +39,10 @@ export const SYNC = {
   again: "Ask again for what was refused",
   turnOff: "Turn off",
   turnOffTitle: "Turn the scoreboard off?",
-  turnOffText: "Its address and token are forgotten and nothing is sent any more. Receipts stay here, and what was accepted stays on the scoreboard.",
+  turnOffText: "Nothing is sent any more. Receipts stay here, and what was accepted stays on the scoreboard. You can come back without a code.",
+  before: "Scoreboards you were enrolled at",
+  wasAt: "You were enrolled at",
+  back: "Come back",
   keep: "Keep it",
   sent: "Sent",
   raised: "More was established",

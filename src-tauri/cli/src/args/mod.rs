@@ -148,6 +148,8 @@ pub enum Command {
     /// Enrol this laptop at a scoreboard, with the code that your instructor gave you
     Enrol {
         url: String,
+        /// Not needed to come back to a scoreboard that this laptop was enrolled at before
+        #[arg(default_value = "", hide_default_value = true)]
         code: String,
         /// Shown on the board; without it, a few letters of your key
         #[arg(long, default_value = "")]
@@ -184,7 +186,7 @@ pub enum Command {
               value_parser = clap::value_parser!(u32).range(i64::from(forge_core::board::LEASE_LEAST)..=i64::from(forge_core::board::LEASE_MOST)))]
         lease: u32,
     },
-    /// Forget the scoreboard; nothing is sent any more, receipts stay
+    /// Turn the scoreboard off: nothing is sent any more; receipts stay, and `forge enrol URL` comes back
     Unenrol,
     /// Send what waits to the scoreboard
     Sync {

@@ -20,7 +20,9 @@ pub mod worker;
 
 use crate::Cx;
 use crate::args::{Command, EgressCommand, ImagesCommand, KeysCommand};
-use forge_core::api::{Empty, ExtendRun, ForwardPort, IdRequest, NodeRequest, RunRequest, RunSummary, StopReport};
+use forge_core::api::{
+    Empty, ExtendRun, ForwardPort, IdRequest, ListRuns, NodeRequest, RunRequest, RunState, RunSummary, StopReport,
+};
 use forge_core::error::{Code, Error, Result};
 use std::process::ExitCode;
 
@@ -78,7 +80,8 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
                 Some(run) => engine.stop_run(&cx.caller, RunRequest { run }).await?,
                 None => engine.stop_all(&cx.caller, Empty {}).await?,
             };
-            cx.out.answer(&report, told_stop)?;
+            let failed = failed(cx, &report).await?;
+            cx.out.answer(&report, |out, r| told_stop(out, r, &failed))?;
         }
         Command::Pause { run } => {
             summary(cx, engine.pause_run(&cx.caller, RunRequest { run }).await?, "is paused; its clock stands still")?
@@ -126,14 +129,43 @@ pub async fn run(cx: &Cx, command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn told_stop(out: &crate::out::Out, r: &StopReport) -> Result<()> {
+/// Of those that were over when the stop came: which had failed, and why.
+async fn failed(cx: &Cx, r: &StopReport) -> Result<Vec<(String, String)>> {
+    if r.cleared.is_empty() && r.already.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = cx.engine.list_runs(&cx.caller, ListRuns { all: true }).await?;
+    let told = |run: &RunSummary| {
+        run.state == RunState::Failed && (r.cleared.contains(&run.run) || r.already.contains(&run.run))
+    };
+    Ok(all.into_iter().filter(told).map(|run| (run.run, run.reason)).collect())
+}
+
+fn told_stop(out: &crate::out::Out, r: &StopReport, failed: &[(String, String)]) -> Result<()> {
     if !r.stopped.is_empty() {
         out.line(format!("Stopped {} in {}.", r.stopped.join(", "), crate::out::span(r.ms)))?;
     }
-    if !r.already.is_empty() {
-        out.line(format!("Over already, nothing to stop: {}.", r.already.join(", ")))?;
+    if !r.cleared.is_empty() {
+        out.line(format!("Removed what was left of {}.", r.cleared.join(", ")))?;
     }
-    if r.stopped.is_empty() && r.already.is_empty() { out.line("Nothing was running.") } else { Ok(()) }
+    let is_failed = |run: &String| failed.iter().any(|(f, _)| f == run);
+    let names = |wanted: bool| {
+        let of: Vec<&str> = r.already.iter().filter(|run| is_failed(run) == wanted).map(String::as_str).collect();
+        of.join(", ")
+    };
+    let (gone, over) = (names(true), names(false));
+    if !over.is_empty() {
+        out.line(format!("Over already, nothing to stop: {over}."))?;
+    }
+    if !gone.is_empty() {
+        out.line(format!("Cleaned up already, nothing is left: {gone}."))?;
+    }
+    failed.iter().try_for_each(|(run, why)| out.line(format!("{run} had failed before: {why}")))?;
+    if r.stopped.is_empty() && r.cleared.is_empty() && r.already.is_empty() {
+        out.line("Nothing was running.")
+    } else {
+        Ok(())
+    }
 }
 
 fn summary(cx: &Cx, run: RunSummary, words: &str) -> Result<()> {

@@ -124,8 +124,8 @@ fn board_words(out: &Out, board: &LiveBoard) -> Result<()> {
     board.questions.iter().try_for_each(|q| out.line(format!("? {}", plain(q))))
 }
 
-/// Learners chose their names: no word of theirs moves the terminal's cursor.
-fn plain(text: &str) -> String {
+/// Others chose these words (learners their names, a scoreboard its class): no word of theirs moves the terminal's cursor.
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The scoreboard: enrol, send, see where things stand and what would leave.
 
+use super::session::plain;
 use super::start::word;
 use crate::Cx;
 use crate::out::{Ink, Out, cell};
@@ -29,7 +30,10 @@ pub async fn enrol(
 
 pub async fn unenrol(cx: &Cx) -> Result<()> {
     let status = cx.engine.unenrol_board(&cx.caller, Empty {}).await?;
-    cx.out.answer(&status, |out, _| out.line("No scoreboard is set up: nothing is sent. Receipts are kept."))
+    cx.out.answer(&status, |out, s| {
+        out.line("No scoreboard is set up: nothing is sent. Receipts are kept.")?;
+        before(out, s)
+    })
 }
 
 pub async fn sync(cx: &Cx, retry_refused: bool) -> Result<()> {
@@ -92,10 +96,29 @@ pub async fn status(cx: &Cx) -> Result<()> {
 }
 
 fn head(out: &Out, s: &SyncStatus) -> Result<()> {
-    let Some(b) = &s.board else { return out.line("No scoreboard is set up: nothing is sent.") };
-    let who = if b.token { format!("as {} in {}", b.name, b.class) } else { "with a key enrolled before".into() };
+    let Some(b) = &s.board else {
+        out.line("No scoreboard is set up: nothing is sent.")?;
+        return before(out, s);
+    };
+    let who = if b.token {
+        format!("as {} in {}", plain(&b.name), plain(&b.class))
+    } else {
+        "with a key enrolled before".into()
+    };
     out.line(format!("{} {who}; its key is {}", out.ink(Ink::Bold, &b.url), b.board_key))?;
     clocks(b).map_or(Ok(()), |words| out.line(out.ink(Ink::Warn, &words)))
+}
+
+/// Where coming back needs no code.
+fn before(out: &Out, s: &SyncStatus) -> Result<()> {
+    s.before.iter().try_for_each(|b| {
+        out.line(format!(
+            "Enrolled before, as {} in {}; to come back: forge enrol {}",
+            plain(&b.name),
+            plain(&b.class),
+            b.url
+        ))
+    })
 }
 
 /// Milliseconds by which a clock may be off before it is worth a word, and before what is done with it is not believed.

@@ -195,7 +195,7 @@ commands! {
     Learner sync_status(Empty) -> SyncStatus;
     /// Proves to a scoreboard that this laptop holds its key, and pins the scoreboard's.
     Learner enrol_board(EnrolBoard) -> SyncStatus;
-    /// Forgets the scoreboard; receipts stay.
+    /// Nothing is sent any more; receipts stay, and so does what coming back needs.
     Learner unenrol_board(Empty) -> SyncStatus;
     /// Sends what waits, now.
     Learner sync_now(SyncNow) -> SyncReport;

@@ -79,6 +79,8 @@ contract! {
     pub struct StopReport {
         /// Those this call has ended.
         pub stopped: Vec<String>,
+        /// Those that had failed before, and of which something was left: it is gone now. They stay failed, each with its reason.
+        pub cleared: Vec<String>,
         /// Those that were over, or were being stopped, when it came: they are gone too, by somebody else's hand.
         pub already: Vec<String>,
         pub ms: u64,

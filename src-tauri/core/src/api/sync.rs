@@ -7,6 +7,8 @@ contract! {
     pub struct SyncStatus {
         /// None: nothing is sent to anybody.
         pub board: Option<BoardInfo>,
+        /// Those it was enrolled at before, newest first: enrolling there again needs no code.
+        pub before: Vec<BoardBefore>,
         pub accepted: u32,
         pub pending: u32,
         pub refused: u32,
@@ -18,6 +20,12 @@ contract! {
         pub last_error: String,
         /// Of every result, newest first.
         pub results: Vec<ResultSync>,
+    }
+
+    pub struct BoardBefore {
+        pub url: String,
+        pub name: String,
+        pub class: String,
     }
 
     pub struct BoardInfo {
@@ -70,6 +78,8 @@ contract! {
     #[serde(deny_unknown_fields)]
     pub struct EnrolBoard {
         pub url: String,
+        /// Empty: to come back to one of [`SyncStatus::before`].
+        #[serde(default)]
         pub code: String,
         /// Shown on the board; drawn from the key when empty.
         #[serde(default)]

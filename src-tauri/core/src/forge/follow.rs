@@ -129,15 +129,8 @@ impl Forge {
         let board = board.filter(|b| !b.token.is_empty());
         memory.under(board.as_ref());
         let Some(board) = board else { return Ok(()) };
-        memory.told.retain(|run, _| bound.iter().any(|(r, _)| r == run));
-        // One that cannot be read any more binds nothing; submitting says so.
-        let bound: Vec<(String, String)> = bound
-            .into_iter()
-            .filter_map(|(run, signed)| {
-                let body = serde_json::from_str::<Signed<Challenge>>(&signed).ok()?.body;
-                (body.key_id == board.key_id).then_some((run, body.session))
-            })
-            .collect();
+        memory.told.retain(|run, _| bound.iter().any(|b| b.run == *run));
+        let bound: Vec<(String, String)> = bound.iter().filter_map(|b| followed(b, &board)).collect();
         let mut sessions: BTreeSet<String> = bound.iter().map(|(_, session)| session.clone()).collect();
         sessions.extend(joined.iter().filter_map(|k| open(&k.told, at - board.ahead_ms)));
         memory.listen(&board, &sessions);
@@ -285,7 +278,7 @@ impl Forge {
     ) -> Result<()> {
         let bound = self.store.read(|c| kept::bound(c, i64::MAX)).await?;
         let mut runs: Vec<Option<&str>> =
-            bound.iter().filter(|(_, signed)| of(signed, session)).map(|(run, _)| Some(run.as_str())).collect();
+            bound.iter().filter(|b| of(&b.signed, session)).map(|b| Some(b.run.as_str())).collect();
         if runs.is_empty() {
             runs.push(None);
         }
@@ -300,6 +293,14 @@ impl Forge {
 fn open(told: &str, at: i64) -> Option<String> {
     let session: Session = serde_json::from_str(told).ok()?;
     (session.deadline + i64::from(session.grace_minutes) * 60_000 > at).then_some(session.id)
+}
+
+/// The run and the session that the scoreboard is asked about and told of. One of another scoreboard is none of its business, and a
+/// challenge that cannot be read any more binds nothing; submitting says so.
+fn followed(bound: &kept::Bound, board: &Board) -> Option<(String, String)> {
+    let body = serde_json::from_str::<Signed<Challenge>>(&bound.signed).ok()?.body;
+    let here = bound.root.as_ref().is_none_or(|root| *root == board.root);
+    (here && body.key_id == board.key_id).then(|| (bound.run.clone(), body.session))
 }
 
 /// Whether a challenge is of this session.
@@ -351,6 +352,42 @@ mod tests {
             assert_eq!(tellable(Some(&told), &progress, ended, told.1 + later), want, "{why}");
         }
         assert!(tellable(None, &of(1, 0), false, 0));
+    }
+
+    #[test]
+    fn a_run_is_told_to_the_scoreboard_that_its_session_is_at_and_to_no_other() {
+        let board = Board {
+            url: String::new(),
+            ca: None,
+            clear_text: false,
+            learner: String::new(),
+            name: String::new(),
+            class: String::new(),
+            instructor: false,
+            key_id: "k".into(),
+            token: "t".into(),
+            root: "here".into(),
+            keys: Vec::new(),
+            enrolled_at: 0,
+            ahead_ms: 0,
+            failures: 0,
+            retry_at: 0,
+            last_at: None,
+            last_error: String::new(),
+        };
+        let bound = |key: &str, root: Option<&str>| kept::Bound {
+            run: "r".into(),
+            root: root.map(str::to_owned),
+            signed: serde_json::json!({"body": {"version": 1, "session": "s", "class": "c", "lab": "l", "key_id": key,
+                "nonce": "n", "seed": "s", "hints": false, "attempt": 1, "issued_at": 1, "deadline": 2},
+                "key_id": "b", "signature": "00"})
+            .to_string(),
+        };
+        let it = Some(("r".to_owned(), "s".to_owned()));
+        assert_eq!(followed(&bound("k", Some("here")), &board), it);
+        assert_eq!(followed(&bound("k", None), &board), it, "joined from another laptop");
+        assert_eq!(followed(&bound("k", Some("there")), &board), None);
+        assert_eq!(followed(&bound("other", Some("here")), &board), None);
     }
 
     #[test]

@@ -100,8 +100,9 @@ impl Forge {
         Ok(Empty {})
     }
 
-    /// Stops a run or ends a start that is under way; a run that is over already is stopped all the same. Of several who
-    /// stop the same run one does it and the others wait; when that one's process ends half-way, another takes over.
+    /// Stops a run or ends a start that is under way. One that has failed stays so, with its reason: what is left of it is
+    /// removed. Of several who stop the same run one does it and the others wait; when that one's process ends half-way,
+    /// another takes over.
     pub(super) async fn stop(&self, caller: &Caller, run: &str, reason: &str) -> Result<StopReport> {
         let began = Instant::now();
         let _at_work = self.at_work(run);
@@ -113,10 +114,16 @@ impl Forge {
             fault::point("stop.intent.after");
             let found = *found.get_or_insert(was);
             match whose {
+                Whose::Over if found == RunState::Failed => {
+                    let cleared = self.clear_up(caller, run).await? > 0;
+                    let (cleared, already) =
+                        if cleared { (vec![run.to_owned()], vec![]) } else { (vec![], vec![run.to_owned()]) };
+                    return Ok(StopReport { stopped: vec![], cleared, already, ms: ms_since(began) });
+                }
                 Whose::Over => break runs::alive(found) && found != RunState::Stopping,
                 Whose::Ours => {
                     self.clear_up(caller, run).await?;
-                    break found != RunState::Failed;
+                    break true;
                 }
                 Whose::Theirs => {
                     if let Some(cancel) = lock(&self.launches).get(run) {
@@ -130,7 +137,7 @@ impl Forge {
         };
         let (mut stopped, mut already) = (Vec::new(), Vec::new());
         if mine { &mut stopped } else { &mut already }.push(run.to_owned());
-        Ok(StopReport { stopped, already, ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX) })
+        Ok(StopReport { stopped, cleared: vec![], already, ms: ms_since(began) })
     }
 
     /// Marks the run as stopping and says who removes it, and what it was before: decided in one transaction.
@@ -150,7 +157,7 @@ impl Forge {
                     None => false,
                 };
                 match row.state {
-                    RunState::Stopped => return Ok((Whose::Over, row.state)),
+                    RunState::Stopped | RunState::Failed => return Ok((Whose::Over, row.state)),
                     RunState::Stopping => {}
                     _ => drop(runs::stopping(tx, &id, &reason)?),
                 }
@@ -165,14 +172,14 @@ impl Forge {
             .await
     }
 
-    /// Removes what carries the run's label and closes its row. Safe to repeat.
-    pub(super) async fn clear_up(&self, caller: &Caller, run: &str) -> Result<()> {
+    /// Removes what carries the run's label, and closes its row if it is not over. Safe to repeat. How many containers there were.
+    pub(super) async fn clear_up(&self, caller: &Caller, run: &str) -> Result<usize> {
         self.forget(run).await;
         if let Err(e) = self.settle_submissions(caller, Some(run)).await {
             tracing::warn!(run, "an interrupted submission could not be settled yet: {e}");
         }
         fault::point("stop.remove.before");
-        lab::stop(self.engine.as_ref(), &self.identity(run)).await?;
+        let removed = lab::stop(self.engine.as_ref(), &self.identity(run)).await?.containers;
         // Its networks, when another process was proving the isolation of this run.
         lab::clear_probe(self.engine.as_ref(), self.outside.as_ref(), &self.instance, Some(run)).await?;
         fault::point("stop.remove.after");
@@ -192,8 +199,10 @@ impl Forge {
         fault::point("stop.record.after");
         if let Some(row) = ended {
             self.tell_state(caller, &row, "Stopped; nothing of it is left.").await;
+        } else if removed > 0 {
+            self.tell_log(caller, run, "What was left of this run is removed.").await;
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Lets go of what this process holds of a run.
@@ -229,28 +238,45 @@ impl Forge {
         AtWork { works: &self.works, run: run.to_owned() }
     }
 
+    /// Every run that is alive, and what is left of those that are over.
     pub(super) async fn stop_every(&self, caller: &Caller) -> Result<StopReport> {
         let began = Instant::now();
         let rows = self.store.read(|c| runs::list(c, false)).await?;
-        let stops = rows.iter().map(|row| self.stop(caller, &row.run, "stopped"));
-        let (mut stopped, mut already) = (Vec::new(), Vec::new());
+        let mut ids: Vec<String> = rows.into_iter().map(|row| row.run).collect();
         let mut first_error = None;
-        for (row, outcome) in rows.iter().zip(futures_util::future::join_all(stops).await) {
+        match self.leftovers().await {
+            Ok(left) => ids.extend(left),
+            // Where there is no Docker there is nothing of theirs either; those that are alive say so themselves.
+            Err(e) if e.code == Code::DockerUnavailable => {}
+            Err(e) => first_error = Some(e),
+        }
+        let stops = ids.iter().map(|run| self.stop(caller, run, "stopped"));
+        let (mut stopped, mut cleared, mut already) = (Vec::new(), Vec::new(), Vec::new());
+        for (run, outcome) in ids.iter().zip(futures_util::future::join_all(stops).await) {
             match outcome {
                 Ok(mut one) => {
                     stopped.append(&mut one.stopped);
+                    cleared.append(&mut one.cleared);
                     already.append(&mut one.already);
                 }
-                Err(e) => first_error = first_error.or(Some(e.context(format!("Stopping {}", row.run)))),
+                Err(e) => first_error = first_error.or(Some(e.context(format!("Stopping {run}")))),
             }
         }
         match first_error {
-            Some(e) => Err(e.details(serde_json::json!({"stopped": stopped}))),
-            None => {
-                let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ok(StopReport { stopped, already, ms })
-            }
+            Some(e) => Err(e.details(serde_json::json!({"stopped": stopped, "cleared": cleared}))),
+            None => Ok(StopReport { stopped, cleared, already, ms: ms_since(began) }),
         }
+    }
+
+    /// Runs that have failed, and of which Docker still has something.
+    async fn leftovers(&self) -> Result<Vec<String>> {
+        let found = lab::survey(self.engine.as_ref(), &self.instance).await?;
+        let failed = move |c: &crate::store::Conn| {
+            let rows = runs::list(c, true)?;
+            let left = |r: &runs::Run| r.state == RunState::Failed && found.iter().any(|f| f.run == r.run);
+            Ok(rows.into_iter().filter(left).map(|r| r.run).collect())
+        };
+        self.store.read(failed).await
     }
 
     pub(super) async fn tell_state(&self, caller: &Caller, row: &runs::Run, text: &str) {
@@ -264,6 +290,10 @@ impl Forge {
         let data = serde_json::json!({"node": node, "state": state});
         self.emit(caller, Some(run), "node.state", Level::Info, text, data).await;
     }
+}
+
+fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn unpaused(row: &runs::Run) -> Error {

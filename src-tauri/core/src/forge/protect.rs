@@ -133,15 +133,10 @@ impl Forge {
     pub(super) async fn introduce(&self) -> Result<()> {
         let Some(board) = self.store.read(rows::board).await? else { return Ok(()) };
         let now = self.keys.id(KeyName::Learner)?;
-        if board.key_id == now {
+        // Where nothing leads from that key to this one, it has to be enrolled.
+        let Some(after) = sync::enrol::changes_since(&self.keys, &board.key_id)?.filter(|c| !c.is_empty()) else {
             return Ok(());
-        }
-        let changes = self.keys.rotations().into_iter().filter(|r| r.name == KeyName::Learner);
-        let after: Vec<_> = changes.skip_while(|r| r.old != board.key_id).collect();
-        if after.last().is_none_or(|last| last.new != now) {
-            // Nothing leads from that key to this one: it has to be enrolled.
-            return Ok(());
-        }
+        };
         sync::enrol::introduce(&board, &after).await?;
         self.store.write(move |tx| rows::introduced(tx, &board.key_id, &now)).await
     }

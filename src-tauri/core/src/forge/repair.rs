@@ -148,7 +148,7 @@ impl Forge {
                 Ok(true)
             })
             .await?;
-        if claimed { self.clear_up(caller, &row.run).await } else { Ok(()) }
+        if claimed { self.clear_up(caller, &row.run).await.map(drop) } else { Ok(()) }
     }
 
     async fn see_that_it_lives(&self, caller: &Caller, row: &runs::Run, found: Option<&lab::Found>) -> Result<()> {

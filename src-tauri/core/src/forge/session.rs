@@ -176,11 +176,17 @@ impl Forge {
             return Ok(none);
         };
         let id = challenge.session.clone();
-        let (known, messages) = self.store.read(move |c| Ok((kept::get(c, &id)?, kept::messages(c, &id)?))).await?;
+        let (known, messages, root, boards) = self
+            .store
+            .read(move |c| Ok((kept::get(c, &id)?, kept::messages(c, &id)?, kept::root_of(c, &id)?, rows::boards(c)?)))
+            .await?;
+        let elsewhere = root.filter(|root| *root != board.root);
+        let elsewhere = elsewhere.map(|root| elsewhere_words(boards.iter().find(|b| b.root == root)));
         let (session, trouble) = match known {
             Some(k) => (read(&k.told)?, k.trouble),
             None => (of_challenge(&challenge), String::new()),
         };
+        let trouble = elsewhere.unwrap_or(trouble);
         let (clock, attempt) = (clock_words(board.ahead_ms), challenge.attempt);
         Ok(RunSession { session: Some(told(session, &board)), attempt, messages, trouble, clock })
     }
@@ -191,8 +197,12 @@ impl Forge {
         self.introduce_first().await;
         let board = self.enrolled().await?;
         let lab = self.catalogue().get(&request.lab)?.id.clone();
-        let signed = sync::session::challenge(&board, &request.session, &lab).await?;
-        self.look_at_clock(board).await;
+        let (signed, theirs) = sync::session::challenge(&board, &request.session, &lab).await?;
+        // A class begins at one moment: nothing is asked that this answer tells. What was told to the millisecond stays, unless the
+        // clock was set since.
+        if let Some(ahead_ms) = theirs.map(|theirs| now() - theirs).filter(|ms| (ms - board.ahead_ms).abs() > SECONDS) {
+            self.keep_clock(board, ahead_ms).await;
+        }
         let text = serde_json::to_string(&signed)?;
         let (nonce, seed) = (signed.body.nonce.clone(), signed.body.seed.clone());
         let fresh = uuid::Uuid::now_v7().to_string();
@@ -239,6 +249,14 @@ fn clock_words(ahead_ms: i64) -> String {
     )
 }
 
+/// A run whose session is at another scoreboard than the one that is set up, which would not count what is submitted.
+fn elsewhere_words(there: Option<&Board>) -> String {
+    let back = there.map_or_else(String::new, |b| format!(" Come back to it before you submit: forge enrol {}", b.url));
+    format!("It is held on another scoreboard than the one that is set up here now.{back}")
+}
+
+/// What a Date header tells of a clock is right to about a second, and an answer takes its time.
+const SECONDS: i64 = 5_000;
 /// Sessions that a learner's list shows, and of these asks about; older ones are as they were known.
 const LISTED: u32 = 200;
 const ASKED: usize = 10;

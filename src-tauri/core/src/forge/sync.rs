@@ -3,7 +3,7 @@
 use super::{Forge, engine_caller, now};
 use crate::api::*;
 use crate::audit::{self, Fact};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::http::Trust;
 use crate::store::results;
 use crate::store::sync::{self as rows, Board, Receipted, Refused, Waiting};
@@ -13,23 +13,26 @@ use crate::sync::{self, pace, parcel, preview};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const PREVIEWED: usize = 20;
-/// What waits for a clock says so in this word.
-const EARLY: &str = "future_dated";
+/// Milliseconds between two looks at the clocks for the sake of what was refused for its time.
+const CLOCK_AGAIN: i64 = pace::LONGEST;
 /// While an app is open, how often to see whether something is due.
 const LOOK: Duration = Duration::from_secs(2);
 
 impl Forge {
     pub(super) async fn sync_state(&self) -> Result<SyncStatus> {
-        let (board, summaries, waiting, receipts, refusals) = self
+        let (board, boards, summaries, waiting, receipts, refusals) = self
             .store
             .read(|c| {
-                Ok((rows::board(c)?, results::list(c)?, rows::waiting(c)?, rows::receipts(c)?, rows::refusals(c)?))
+                let (board, boards) = (rows::board(c)?, rows::boards(c)?);
+                Ok((board, boards, results::list(c)?, rows::waiting(c)?, rows::receipts(c)?, rows::refusals(c)?))
             })
             .await?;
+        let left = |b: &Board| !b.token.is_empty() && board.as_ref().is_none_or(|now| now.root != b.root);
         let on = board.is_some();
         let waiting: HashMap<&str, &Waiting> = waiting.iter().map(|w| (w.result.as_str(), w)).collect();
         let receipts: HashMap<&str, &Receipted> = receipts.iter().map(|r| (r.result.as_str(), r)).collect();
@@ -52,16 +55,28 @@ impl Forge {
             next_at: soonest,
             last_at: board.as_ref().and_then(|b| b.last_at),
             last_error: board.as_ref().map(|b| b.last_error.clone()).unwrap_or_default(),
+            before: boards
+                .into_iter()
+                .filter(left)
+                .map(|b| BoardBefore { url: b.url, name: b.name, class: b.class })
+                .collect(),
             board: board.as_ref().map(told),
             results,
         })
     }
 
     pub(super) async fn enrol(&self, caller: &Caller, request: EnrolBoard) -> Result<SyncStatus> {
-        let trust = Trust { ca: request.ca, clear_text: request.clear_text };
+        let known = self.store.read(rows::boards).await?;
+        let mut trust = Trust { ca: request.ca, clear_text: request.clear_text };
+        // Who comes back decided about certificate and clear text when they enrolled.
+        let there = |b: &&Board| b.url == request.url.trim().trim_end_matches('/');
+        if request.code.trim().is_empty()
+            && let Some(b) = known.iter().find(there)
+        {
+            trust = Trust { ca: trust.ca.or_else(|| b.ca.clone()), clear_text: trust.clear_text || b.clear_text };
+        }
         let wanted = Wanted { url: request.url, code: request.code, name: request.name, trust };
-        let before = self.store.read(rows::board).await?;
-        let board = sync::enrol::enrol(&wanted, &self.keys, before.as_ref(), now).await?;
+        let board = sync::enrol::enrol(&wanted, &self.keys, &known, now).await?;
         let data = serde_json::json!({
             "url": board.url, "class": board.class, "name": board.name, "board_key": board.root, "correlation": caller.correlation,
         });
@@ -102,6 +117,8 @@ impl Forge {
         let Some(_) = self.store.read(rows::board).await? else { return Err(sync::not_enrolled()) };
         if request.retry_refused {
             self.store.write(|tx| rows::retry_refused(tx, now())).await?;
+        } else {
+            self.ripen(true).await?;
         }
         self.round(caller, true).await
     }
@@ -110,8 +127,18 @@ impl Forge {
     /// scoreboard knows a verdict by its id, and a receipt is kept once.
     async fn round(&self, caller: &Caller, all: bool) -> Result<SyncReport> {
         let _turn = self.syncing.lock().await;
-        self.introduce_first().await;
+        let introduced = self.introduce().await;
         let Some(board) = self.store.read(rows::board).await? else { return Err(sync::not_enrolled()) };
+        match introduced {
+            Ok(()) => {}
+            // It will not take this key's word for the next one; what the older key signed can be sent all the same.
+            Err(e) if sync::session::final_word(&e) => {
+                tracing::warn!(code = ?e.code, "the scoreboard was not told of a new key: {e}");
+            }
+            // What a key signed that it does not know yet it would refuse for good.
+            Err(e) if e.code == Code::ScoreboardFailed => return self.put_off(caller, &board, e).await,
+            Err(e) => return Err(e),
+        }
         let random = || rand::random::<u64>();
         let round = Round {
             store: &self.store,
@@ -124,7 +151,7 @@ impl Forge {
         };
         let told = round.run(&board).await?;
         let waiting = self.store.read(rows::waiting).await?;
-        if told.stopped.is_none() && waiting.iter().any(|w| w.last_error.starts_with(EARLY)) {
+        if told.stopped.is_none() && waiting.iter().any(|w| w.last_error.starts_with(rows::EARLY)) {
             self.look_at_clock(board).await;
         }
         let pending = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
@@ -135,6 +162,28 @@ impl Forge {
             raised: told.raised.into_iter().map(|(result, tier)| TierRise { result, tier }).collect(),
             error: told.stopped.map(|(code, message)| SyncTrouble { code, message }),
         };
+        self.tell_round(caller, report).await
+    }
+
+    /// The scoreboard cannot be worked with for now: nothing is sent.
+    async fn put_off(&self, caller: &Caller, board: &Board, e: Error) -> Result<SyncReport> {
+        let (at, why) = (now(), e.message.clone());
+        let retry_at = at + pace::wait(board.failures + 1, None, rand::random());
+        self.store.write(move |tx| rows::failed(tx, at, retry_at, &why)).await?;
+        let waiting = self.store.read(rows::waiting).await?;
+        let code = e.details.get("code").and_then(|c| c.as_str()).unwrap_or("unreadable").to_owned();
+        let report = SyncReport {
+            accepted: 0,
+            refused: 0,
+            pending: u32::try_from(waiting.len()).unwrap_or(u32::MAX),
+            raised: Vec::new(),
+            error: Some(SyncTrouble { code, message: e.message }),
+        };
+        self.tell_round(caller, report).await
+    }
+
+    /// What came of a round, to whoever watches.
+    async fn tell_round(&self, caller: &Caller, report: SyncReport) -> Result<SyncReport> {
         if !report.raised.is_empty() {
             let text = match report.raised.as_slice() {
                 [one] => format!("A verdict stands higher on the scoreboard now: {}.", tier_word(one.tier)),
@@ -153,6 +202,27 @@ impl Forge {
             self.emit(caller, None, "sync.done", level, text, serde_json::to_value(&report)?).await;
         }
         Ok(report)
+    }
+
+    /// What was refused because it ended in the scoreboard's future waits again once that has become the past. The clocks are looked
+    /// at first if it may have: somebody may have set this machine's since.
+    async fn ripen(&self, by_hand: bool) -> Result<()> {
+        let (first, board) = self.store.read(|c| Ok((rows::first_early(c)?, rows::board(c)?))).await?;
+        let (Some(first), Some(mut board)) = (first, board) else { return Ok(()) };
+        let at = now();
+        let looked = self.clock_looked.load(Ordering::Relaxed);
+        let rested = !(looked..looked.saturating_add(CLOCK_AGAIN)).contains(&at);
+        if by_hand || (first <= at && first > at - board.ahead_ms && rested) {
+            self.clock_looked.store(at, Ordering::Relaxed);
+            board = self.look_at_clock(board).await;
+        }
+        let theirs = at - board.ahead_ms;
+        if first > theirs {
+            return Ok(());
+        }
+        let ripe = self.store.write(move |tx| rows::ripen(tx, theirs, at)).await?;
+        tracing::info!(ripe, "refused for their time, which has come by now: they are sent again");
+        Ok(())
     }
 
     /// Looks again how far this machine's clock is ahead. What was known before counts where the scoreboard does not say.
@@ -176,6 +246,7 @@ impl Forge {
 
     /// Nobody has to ask: what is due while an app is open is sent, and asked about.
     async fn sync_if_due(&self) -> Result<()> {
+        self.ripen(false).await?;
         let Some(board) = self.store.read(rows::board).await? else { return Ok(()) };
         let at = now();
         if !pace::due(board.retry_at, at) {

@@ -60,6 +60,7 @@ fn migrations() -> Migrations<'static> {
         M::up(runs::V3),
         M::up(sync::V3),
         M::up(lineage::V1),
+        M::up(sync::V4),
     ])
 }
 

@@ -34,7 +34,8 @@ CREATE TABLE outbox (
 ) STRICT;";
 
 const COLUMNS: &str = "id, run, lab, lab_title, track, version, at, score, max, duration_ms, tier, key_id, dir,
-    (SELECT c.tier FROM receipts c WHERE c.result = results.id)";
+    (SELECT c.tier FROM receipts c WHERE c.result = results.id
+     ORDER BY c.root IN (SELECT root FROM boards WHERE current = 1) DESC, c.at DESC LIMIT 1)";
 
 /// One verdict waiting to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +131,12 @@ pub fn acknowledged(tx: &Tx, result: &str) -> Result<()> {
 pub fn postponed(tx: &Tx, result: &str, next_at: i64, error: &str) -> Result<()> {
     tx.prepare_cached("UPDATE outbox SET attempts = attempts + 1, next_at = ?2, last_error = ?3 WHERE result = ?1")?
         .execute(params![result, next_at, error])?;
+    Ok(())
+}
+
+/// The same for a try that does not count; it is tried again when it was to be.
+pub fn still_waits(tx: &Tx, result: &str, error: &str) -> Result<()> {
+    tx.prepare_cached("UPDATE outbox SET last_error = ?2 WHERE result = ?1")?.execute(params![result, error])?;
     Ok(())
 }
 

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! Starting ─→ Ready ⇄ Paused        any of these three ─→ Stopping ─→ Stopped
-//!     └─────────┴───────┴─→ Failed ─→ Stopping (clearing up what a failure left)
+//!     └─────────┴───────┴─→ Failed
 //! ```
+//! Stopped and failed are final: clearing up what a failure left takes nothing from why it failed.
+//!
 //! A transition names the state it expects and is refused with `WrongState` when the run is in another: of two
 //! processes that want to act on the same run, one does.
 
@@ -232,7 +234,7 @@ pub fn extend(tx: &Tx, run: &str, by_ms: i64) -> Result<Run> {
     Ok(now_is)
 }
 
-/// Any state that is not final, and `Failed` → `Stopping`. `reason` replaces the old one unless it is empty.
+/// Any state that is not final → `Stopping`. `reason` replaces the old one unless it is empty.
 pub fn stopping(tx: &Tx, run: &str, reason: &str) -> Result<Run> {
     let from = get(tx, run)?.state;
     advance(tx, run, from, RunState::Stopping, reason)

@@ -93,14 +93,31 @@ pub fn heard(conn: &Conn, session: &str) -> Result<i64> {
     Ok(conn.prepare_cached(sql)?.query_row([session], |r| r.get(0))?)
 }
 
-/// Runs that are bound to a session and alive, or ended at `since` or later, oldest first; each with its challenge as it came.
-pub fn bound(conn: &Conn, since: i64) -> Result<Vec<(String, String)>> {
+/// A run that is bound to a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub run: String,
+    /// The challenge as it came.
+    pub signed: String,
+    /// The scoreboard that the session was joined at; None: it was not joined from here.
+    pub root: Option<String>,
+}
+
+/// Those that are alive, or ended at `since` or later, oldest first.
+pub fn bound(conn: &Conn, since: i64) -> Result<Vec<Bound>> {
     conn.prepare_cached(
-        "SELECT r.run, c.signed FROM runs r JOIN challenges c ON c.request_id = r.request_id
+        "SELECT r.run, c.signed, s.root FROM runs r JOIN challenges c ON c.request_id = r.request_id
+         LEFT JOIN sessions s ON s.session = json_extract(c.signed, '$.body.session')
          WHERE r.state NOT IN ('stopped', 'failed') OR r.ended >= ?1 ORDER BY r.created, r.run LIMIT 64",
     )?
-    .query_and_then([since], |r| Ok((r.get(0)?, r.get(1)?)))?
+    .query_and_then([since], |r| Ok(Bound { run: r.get(0)?, signed: r.get(1)?, root: r.get(2)? }))?
     .collect()
+}
+
+/// The scoreboard that a session was joined at.
+pub fn root_of(conn: &Conn, session: &str) -> Result<Option<String>> {
+    let sql = "SELECT root FROM sessions WHERE session = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([session], |r| r.get(0)).optional()?)
 }
 
 /// A challenge that was taken here, with the run and the verdict under it.

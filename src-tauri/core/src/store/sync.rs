@@ -1,4 +1,4 @@
-//! The scoreboard this laptop is enrolled at, its receipts and its refusals. The outbox is in `results.rs`, because a
+//! The scoreboard this laptop is enrolled at and those it was enrolled at before, their receipts, and refusals. The outbox is in `results.rs`, because a
 //! verdict is queued in the transaction that records it.
 
 use super::{Conn, Tx, decode, encode, from_word, word};
@@ -52,6 +52,51 @@ CREATE TABLE challenges (
 ) STRICT;";
 
 pub(super) const V3: &str = "ALTER TABLE receipts ADD COLUMN ask_at INTEGER NOT NULL DEFAULT 0;";
+
+/// A row per scoreboard, of which one at most is the one that is set up: coming back to another needs no code. Receipts are kept
+/// per scoreboard too.
+pub(super) const V4: &str = "
+CREATE TABLE boards (
+    root         TEXT PRIMARY KEY,
+    current      INTEGER NOT NULL,
+    url          TEXT NOT NULL,
+    ca           TEXT,
+    clear_text   INTEGER NOT NULL,
+    learner      TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    class        TEXT NOT NULL,
+    instructor   INTEGER NOT NULL,
+    key_id       TEXT NOT NULL,
+    token        TEXT NOT NULL,
+    keys         TEXT NOT NULL,
+    enrolled_at  INTEGER NOT NULL,
+    ahead_ms     INTEGER NOT NULL,
+    failures     INTEGER NOT NULL DEFAULT 0,
+    retry_at     INTEGER NOT NULL DEFAULT 0,
+    last_at      INTEGER,
+    last_error   TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE UNIQUE INDEX boards_current ON boards (current) WHERE current = 1;
+INSERT INTO boards (root, current, url, ca, clear_text, learner, name, class, instructor, key_id, token, keys, enrolled_at, ahead_ms,
+                    failures, retry_at, last_at, last_error)
+    SELECT root, 1, url, ca, clear_text, learner, name, class, instructor, key_id, token, keys, enrolled_at, ahead_ms,
+           failures, retry_at, last_at, last_error FROM board;
+DROP TABLE board;
+CREATE TABLE receipts_by_board (
+    result   TEXT NOT NULL REFERENCES results (id) ON DELETE CASCADE,
+    root     TEXT NOT NULL,
+    tier     TEXT NOT NULL,
+    receipt  TEXT NOT NULL,
+    url      TEXT NOT NULL,
+    notes    TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    ask_at   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (result, root)
+) STRICT;
+INSERT INTO receipts_by_board (result, root, tier, receipt, url, notes, at, ask_at)
+    SELECT result, root, tier, receipt, url, notes, at, ask_at FROM receipts;
+DROP TABLE receipts;
+ALTER TABLE receipts_by_board RENAME TO receipts;";
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Board {
@@ -123,42 +168,25 @@ pub struct Waiting {
     pub last_error: String,
 }
 
+/// The one that is set up.
 pub fn board(conn: &Conn) -> Result<Option<Board>> {
-    let mut q = conn.prepare_cached(
-        "SELECT url, ca, clear_text, learner, name, class, instructor, key_id, token, root, keys, enrolled_at, ahead_ms,
-                failures, retry_at, last_at, last_error FROM board WHERE id = 1",
-    )?;
-    q.query_and_then([], |r| {
-        Ok(Board {
-            url: r.get(0)?,
-            ca: r.get(1)?,
-            clear_text: r.get(2)?,
-            learner: r.get(3)?,
-            name: r.get(4)?,
-            class: r.get(5)?,
-            instructor: r.get(6)?,
-            key_id: r.get(7)?,
-            token: r.get(8)?,
-            root: r.get(9)?,
-            keys: decode("scoreboard key", &r.get::<_, String>(10)?)?,
-            enrolled_at: r.get(11)?,
-            ahead_ms: r.get(12)?,
-            failures: r.get(13)?,
-            retry_at: r.get(14)?,
-            last_at: r.get(15)?,
-            last_error: r.get(16)?,
-        })
-    })?
-    .next()
-    .transpose()
+    let sql = format!("SELECT {BOARD} FROM boards WHERE current = 1");
+    conn.prepare_cached(&sql)?.query_and_then([], read_board)?.next().transpose()
 }
 
-/// Replaces whatever enrolment there was. Everything without a receipt of this scoreboard waits for it from now on; what
-/// another one refused is asked anew.
+/// All that this laptop was ever enrolled at: the one that is set up first, then the newest.
+pub fn boards(conn: &Conn) -> Result<Vec<Board>> {
+    let sql = format!("SELECT {BOARD} FROM boards ORDER BY current DESC, enrolled_at DESC, root");
+    conn.prepare_cached(&sql)?.query_and_then([], read_board)?.collect()
+}
+
+/// Takes the place of whatever is set up; that is kept aside. Everything of which this scoreboard has not acknowledged all waits
+/// for it from now on; what another one refused is asked anew.
 pub fn enrol(tx: &Tx, b: &Board) -> Result<()> {
-    tx.execute("DELETE FROM board", [])?;
+    unenrol(tx)?;
+    tx.execute("DELETE FROM boards WHERE root = ?1", [&b.root])?;
     tx.execute(
-        "INSERT INTO board (id, url, ca, clear_text, learner, name, class, instructor, key_id, token, root, keys, enrolled_at, ahead_ms)
+        "INSERT INTO boards (current, url, ca, clear_text, learner, name, class, instructor, key_id, token, root, keys, enrolled_at, ahead_ms)
          VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             b.url, b.ca, b.clear_text, b.learner, b.name, b.class, b.instructor, b.key_id, b.token, b.root,
@@ -167,48 +195,49 @@ pub fn enrol(tx: &Tx, b: &Board) -> Result<()> {
     )?;
     tx.execute("DELETE FROM refusals", [])?;
     tx.execute("UPDATE outbox SET attempts = 0, next_at = ?1, last_error = ''", [b.enrolled_at])?;
-    tx.execute(
+    // What waited for another one, and this one has.
+    tx.execute(&format!("DELETE FROM outbox WHERE result IN ({ACKNOWLEDGED})"), [&b.root])?;
+    let rest = format!(
         "INSERT INTO outbox (result, queued, next_at)
-         SELECT id, at, ?1 FROM results WHERE id NOT IN (SELECT result FROM outbox)
-                AND id NOT IN (SELECT result FROM receipts WHERE root = ?2)",
-        params![b.enrolled_at, b.root],
-    )?;
+         SELECT id, at, ?2 FROM results WHERE id NOT IN (SELECT result FROM outbox) AND id NOT IN ({ACKNOWLEDGED})"
+    );
+    tx.execute(&rest, params![b.root, b.enrolled_at])?;
     Ok(())
 }
 
 /// It knows the learner by this key from now on, if it is still the one that was told.
 pub fn introduced(tx: &Tx, old: &str, new: &str) -> Result<()> {
-    tx.execute("UPDATE board SET key_id = ?2 WHERE key_id = ?1", [old, new])?;
+    tx.execute("UPDATE boards SET key_id = ?2 WHERE key_id = ?1 AND current = 1", [old, new])?;
     Ok(())
 }
 
-/// Forgets the scoreboard and its token; receipts stay. True when there was one.
+/// No scoreboard is set up any more. It is kept aside with its token, for coming back; receipts stay. True when there was one.
 pub fn unenrol(tx: &Tx) -> Result<bool> {
-    Ok(tx.execute("DELETE FROM board", [])? > 0)
+    Ok(tx.execute("UPDATE boards SET current = 0 WHERE current = 1", [])? > 0)
 }
 
 /// The server's keys, after it was shown that each vouched for the next.
 pub fn set_keys(tx: &Tx, root: &str, keys: &[String]) -> Result<()> {
-    tx.execute("UPDATE board SET keys = ?2 WHERE root = ?1", params![root, encode(&keys)?])?;
+    tx.execute("UPDATE boards SET keys = ?2 WHERE root = ?1", params![root, encode(&keys)?])?;
     Ok(())
 }
 
 /// How the clocks stand now, of the scoreboard with this root.
 pub fn set_ahead(tx: &Tx, root: &str, ahead_ms: i64) -> Result<()> {
-    tx.execute("UPDATE board SET ahead_ms = ?2 WHERE root = ?1", params![root, ahead_ms])?;
+    tx.execute("UPDATE boards SET ahead_ms = ?2 WHERE root = ?1", params![root, ahead_ms])?;
     Ok(())
 }
 
 /// The server answered as it should.
 pub fn worked(tx: &Tx, at: i64) -> Result<()> {
-    tx.execute("UPDATE board SET failures = 0, retry_at = 0, last_at = ?1, last_error = ''", [at])?;
+    tx.execute("UPDATE boards SET failures = 0, retry_at = 0, last_at = ?1, last_error = '' WHERE current = 1", [at])?;
     Ok(())
 }
 
 /// The server cannot be worked with for now.
 pub fn failed(tx: &Tx, at: i64, retry_at: i64, why: &str) -> Result<()> {
     tx.execute(
-        "UPDATE board SET failures = failures + 1, retry_at = ?2, last_at = ?1, last_error = ?3",
+        "UPDATE boards SET failures = failures + 1, retry_at = ?2, last_at = ?1, last_error = ?3 WHERE current = 1",
         params![at, retry_at, why],
     )?;
     Ok(())
@@ -219,8 +248,8 @@ pub fn receipted(tx: &Tx, r: &Receipted, done: bool) -> Result<bool> {
     let changed = tx
         .prepare_cached(
             "INSERT INTO receipts (result, root, tier, receipt, url, notes, at, ask_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (result) DO UPDATE SET root = excluded.root, tier = excluded.tier, receipt = excluded.receipt,
-                 url = excluded.url, notes = excluded.notes, at = excluded.at, ask_at = excluded.ask_at
+             ON CONFLICT (result, root) DO UPDATE SET tier = excluded.tier, receipt = excluded.receipt, url = excluded.url,
+                 notes = excluded.notes, at = excluded.at, ask_at = excluded.ask_at
              WHERE receipt <> excluded.receipt OR notes <> excluded.notes",
         )?
         .execute(params![r.result, r.root, word(&r.tier)?, r.receipt, r.url, encode(&r.notes)?, r.at, r.ask_at])?;
@@ -298,6 +327,25 @@ pub fn retry_refused(tx: &Tx, at: i64) -> Result<u64> {
     Ok(tx.execute("DELETE FROM refusals", [])? as u64)
 }
 
+/// When the first verdict was sealed, by this machine's clock, that was refused because its time was still to come.
+pub fn first_early(conn: &Conn) -> Result<Option<i64>> {
+    let sql = "SELECT min(r.at) FROM refusals f JOIN results r ON r.id = f.result WHERE f.code = ?1";
+    Ok(conn.prepare_cached(sql)?.query_row([EARLY], |r| r.get(0))?)
+}
+
+/// Of those, the ones whose time has come wait again: `theirs` is the time by the scoreboard's clock. How many.
+pub fn ripen(tx: &Tx, theirs: i64, at: i64) -> Result<usize> {
+    let ripe = "SELECT f.result FROM refusals f JOIN results r ON r.id = f.result WHERE f.code = ?1 AND r.at <= ?2";
+    tx.execute(
+        &format!(
+            "INSERT INTO outbox (result, queued, next_at) SELECT id, at, ?3 FROM results WHERE id IN ({ripe})
+             ON CONFLICT (result) DO NOTHING"
+        ),
+        params![EARLY, theirs, at],
+    )?;
+    Ok(tx.execute(&format!("DELETE FROM refusals WHERE result IN ({ripe})"), params![EARLY, theirs])?)
+}
+
 /// Oldest first.
 pub fn waiting(conn: &Conn) -> Result<Vec<Waiting>> {
     conn.prepare_cached("SELECT result, attempts, next_at, last_error FROM outbox ORDER BY queued, result")?
@@ -307,8 +355,12 @@ pub fn waiting(conn: &Conn) -> Result<Vec<Waiting>> {
         .collect()
 }
 
+/// Of all scoreboards; of one result, that of the scoreboard that is set up last, else the newest.
 pub fn receipts(conn: &Conn) -> Result<Vec<Receipted>> {
-    conn.prepare_cached(&format!("SELECT {RECEIPT} FROM receipts"))?.query_and_then([], read_receipt)?.collect()
+    let sql = format!(
+        "SELECT {RECEIPT} FROM receipts ORDER BY root IN (SELECT root FROM boards WHERE current = 1), at, result, root"
+    );
+    conn.prepare_cached(&sql)?.query_and_then([], read_receipt)?.collect()
 }
 
 pub fn refusals(conn: &Conn) -> Result<Vec<Refused>> {
@@ -339,6 +391,38 @@ pub fn challenge(tx: &Tx, nonce: &str, request_id: &str, signed: &str) -> Result
 pub fn challenge_of(conn: &Conn, request_id: &str) -> Result<Option<String>> {
     let sql = "SELECT signed FROM challenges WHERE request_id = ?1";
     Ok(conn.prepare_cached(sql)?.query_row([request_id], |r| r.get(0)).optional()?)
+}
+
+/// The scoreboard's word for a verdict that ends in its future.
+pub const EARLY: &str = "future_dated";
+
+/// Results of which the scoreboard with the root ?1 has all. A receipt for an envelope alone acknowledges no evidence.
+const ACKNOWLEDGED: &str = "SELECT c.result FROM receipts c WHERE c.root = ?1
+    AND EXISTS (SELECT 1 FROM json_each(c.receipt, '$.body.established') WHERE value = 'digests')";
+
+const BOARD: &str = "url, ca, clear_text, learner, name, class, instructor, key_id, token, root, keys, enrolled_at, ahead_ms, \
+    failures, retry_at, last_at, last_error";
+
+fn read_board(r: &Row) -> Result<Board> {
+    Ok(Board {
+        url: r.get(0)?,
+        ca: r.get(1)?,
+        clear_text: r.get(2)?,
+        learner: r.get(3)?,
+        name: r.get(4)?,
+        class: r.get(5)?,
+        instructor: r.get(6)?,
+        key_id: r.get(7)?,
+        token: r.get(8)?,
+        root: r.get(9)?,
+        keys: decode("scoreboard key", &r.get::<_, String>(10)?)?,
+        enrolled_at: r.get(11)?,
+        ahead_ms: r.get(12)?,
+        failures: r.get(13)?,
+        retry_at: r.get(14)?,
+        last_at: r.get(15)?,
+        last_error: r.get(16)?,
+    })
 }
 
 const RECEIPT: &str = "result, root, tier, receipt, url, notes, at, ask_at";

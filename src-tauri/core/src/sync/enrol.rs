@@ -1,6 +1,7 @@
 //! Enrolment: this laptop shows that it holds its key, the scoreboard shows its own, and both keep what they saw.
 
-use super::{judge, silence, trouble};
+use super::back::{self, There};
+use super::{jobs, judge, silence, trouble};
 use crate::board::{BoardKey, EnrolChallenge, Enrolled, Possession, RefusalCode, Role, Signed};
 use crate::error::{Code, Error, Result};
 use crate::http::{ANSWER_BYTES, Answer, Question, Server, Trust};
@@ -16,17 +17,19 @@ const CA_MAX: usize = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub url: String,
+    /// Empty: to come back to a scoreboard that this laptop has a token of.
     pub code: String,
     /// Drawn from the key when empty: no name of a person leaves unless it is given.
     pub name: String,
     pub trust: Trust,
 }
 
-/// `before`: the enrolment that this one takes the place of.
+/// `known`: enrolments that are kept, the one that this takes the place of among them.
 ///
 /// # Errors
-/// `InvalidInput` for an unusable address, name or certificate; `ScoreboardFailed` with the scoreboard's own code.
-pub async fn enrol(wanted: &Wanted, keys: &Keys, before: Option<&Board>, now: impl Fn() -> i64) -> Result<Board> {
+/// `InvalidInput` for an unusable address, name or certificate, and without a code at a scoreboard that is not among `known`;
+/// `ScoreboardFailed` with the scoreboard's own code.
+pub async fn enrol(wanted: &Wanted, keys: &Keys, known: &[Board], now: impl Fn() -> i64) -> Result<Board> {
     if wanted.trust.ca.as_ref().is_some_and(|pem| pem.len() > CA_MAX) {
         return Err(Error::new(Code::TooLarge, "The CA file is larger than any certificate."));
     }
@@ -46,9 +49,40 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, before: Option<&Board>, now: im
         return Err(Error::new(Code::InvalidInput, "A name for the board is one line of 1 to 40 characters."));
     }
     let challenge: EnrolChallenge = read(&get(&server, "v1/enrol").await?, 200)?;
-    let ahead_ms = now() - challenge.now;
+    let place = Board {
+        url: server.address().trim_end_matches('/').to_owned(),
+        ca: wanted.trust.ca.clone(),
+        clear_text: wanted.trust.clear_text,
+        ahead_ms: now() - challenge.now,
+        enrolled_at: now(),
+        learner: String::new(),
+        name: String::new(),
+        class: String::new(),
+        instructor: false,
+        key_id: key_id.clone(),
+        token: String::new(),
+        root: String::new(),
+        keys: Vec::new(),
+        failures: 0,
+        retry_at: 0,
+        last_at: None,
+        last_error: String::new(),
+    };
+    let there = There { server: &server, challenge: &challenge.challenge, place: &place };
+    if wanted.code.trim().is_empty() {
+        return back::without_code(&there, keys, known).await;
+    }
+    match back::known_here(&there, keys, known).await {
+        Ok(Some(board)) => return Ok(board),
+        Ok(None) => {}
+        // It knows the token or the key no more: the code decides.
+        Err(e) if jobs::refusal(&e).is_some() => {
+            tracing::info!(code = ?e.details.get("code"), "what is kept of this scoreboard is worth nothing there: {e}");
+        }
+        Err(e) => return Err(e),
+    }
     let possession = Possession {
-        challenge: challenge.challenge,
+        challenge: challenge.challenge.clone(),
         code: wanted.code.trim().to_owned(),
         name: name.clone(),
         public_key: keys.public_pem(KeyName::Learner)?,
@@ -61,7 +95,7 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, before: Option<&Board>, now: im
     let answer = server.ask(question).await.map_err(|s| unreachable(&s))?;
     let enrolled = match read::<Enrolled>(&answer, 201) {
         Ok(enrolled) => enrolled,
-        // From another laptop with this key, or from this one whose answer was lost: verdicts can be sent, they are signed.
+        // In another class or role, or by a scoreboard that gives no second token: verdicts can be sent, they are signed.
         Err(e) if e.details.get("code") == Some(&RefusalCode::KeyEnrolled.as_str().into()) => Enrolled {
             learner: String::new(),
             name: String::new(),
@@ -69,60 +103,59 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, before: Option<&Board>, now: im
             role: Role::Learner,
             key_id: key_id.clone(),
             token: String::new(),
-            board: read(&get(&server, "v1/keys/current").await?, 200)?,
+            board: current(&server).await?,
         },
         Err(e) => return Err(e),
     };
     if enrolled.key_id != key_id {
         return Err(trouble("lie", "The scoreboard enrolled another key than the one it was shown."));
     }
-    let key = PublicKey::from_pem(&enrolled.board.pem).map_err(|_| {
-        trouble("lie", "The scoreboard’s own key cannot be read, so its receipts could not be checked.")
-    })?;
-    if key.id() != enrolled.board.id {
-        return Err(trouble("lie", "The scoreboard’s key is not the one that it names."));
-    }
-    let (url, ca) = (server.address().trim_end_matches('/').to_owned(), wanted.trust.ca.clone());
-    let clear_text = wanted.trust.clear_text;
-    // The same scoreboard under another address or certificate, which knows this key: its token goes on.
-    if let Some(b) = before.filter(|b| enrolled.token.is_empty() && b.key_id == key_id && !b.token.is_empty())
-        && (b.keys.contains(&key.pem()) || vouched(&server, b, &key).await)
-    {
-        return Ok(Board { url, ca, clear_text, ahead_ms, enrolled_at: now(), ..b.clone() });
-    }
+    let key = believed(&enrolled.board)?;
+    // One that changed its key is the same, so that its receipts go on to be its own.
+    let all: Vec<&Board> = known.iter().collect();
+    let before = back::same(&there, &key, &all).await?;
+    let (root, pinned) = before.map_or_else(|| (key.id(), vec![key.pem()]), |b| (b.root.clone(), b.keys.clone()));
     Ok(Board {
-        url,
-        ca,
-        clear_text,
         learner: enrolled.learner,
         name: enrolled.name,
         class: enrolled.class,
         instructor: enrolled.role == Role::Instructor,
-        key_id,
         token: enrolled.token,
-        root: key.id(),
-        keys: vec![key.pem()],
-        enrolled_at: now(),
-        ahead_ms,
-        failures: 0,
-        retry_at: 0,
-        last_at: None,
-        last_error: String::new(),
+        root,
+        keys: pinned,
+        ..place
     })
 }
 
-async fn vouched(server: &Server, before: &Board, key: &PublicKey) -> bool {
-    let pinned = before.keys.iter().map(|pem| PublicKey::from_pem(pem)).collect::<Result<Vec<_>>>();
-    match pinned {
-        Ok(pinned) => successors(server, &pinned).await.is_ok_and(|now| now.contains(key)),
-        Err(_) => false,
+pub(super) async fn current(server: &Server) -> Result<BoardKey> {
+    read(&get(server, "v1/keys/current").await?, 200)
+}
+
+pub(super) fn believed(said: &BoardKey) -> Result<PublicKey> {
+    let key = PublicKey::from_pem(&said.pem).map_err(|_| {
+        trouble("lie", "The scoreboard’s own key cannot be read, so its receipts could not be checked.")
+    })?;
+    if key.id() != said.id {
+        return Err(trouble("lie", "The scoreboard’s key is not the one that it names."));
     }
+    Ok(key)
 }
 
 /// How far this machine's clock is ahead of the scoreboard's by now, in milliseconds: people set clocks.
 pub async fn ahead(board: &Board, now: impl Fn() -> i64) -> Result<i64> {
     let challenge: EnrolChallenge = read(&get(&super::server(board)?, "v1/enrol").await?, 200)?;
     Ok(now() - challenge.now)
+}
+
+/// The changes that lead from this learner's key to the one of now, oldest first; None: nothing leads there.
+pub fn changes_since(keys: &Keys, known: &str) -> Result<Option<Vec<Rotation>>> {
+    let now = keys.id(KeyName::Learner)?;
+    if known == now {
+        return Ok(Some(Vec::new()));
+    }
+    let changes = keys.rotations().into_iter().filter(|r| r.name == KeyName::Learner);
+    let after: Vec<_> = changes.skip_while(|r| r.old != known).collect();
+    Ok(after.last().is_some_and(|last| last.new == now).then_some(after))
 }
 
 /// Tells the scoreboard of changes of the learner's key, oldest first; those that it knows already are no error to it. The token
@@ -167,7 +200,7 @@ pub(super) async fn successors(server: &Server, pinned: &[PublicKey]) -> Result<
     Ok(trusted)
 }
 
-async fn get(server: &Server, path: &str) -> Result<Answer> {
+pub(super) async fn get(server: &Server, path: &str) -> Result<Answer> {
     let question =
         Question { method: "GET", path, headers: &[], body: Vec::new(), limit: ANSWER_IN, most: ANSWER_BYTES };
     server.ask(question).await.map_err(|s| unreachable(&s))

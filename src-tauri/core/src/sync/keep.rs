@@ -95,10 +95,17 @@ impl Round<'_> {
         Ok(Step::Refused)
     }
 
+    /// A try before its time, because somebody asked for it, is none of those that a verdict has, and puts off nothing.
     pub(super) async fn postpone(&self, w: &Waiting, later: &Later) -> Result<Step> {
-        let next_at = (self.now)() + pace::wait(w.attempts + 1, later.asked, (self.random)());
+        let at = (self.now)();
         let (id, why) = (w.result.clone(), format!("{}: {}", later.code, later.message));
-        self.store.write(move |tx| results::postponed(tx, &id, next_at, &why)).await?;
+        let next_at = pace::due(w.next_at, at).then(|| at + pace::wait(w.attempts + 1, later.asked, (self.random)()));
+        self.store
+            .write(move |tx| match next_at {
+                Some(next_at) => results::postponed(tx, &id, next_at, &why),
+                None => results::still_waits(tx, &id, &why),
+            })
+            .await?;
         Ok(Step::Postponed)
     }
 }

@@ -1,13 +1,14 @@
 //! A laptop's side of a scoreboard: enrolment, and sending what waits in the outbox until there is a receipt or a refusal for
 //! it. Nothing is sent before somebody enrols, and nothing but results folders whose bytes are the signed, scrubbed ones.
 //!
-//! [`enrol`](mod@enrol) · [`parcel`] reads what is sent · [`send`] one verdict over the wire, [`many`] envelopes in one request ·
+//! [`enrol`](mod@enrol), and [`back`] where it was enrolled before · [`parcel`] reads what is sent · [`send`] one verdict over the wire, [`many`] envelopes in one request ·
 //! [`judge`] what an answer means, and [`pace`] when to try again: both pure · [`round`] the outbox · [`again`] what stands higher
 //! by now · [`keep`] what is kept of it · [`preview`] · [`session`] and its [`doorbell`] · [`reexecution`] and [`jobs`],
 //! the queue of those. What it refuses to do: believe a receipt that is
 //! not signed by the pinned key, take a verdict out of the outbox for any other reason than a receipt or a refusal, read a clock.
 
 mod again;
+mod back;
 pub mod doorbell;
 pub mod enrol;
 pub mod jobs;

@@ -98,19 +98,20 @@ pub async fn progress(board: &Board, id: &str, progress: &Progress) -> Result<()
     }
 }
 
-/// What binds the next run of this lab to the session.
+/// What binds the next run of this lab to the session, and the scoreboard's time as it was given, if it says.
 ///
 /// # Errors
 /// `ScoreboardFailed` with the code `bad_challenge` when it is not signed by the pinned key, or is for something else.
-pub async fn challenge(board: &Board, session: &str, lab: &str) -> Result<Signed<Challenge>> {
+pub async fn challenge(board: &Board, session: &str, lab: &str) -> Result<(Signed<Challenge>, Option<i64>)> {
     let request = ChallengeRequest { lab: lab.to_owned() };
     let path = format!("v1/sessions/{}/challenges", word(session)?);
-    let signed: Signed<Challenge> = ask(board, "POST", &path, &request, 200).await?;
+    let said = answer(board, "POST", &path, &request).await?;
+    let signed: Signed<Challenge> = read(&said, 200)?;
     let mut keys = board.keys.iter().map(|pem| PublicKey::from_pem(pem)).collect::<Result<Vec<_>>>()?;
     if !keys.iter().any(|k| k.id() == signed.key_id) {
         keys = successors(&server(board)?, &keys).await?;
     }
-    genuine(&signed, &keys, (session, lab, &board.key_id)).map(|()| signed)
+    genuine(&signed, &keys, (session, lab, &board.key_id)).map(|()| (signed, said.date()))
 }
 
 fn genuine(signed: &Signed<Challenge>, keys: &[PublicKey], (session, lab, key_id): (&str, &str, &str)) -> Result<()> {
@@ -167,7 +168,7 @@ fn token(board: &Board) -> Result<(Server, String)> {
             Code::WrongState,
             "This laptop has no token of the scoreboard, so it cannot take part in sessions.",
         )
-        .hint("The key was enrolled from another machine: use that one, or ask for a fresh key and code."));
+        .hint("The key was enrolled from another machine: use that one, or ask your instructor for a code of your class and enrol again."));
     }
     Ok((server(board)?, format!("Bearer {}", board.token)))
 }

@@ -86,8 +86,22 @@ pub async fn enrol(State(app): State<App>, body: Body) -> Answer<(StatusCode, Js
             if invite.expires_at < now {
                 return Ok(Err(no(RefusalCode::CodeExpired, "This code has expired. Ask for another one.")));
             }
-            if people::key(tx, &key_id)?.is_some() {
-                return Ok(Err(no(RefusalCode::KeyEnrolled, "This key is enrolled here already.")));
+            if let Some(key) = people::key(tx, &key_id)? {
+                // Whoever comes back, or holds the key on another laptop, is the same person: what is missing there is a token.
+                let same = (&key.owner.class, key.owner.role) == (&invite.class, invite.role);
+                if key.revoked_at.is_some() {
+                    let no = no(RefusalCode::KeyRevoked, "This key was revoked here. The code was not used.").0;
+                    return Ok(Err(no
+                        .hint("Make a fresh key with `forge keys rotate`, then enrol again with the same code.")
+                        .into()));
+                }
+                if !same {
+                    let why = "This key is enrolled here already, in another class or role.";
+                    return Ok(Err(no(RefusalCode::KeyEnrolled, why)));
+                }
+                people::new_token(tx, &key.owner.id, &key_id, &token_hash, now)?;
+                people::use_invite(tx, &hash, &key.owner.id, now)?;
+                return Ok(Ok(key.owner));
             }
             let person = Person { id: id.clone(), class: invite.class, name: name.clone(), role: invite.role };
             people::add(tx, &person, now)?;

@@ -40,6 +40,21 @@ pub async fn enrolment(server: &Server) {
     let forged = Signed::seal(body, &third.keys, KeyName::Learner, Domain::Enrolment).unwrap();
     let (_, answer) = server.call("POST", "/v1/enrol", "", json!(forged)).await;
     assert_eq!(code(&answer), "bad_signature");
-    assert_eq!(code(&server.enrol(&laptop, invited["code"].as_str().unwrap(), "Again").await.1), "key_enrolled");
+    // A key that is known comes back as whom it belongs to, in that class and role; the code is used up.
+    for elsewhere in [["--class", "Other", "--role", "learner"], ["--class", "Networks", "--role", "instructor"]] {
+        let other = server.cli(&[&["invite"][..], &elsewhere[..]].concat()).1;
+        let (_, said) = server.enrol(&laptop, other["code"].as_str().unwrap(), "Again").await;
+        assert_eq!(code(&said), "key_enrolled", "{elsewhere:?}");
+    }
+    let (status, again) = server.enrol(&laptop, invited["code"].as_str().unwrap(), "Again").await;
+    assert_eq!(
+        (status, &again["learner"], &again["name"]),
+        (201, &answer_of["learner"], &answer_of["name"]),
+        "{again}"
+    );
+    assert!(![&later["token"], &answer_of["token"]].contains(&&again["token"]));
+    let (_, answer) =
+        server.enrol(&Laptop::new(second.path()).unwrap(), invited["code"].as_str().unwrap(), "Thief").await;
+    assert_eq!(code(&answer), "code_used");
     assert_eq!(code(&server.call("GET", "/v1/learners", "wrong", Value::Null).await.1), "unauthorized");
 }

@@ -1,15 +1,18 @@
 //! The whole engine on both sides, as an app has it: what happens at the board arrives by itself.
 use crate::support::*;
+use axum::response::IntoResponse;
 use forge_core::api::{
     BoardKnows, Caller, Commands, CreateSession, Empty, EnrolBoard, JoinSession, KeyUse, RotateKey, SayToSession,
-    SessionRequest, TakeChallenge, WatchBoard,
+    SessionRequest, SyncNow, SyncState, TakeChallenge, WatchBoard,
 };
 use forge_core::forge::{EgressOptions, Forge, Options};
 use forge_core::keys::Keeping;
 use forge_core::shell::Shellable;
+use forge_core::store::sync as rows;
+use forge_scoreboard::bench::workshop::{Laptop, Wish};
 use futures_util::StreamExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 fn me() -> Caller {
@@ -17,11 +20,16 @@ fn me() -> Caller {
 }
 
 async fn again(home: &Path) -> Arc<Forge> {
+    again_with(home, true).await
+}
+
+/// `keep`: it sends what is due by itself.
+async fn again_with(home: &Path, keep: bool) -> Arc<Forge> {
     let options = Options {
         home: home.to_path_buf(),
         shell: "serve".into(),
         labs: Some(labs()),
-        keep: true,
+        keep,
         keeper: Vec::new(),
         egress: EgressOptions::default(),
         keys: Keeping::default(),
@@ -152,6 +160,128 @@ async fn a_replaced_key_is_introduced_by_the_one_before_it() {
     assert_eq!(board.key_id, later.new);
     teacher.shutdown().await;
     mara.shutdown().await;
+}
+
+/// Before a scoreboard: notes what is asked, answers about a lab to begin in a year long ago, and is too busy at first for so many
+/// keys that followed others.
+async fn noting(server: &Server, busy: usize) -> (String, Arc<Mutex<Vec<String>>>) {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (client, to, notes) = (reqwest::Client::new(), server.url.clone(), asked.clone());
+    let handler = move |request: axum::extract::Request| {
+        let (client, to, notes) = (client.clone(), to.clone(), notes.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let rotations = {
+                let mut notes = notes.lock().unwrap();
+                notes.push(format!("{} {}", head.method, head.uri.path()));
+                notes.iter().filter(|n| n.ends_with("/v1/keys/rotations")).count()
+            };
+            if head.uri.path() == "/v1/keys/rotations" && rotations <= busy {
+                return (axum::http::StatusCode::TOO_MANY_REQUESTS, "slow down").into_response();
+            }
+            if head.uri.path().ends_with("/live") {
+                return axum::http::StatusCode::NOT_IMPLEMENTED.into_response();
+            }
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let mut on = client.request(head.method, format!("{to}{}", head.uri)).body(body);
+            for (name, value) in head.headers.iter().filter(|(n, _)| *n != "host" && *n != "content-length") {
+                on = on.header(name, value);
+            }
+            let answer = on.send().await.unwrap();
+            let mut back = axum::response::Response::builder().status(answer.status());
+            for (name, value) in answer.headers().iter().filter(|(n, _)| *n != "date" && *n != "transfer-encoding") {
+                back = back.header(name, value);
+            }
+            if head.uri.path().ends_with("/challenges") {
+                back = back.header("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+            }
+            back.body(axum::body::Body::from(answer.bytes().await.unwrap())).unwrap()
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(handler)).await });
+    (url, asked)
+}
+
+/// A class of two hundred begins at one moment, behind one address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lab_of_a_session_is_begun_with_one_question_which_tells_the_time_too() {
+    let Class { server, teacher, mara, laptop: _laptop, _homes } = class().await;
+    mara.shutdown().await;
+    let home = tempfile::tempdir().unwrap();
+    let (url, asked) = noting(&server, 0).await;
+    let jo = again(home.path()).await;
+    let code = server.cli(&["invite", "--class", "N"]).1["code"].as_str().unwrap().to_owned();
+    let enrol = EnrolBoard { url, code, name: "Jo".into(), ca: None, clear_text: false };
+    jo.enrol_board(&me(), enrol).await.unwrap();
+    let made = teacher.create_session(&me(), monday()).await.unwrap();
+    jo.join_session(&me(), JoinSession { code: made.join_code.clone().unwrap() }).await.unwrap();
+    let ahead = async || jo.sync_status(&me(), Empty {}).await.unwrap().board.unwrap().ahead_ms;
+    assert!(ahead().await.abs() < 5_000);
+    asked.lock().unwrap().clear();
+    jo.take_challenge(&me(), TakeChallenge { session: made.id.clone(), lab: LAB.into() }).await.unwrap();
+    let seen = asked.lock().unwrap().clone();
+    let of_it: Vec<&String> = seen.iter().filter(|q| q.contains("/v1/enrol") || q.contains("/challenges")).collect();
+    assert_eq!(of_it, [&format!("POST /v1/sessions/{}/challenges", made.id)], "{seen:?}");
+    assert!((ahead().await - (now() - 784_111_777_500)).abs() < 60_000, "{}", ahead().await);
+    teacher.shutdown().await;
+    jo.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_new_key_signed_waits_until_the_scoreboard_could_be_told_of_it() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let mara = crate::learner::Learner::new();
+    let (url, _) = noting(&server, 1).await;
+    let code = server.cli(&["invite", "--class", "N"]).1["code"].as_str().unwrap().to_owned();
+    mara.enrol_at(&url, &code).await.unwrap();
+    mara.laptop.keys.rotate(forge_core::keys::KeyName::Learner, now(), &mut rand::rng()).unwrap();
+    let laptop = Laptop::new(mara.home.path()).unwrap();
+    let made = laptop.seal(&scenario("seed-k"), SSH, &Wish::new("run-k", now())).unwrap();
+    mara.submitted(made, "run-k").await;
+    let app = again_with(mara.home.path(), false).await;
+    let first = app.sync_now(&me(), SyncNow { retry_refused: false }).await.unwrap();
+    assert_eq!((first.accepted, first.refused, first.pending), (0, 0, 1), "{first:?}");
+    assert!(first.error.as_ref().unwrap().message.contains("Too many"), "{first:?}");
+    let second = app.sync_now(&me(), SyncNow { retry_refused: false }).await.unwrap();
+    assert_eq!((second.accepted, second.refused, second.pending, &second.error), (1, 0, 0, &None), "{second:?}");
+    app.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_for_its_time_is_sent_by_itself_once_that_has_come() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(&data.path().join("board"), None);
+    let mara = crate::learner::Learner::new();
+    mara.enrol(&server, "N").await;
+    let (come, not_yet) = (mara.submit("run-a").await.id, mara.submit("run-b").await.id);
+    let (ids, later) = ([come.clone(), not_yet.clone()], not_yet.clone());
+    mara.store
+        .write(move |tx| {
+            for result in ids {
+                let (code, message, hint) = ("future_dated".to_owned(), "x".to_owned(), String::new());
+                rows::refused(tx, &rows::Refused { result, code, message, hint, at: now() })?;
+            }
+            tx.execute("UPDATE results SET at = at + 3600000 WHERE id = ?1", [&later]).unwrap();
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let app = again(mara.home.path()).await;
+    let began = Instant::now();
+    let state = async |id: &str| {
+        let all = app.sync_status(&me(), Empty {}).await.unwrap().results;
+        all.into_iter().find(|r| r.result == id).unwrap().state
+    };
+    while state(&come).await != SyncState::Accepted {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", state(&come).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    app.sync_now(&me(), SyncNow { retry_refused: false }).await.unwrap();
+    assert_eq!(state(&not_yet).await, SyncState::Refused);
+    app.shutdown().await;
 }
 
 /// An answer within so many seconds.

@@ -126,8 +126,8 @@ impl Learner {
 
     pub async fn enrol_at(&self, url: &str, code: &str) -> forge_core::error::Result<Board> {
         let wanted = Wanted { url: url.into(), code: code.into(), name: "Mara".into(), trust: Trust::default() };
-        let before = self.store.read(rows::board).await?;
-        let board = enrol(&wanted, &self.laptop.keys, before.as_ref(), || self.clock.load(Ordering::SeqCst)).await?;
+        let known = self.store.read(rows::boards).await?;
+        let board = enrol(&wanted, &self.laptop.keys, &known, || self.clock.load(Ordering::SeqCst)).await?;
         self.keep(&board).await;
         Ok(board)
     }

@@ -7,6 +7,7 @@ mod engine;
 mod killed;
 mod learner;
 mod many;
+mod moved;
 mod outbox;
 mod raised;
 mod reported;

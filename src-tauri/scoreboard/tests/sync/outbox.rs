@@ -78,7 +78,7 @@ async fn a_week_offline_and_then_five_hundred() {
     assert_eq!(mara.pending().await, 500);
     mara.store
         .write(move |tx| {
-            tx.execute("UPDATE board SET url = ?1", [&board.url]).unwrap();
+            tx.execute("UPDATE boards SET url = ?1", [&board.url]).unwrap();
             Ok(())
         })
         .await
@@ -138,6 +138,16 @@ async fn a_clock_ahead_waits_and_holds_nobody_up() {
     assert_eq!((waiting.len(), waiting[0].result.as_str()), (1, early.id.as_str()));
     assert!(waiting[0].last_error.starts_with("future_dated"), "{}", waiting[0].last_error);
     assert!(waiting[0].last_error.contains("ends 59 min from now"), "{}", waiting[0].last_error);
+    // Asking by hand, however often, uses up none of the tries that it has, and puts off nothing.
+    for _ in 0..70 {
+        assert_eq!(mara.sync().await.refused.len(), 0);
+    }
+    assert_eq!(mara.store.read(rows::waiting).await.unwrap(), waiting);
+    // When its time has come, one does.
+    mara.clock.store(waiting[0].next_at, Ordering::SeqCst);
+    assert_eq!(mara.sync().await.refused.len(), 0);
+    assert_eq!(mara.store.read(rows::waiting).await.unwrap()[0].attempts, waiting[0].attempts + 1);
+    mara.clock.store(now() + ahead, Ordering::SeqCst);
     // The clock is set right: what was to be tried “in the future” is not held back longer than the longest wait.
     mara.pass(-ahead - 2 * pace::LONGEST);
     assert!(pace::due(waiting[0].next_at, mara.clock.load(Ordering::SeqCst)));
@@ -150,8 +160,13 @@ async fn two_laptops_with_one_key() {
     let mara = Learner::new();
     mara.enrol(&server, "N").await;
     let twin = mara.twin();
-    let code = server.cli(&["invite", "--class", "N"]).1["code"].as_str().unwrap().to_owned();
-    let board = twin.enrol_at(&server.url, &code).await.unwrap();
+    // A code of her own class makes it hers as well; one of another class gives it no token there.
+    let code = |class: &str| server.cli(&["invite", "--class", class]).1["code"].as_str().unwrap().to_owned();
+    let own = mara.store.read(rows::board).await.unwrap().unwrap();
+    let board = twin.enrol_at(&server.url, &code("N")).await.unwrap();
+    assert!(board.learner == own.learner && !board.token.is_empty() && board.token != own.token);
+    twin.store.write(|tx| Ok(tx.execute("DELETE FROM boards", []).unwrap())).await.unwrap();
+    let board = twin.enrol_at(&server.url, &code("M")).await.unwrap();
     assert!(board.token.is_empty() && !board.root.is_empty());
     let both = mara.submit("run-both").await;
     twin.submitted(both.clone(), "run-both").await;

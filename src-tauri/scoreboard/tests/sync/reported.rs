@@ -28,7 +28,7 @@ async fn on_postgres() {
 async fn of_session(mara: &Learner, board: &Board, desk: &Board) -> (String, Made) {
     let made = session::create(desk, &monday(SeedPolicy::PerLearner)).await.unwrap();
     session::join(board, made.join_code.as_deref().unwrap()).await.unwrap();
-    let challenge = session::challenge(board, &made.id, LAB).await.unwrap().body;
+    let challenge = session::challenge(board, &made.id, LAB).await.unwrap().0.body;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let started = challenge.issued_at + 1;
     let wish = Wish { started, finished: now(), challenge: Some(challenge.nonce), ..Wish::new("run-j", now()) };

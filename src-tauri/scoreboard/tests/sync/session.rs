@@ -24,8 +24,8 @@ async fn a_session_from_both_sides() {
     assert_eq!((joined.session.id.as_str(), joined.session.join_code), (made.id.as_str(), None));
     assert_eq!(refused(session::live(&board, &made.id).await.unwrap_err()), "forbidden");
 
-    let challenge = session::challenge(&board, &made.id, LAB).await.unwrap().body;
-    assert_eq!(session::challenge(&board, &made.id, LAB).await.unwrap().body, challenge, "until it is answered");
+    let challenge = session::challenge(&board, &made.id, LAB).await.unwrap().0.body;
+    assert_eq!(session::challenge(&board, &made.id, LAB).await.unwrap().0.body, challenge, "until it is answered");
     // The laptop holds it against what it pinned, not against what the server says now.
     let stranger = Keys::open_board(tempfile::tempdir().unwrap().path(), &mut rand::rng()).unwrap();
     let misled = Board { keys: vec![stranger.public_pem(KeyName::Board).unwrap()], ..board.clone() };

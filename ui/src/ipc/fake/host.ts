@@ -3,7 +3,7 @@
  * start), `empty` (no lab, nothing done), `loading` (no answer ever), `error` (Docker is gone), `well` (nothing runs, all is
  * prepared), `images-failed`, the states of a run (`starting`, `paused`, `last-minute`, `stopped`, `failed`, `lost`), `crowd` (a
  * hundred labs, 25 nodes, 10,000 events), `texts` (every text is one that the page was given), `tampered` (somebody changed the
- * audit log), `locked`, `locked-os`, `locked-new`, `under-passphrase` (keys.ts). Of a class: `teach`, `teach-new`, `teach-empty`, `teach-crowd`, `teach-away`, `class`, `class-frozen` (sessions.ts).
+ * audit log), `locked`, `locked-os`, `locked-new`, `under-passphrase` (keys.ts). Of a class: `teach`, `teach-new`, `teach-empty`, `teach-crowd`, `teach-away`, `class`, `class-frozen`, `class-clock` (sessions.ts).
  */
 import type { Event, Telemetry } from "../../gen/api";
 import { HostError } from "../host";

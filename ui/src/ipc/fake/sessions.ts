@@ -1,6 +1,7 @@
 /**
  * Class sessions in memory. `teach`: an instructor's class that works; `teach-new`: nobody has joined; `teach-crowd`: a class of sixty in
- * four labs; `teach-again`: verdicts in every state of being executed again; `teach-away`: the scoreboard stops answering; `class`: a learner within one; `class-frozen`: and it is frozen.
+ * four labs; `teach-again`: verdicts in every state of being executed again; `teach-away`: the scoreboard stops answering; `class`: a learner within one; `class-frozen`: and it is frozen;
+ * `class-clock`: a learner whose clock is wrong.
  */
 import type { BoardLab, CreateSession, LabAttempts, LiveBoard, LiveCell, LiveRow, OutcomeKind, ReexecutionJob, RunSession, SessionInfo, SessionList, SessionMessage, TrustTier } from "../../gen/api";
 import { HostError } from "../host";
@@ -19,6 +20,8 @@ const STATES: readonly Partial<ReexecutionJob>[] = [
   { state: "done", tries: 1, agrees: false },
   { state: "done", tries: 1, agrees: true },
 ];
+/** As the engine says it. */
+const CLOCK = "This machine’s clock is 47 min ahead of the scoreboard’s: a run begun with it does not count for the session. Set it right, and start the lab again.";
 const away = () => new HostError("scoreboard_failed", "The scoreboard cannot be reached: Connection refused.", ["Check the network, and whether the scoreboard runs; then try again."], { code: "unreachable" });
 
 export class FakeSessions {
@@ -125,7 +128,7 @@ export class FakeSessions {
     const words = this.#labs.find((l) => l.summary.id === lab)?.summary.title ?? lab;
     if (this.#scene === "texts" && own) return { session: { ...this.#now(own), title: words }, attempt: 1, messages: [{ seq: 1, at: Date.now(), text: words.slice(0, 500), learner: null }], trouble: words, clock: words };
     const session = this.#scene.startsWith("class") ? this.#made.find((s) => s.labs.includes(lab)) : undefined;
-    return session ? { session: this.#now(session), attempt: 1, messages: this.#messages, trouble: "", clock: "" } : { session: null, attempt: 0, messages: [], trouble: "", clock: "" };
+    return session ? { session: this.#now(session), attempt: 1, messages: this.#messages, trouble: "", clock: this.#scene === "class-clock" ? CLOCK : "" } : { session: null, attempt: 0, messages: [], trouble: "", clock: "" };
   }
 
   said(id: string): SessionMessage[] {

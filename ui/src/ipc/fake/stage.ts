@@ -34,7 +34,7 @@ function play(w: World): void {
     first.summary.active_run = null;
     run.hold(6);
     run.fail();
-  } else if (["paused", "last-minute", "stopped", "lost", "class", "class-frozen"].includes(w.scene)) {
+  } else if (["paused", "last-minute", "stopped", "lost", "class", "class-frozen", "class-clock"].includes(w.scene)) {
     const run = ready(w, ospf);
     if (w.scene === "paused") run.state("paused", "Paused");
     if (w.scene === "last-minute") run.summary.deadline = Date.now() + 42_000;

@@ -1,5 +1,6 @@
 /** A scoreboard that one may enrol at; the first results are accepted, one waits, one was refused. */
-import type { EnrolBoard, ResultSummary, ResultSync, SyncPreview, SyncReport, SyncStatus } from "../../gen/api";
+import type { BoardBefore, EnrolBoard, ResultSummary, ResultSync, SyncPreview, SyncReport, SyncStatus } from "../../gen/api";
+import { HostError } from "../host";
 
 const URL = "https://board.example";
 const hex = (letter: string) => letter.repeat(64);
@@ -9,6 +10,7 @@ export class FakeSync {
   #url = URL;
   #name = "Mara";
   #sent = new Set<string>();
+  #left: BoardBefore | null = null;
 
   readonly #instructor: boolean;
 
@@ -27,6 +29,7 @@ export class FakeSync {
     const waits = rows.find((r) => r.state === "pending");
     return {
       board: this.#on ? { url: this.#url, name: this.#name, class: "Networks 1", instructor: this.#instructor, board_key: "5c2f1e07aa9b4d10", key_id: "9f2c41d07be8", enrolled_at: Date.now() - 8 * 86_400_000, ahead_ms: 240, own_ca: false, token: true } : null,
+      before: this.#on || this.#left === null ? [] : [this.#left],
       accepted: count("accepted"), pending: count("pending"), refused: count("refused"), next_at: waits?.at ?? null,
       last_at: this.#on ? Date.now() - 240_000 : null, last_error: waits ? "The scoreboard cannot be reached: Connection refused." : "", results: rows,
     };
@@ -41,12 +44,14 @@ export class FakeSync {
   }
 
   enrol(request: EnrolBoard): void {
+    if (!request.code && request.url !== this.#left?.url) throw new HostError("invalid_input", "This laptop is not enrolled at this scoreboard with the key that it has now, so a code is needed.", [`Ask your instructor for one, then: forge enrol ${request.url} CODE`]);
     this.#on = true;
     this.#url = request.url;
-    this.#name = request.name || "Learner 9f2c41";
+    this.#name = request.code ? request.name || "Learner 9f2c41" : (this.#left?.name ?? "");
   }
 
   leave(): void {
+    if (this.#on) this.#left = { url: this.#url, name: this.#name, class: "Networks 1" };
     this.#on = false;
   }
 

@@ -73,3 +73,43 @@ fn of_two_that_stop_a_run_at_once_one_is_told_that_it_did() {
         outcome.unwrap_or_else(|e| panic!("{e}\n{}", trace.join("\n")));
     }
 }
+
+/// A failure is what a learner wants to read: cleaning up after it takes nothing from it.
+#[test]
+fn a_run_that_failed_stays_failed_with_its_reason_when_it_is_cleaned_up() {
+    let shared = Shared::new();
+    let (trace, outcome) = simulated(&shared, 1, CALM, Dice(1), async |history| {
+        history.begin(false)?;
+        let forge = history.processes[0].forge.clone();
+        let why = "removed from outside: r1";
+        let mut runs_of = Vec::new();
+        for request in ["one", "all"] {
+            one(&forge, &history.told, "start", request, None).await?;
+            runs_of.push(history.told.borrow().requests[request].clone());
+        }
+        // Only then: a start looks after what others left.
+        for run in runs_of.clone() {
+            forge.store.write(move |tx| runs::failed(tx, &run, why, 1)).await?;
+        }
+        assert_eq!(history.world.runs().len(), 2, "both have containers yet");
+        let row = async |run: &str| forge.run_row(run).await.map(|r| (r.state, r.reason));
+        let [alone, other] = [0, 1].map(|i: usize| runs_of[i].clone());
+        let ask = RunRequest { run: alone.clone() };
+        let told = forge.stop_run(&me(), ask.clone()).await?;
+        assert_eq!((told.stopped.len(), &told.cleared, told.already.len()), (0, &vec![alone.clone()], 0));
+        assert_eq!(row(&alone).await?, (RunState::Failed, why.into()));
+        assert_eq!(history.world.runs().into_keys().collect::<Vec<_>>(), [other.as_str()]);
+        let again = forge.stop_run(&me(), ask).await?;
+        assert_eq!((again.stopped.len(), again.cleared.len(), &again.already), (0, 0, &vec![alone.clone()]));
+        let all = forge.stop_all(&me(), Empty {}).await?;
+        assert_eq!((all.stopped.len(), &all.cleared, all.already.len()), (0, &vec![other.clone()], 0));
+        assert_eq!(row(&other).await?, (RunState::Failed, why.into()));
+        assert!(history.world.runs().is_empty());
+        let all = forge.stop_all(&me(), Empty {}).await?;
+        assert_eq!((all.stopped.len(), all.cleared.len(), all.already.len()), (0, 0, 0));
+        let listed = forge.list_runs(&me(), ListRuns { all: true }).await?;
+        assert!(listed.iter().all(|r| r.state == RunState::Failed && r.reason == why), "{listed:?}");
+        Ok(())
+    });
+    outcome.unwrap_or_else(|e| panic!("{e}\n{}", trace.join("\n")));
+}

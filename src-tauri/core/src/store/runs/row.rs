@@ -145,7 +145,6 @@ pub fn legal(from: RunState, to: RunState) -> bool {
             | (Ready, Paused | Stopping | Failed)
             | (Paused, Ready | Stopping | Failed)
             | (Stopping, Stopped | Failed)
-            | (Failed, Stopping)
     )
 }
 

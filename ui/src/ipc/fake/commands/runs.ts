@@ -25,12 +25,12 @@ export const runs = (w: World) => ({
   get_run: ({ run }) => w.run(run).detail(),
   stop_run: ({ run }) => {
     const found = w.run(run);
-    if (over(found.summary.state)) return { stopped: [], already: [run], ms: 2 };
+    if (over(found.summary.state)) return { stopped: [], cleared: [], already: [run], ms: 2 };
     found.lab.summary.active_run = null;
     found.state("stopped", "The lab was stopped");
-    return { stopped: [run], already: [], ms: 310 };
+    return { stopped: [run], cleared: [], already: [], ms: 310 };
   },
-  stop_all: () => ({ already: [], stopped: [...w.runs.values()].filter((r) => !over(r.summary.state)).map((r) => { r.lab.summary.active_run = null; r.state("stopped", "Stopped"); return r.summary.run; }), ms: 400 }),
+  stop_all: () => ({ cleared: [], already: [], stopped: [...w.runs.values()].filter((r) => !over(r.summary.state)).map((r) => { r.lab.summary.active_run = null; r.state("stopped", "Stopped"); return r.summary.run; }), ms: 400 }),
   pause_run: ({ run }) => { const r = w.run(run); r.state("paused", "Paused"); return r.current(); },
   resume_run: ({ run }) => { const r = w.run(run); r.state("ready", "Resumed"); return r.current(); },
   extend_run: ({ run, minutes }) => { const r = w.run(run); if (r.summary.deadline !== null) r.summary.deadline += minutes * 60_000; r.state(r.summary.state, `${minutes} minutes more`); return r.current(); },

@@ -15,7 +15,7 @@ export default ts.config(
     files: ["**/*.svelte", "**/*.svelte.ts"],
     languageOptions: { parserOptions: { parser: ts.parser } },
     rules: {
-      // Markup comes sanitized from the engine (guide, charts); it is inserted in parts/Html.svelte alone.
+      // A guide comes sanitized from the engine and is built of nodes (views/workspace/guide/guide.ts): no string becomes markup.
       "svelte/no-at-html-tags": "error",
       // The hash router needs no resolve().
       "svelte/no-navigation-without-resolve": "off",

@@ -68,6 +68,18 @@ test("every stop of the Tab key is named and seen, and the way round is not endl
   for (const wanted of ["Pause", "Submit", "Stop the lab", "Guide text"]) assert.ok(names.some((n) => n.includes(wanted)), `${wanted} is not on the way: ${names.join(" | ")}`);
 });
 
+test("the terminal follows the system from dark to light", async () => {
+  const shades = () => page.evaluate(() => [document.querySelector(".xterm .xterm-scrollable-element"), document.querySelector(".screen")].map((e) => getComputedStyle(e).backgroundColor));
+  const before = await shades();
+  assert.equal(before[0], before[1]);
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.waitForFunction((was) => getComputedStyle(document.querySelector(".screen")).backgroundColor !== was, before[1]);
+  await page.waitForTimeout(200);
+  const now = await shades();
+  assert.equal(now[0], now[1], "the terminal has the colours of the theme before");
+  await page.emulateMedia({ colorScheme: "dark" });
+});
+
 test("checked, submitted, read", async () => {
   await page.keyboard.press("Control+Enter");
   await page.getByText("1 of 5 pass").waitFor();

@@ -143,8 +143,8 @@ test("what is submitted while it is frozen is refused, and counts once it goes o
   await mara.page.waitForURL(/#\/results/, { timeout: 60_000 });
   const standing = () => forge(mara, "sync", "--status").results[0];
   await until("the scoreboard has refused it", () => standing().code === "session_frozen", { seconds: 30, every: 500 });
-  await page.getByRole("button", { name: "Go on" }).click();
-  await page.getByText("The session goes on").waitFor();
+  await page.getByRole("button", { name: "Unfreeze" }).click();
+  await page.getByText("The session is open again").waitFor();
   forge(mara, "sync", "--retry-refused");
   assert.equal(standing().tier, "re-graded");
   await page.getByText("Re-graded").first().waitFor();

@@ -57,14 +57,33 @@ test("what is shown is in the address, and a class can be looked at alone", asyn
     await board.getByRole("link").first().click();
     await page.getByText(/^Only .*\. Show all classes$/).waitFor();
     assert.ok(new URL(page.url()).searchParams.get("class"));
-    await page.getByLabel("Counts from").selectOption("re-executed");
+    await page.getByLabel("Trust, at least").selectOption("re-executed");
     await page.getByText("Nobody is on this board with that choice.").waitFor();
     await page.reload();
     await page.getByText("Nobody is on this board with that choice.").waitFor();
-    assert.equal(await page.getByLabel("Counts from").inputValue(), "re-executed");
+    assert.equal(await page.getByLabel("Trust, at least").inputValue(), "re-executed");
     await page.goto(`${url}/?track=ccna&class=Nobody`);
     await page.getByText("Nobody is on this board with that choice.").waitFor();
     assert.deepEqual(problems, []);
+  } finally {
+    await browser.close();
+  }
+});
+
+test("a board that cannot be had says so, and comes by itself", async () => {
+  const { browser, page } = await open();
+  try {
+    let away = true;
+    const gone = (route) => (away ? route.fulfill({ status: 503 }) : route.continue());
+    await page.route("**/v1/tracks", gone);
+    await page.route("**/v1/live", gone);
+    await page.goto(url);
+    await page.getByText("The board cannot be shown now.").waitFor();
+    assert.equal(await page.getByRole("region", { name: "Leaderboard" }).isVisible(), false, "an empty table would say that there is nobody");
+    away = false;
+    await page.getByRole("region", { name: "Leaderboard" }).getByRole("rowheader", { name: "Mara" }).waitFor({ timeout: 15_000 });
+    await page.getByText("Live", { exact: true }).waitFor({ timeout: 15_000 });
+    assert.equal(await page.getByText("The board cannot be shown now.").isVisible(), false);
   } finally {
     await browser.close();
   }

@@ -139,7 +139,7 @@ export const PAGES = [
   ["board-unknown", "teach", "#/sessions/none"],
   ["board-hint", "teach", BOARD, async (p) => { await p.getByRole("button", { name: "Send a hint to Jonas" }).click(); await p.getByLabel("Hint", { exact: true }).fill("Look at both ends of the link."); }],
   ["board-freeze", "teach", BOARD, press("Freeze")],
-  ["board-frozen", "teach", BOARD, async (p) => { await press("Freeze")(p); await p.getByRole("dialog").getByRole("button", { name: "Freeze" }).click(); await p.getByText("Go on").waitFor(); }],
+  ["board-frozen", "teach", BOARD, async (p) => { await press("Freeze")(p); await p.getByRole("dialog").getByRole("button", { name: "Freeze" }).click(); await p.getByText("Unfreeze").waitFor(); }],
   ["board-exported", "teach", BOARD, press("Signed report")],
   ["projector", "teach", PROJECTOR],
   ["projector-names", "teach-crowd", PROJECTOR, press("Show names")],

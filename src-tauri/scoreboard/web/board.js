@@ -63,7 +63,7 @@ async function load() {
   const chosen = at("track").value || asked.get("track");
   const ranked = tracks.filter((track) => track !== "other");
   at("track").replaceChildren(...ranked.map((track) => element("option", trackWord(track), { value: track })));
-  at("track").disabled = ranked.length === 0;
+  for (const id of ["choice", "means", "stats"]) at(id).hidden = ranked.length === 0;
   if (ranked.includes(chosen)) at("track").value = chosen;
   const newest = (await json(`/v1/verdicts?after=${Math.max(0, stats.verdicts - 10)}&limit=10`)).verdicts.reverse();
   at("newest").replaceChildren(
@@ -76,6 +76,7 @@ async function load() {
   at("none").hidden = newest.length > 0;
   at("stats").textContent = `${many(stats.verdicts, "verdict", "verdicts")}, ${many(stats.learners, "person", "people")} in ${many(stats.classes, "class", "classes")}.`;
   await leaderboard();
+  at("trouble").hidden = true;
   at("board").hidden = false;
 }
 
@@ -85,16 +86,19 @@ function live(word, on = false) {
 }
 // Many verdicts at once are one reload.
 let due;
-function soon() {
+function soon(wait = 250) {
   due ??= setTimeout(() => {
     due = undefined;
     // What failed a moment ago is current again.
     load().then(() => stream.readyState === EventSource.OPEN && live("Live", true), failed);
-  }, 250);
+  }, wait);
 }
 function failed(error) {
-  at("board").hidden = false;
   live(`Not current. ${error.message}`);
+  // Tables without a row would say that there is nothing.
+  at("trouble").hidden = !at("board").hidden;
+  at("trouble").replaceChildren(element("strong", "The board cannot be shown now."), ` ${error.message} This page tries again by itself.`);
+  soon(5000);
 }
 function choose() {
   shown = STEP;
@@ -112,17 +116,23 @@ at("more").addEventListener("click", () => {
   leaderboard().catch(failed);
 });
 load().catch(failed);
-const stream = new EventSource("/v1/live");
+let stream;
 let away = false;
-stream.onopen = () => {
-  live("Live", true);
-  // What happened while it was away was told to nobody.
-  if (away) soon();
-  away = false;
-};
-stream.onerror = () => {
-  away = true;
-  live("Not live; trying again");
-};
-stream.addEventListener("verdict", soon);
-stream.addEventListener("reset", soon);
+function listen() {
+  stream = new EventSource("/v1/live");
+  stream.onopen = () => {
+    live("Live", true);
+    // What happened while it was away was told to nobody.
+    if (away) soon();
+    away = false;
+  };
+  stream.onerror = () => {
+    away = true;
+    live("Not live; trying again");
+    // After an answer that is no stream the browser does not ask again.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+  };
+  stream.addEventListener("verdict", () => soon());
+  stream.addEventListener("reset", () => soon());
+}
+listen();

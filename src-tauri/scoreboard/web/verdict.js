@@ -10,14 +10,16 @@ function say(kind, why) {
   at("state").replaceChildren(element("strong", head), " ", element("span", why));
 }
 
+const code = (text) => element("code", text);
+
 function signed({ predicate }) {
   const claims = predicate.forge;
   const list = (ids) => ids.join(", ") || "none";
   const rows = [
     ["Lab", `${claims.lab} ${claims.version}`], ["Points", `${points(claims.score)} of ${points(claims.max)}`], ["Passed", list(predicate.passedTests)],
-    ["Not passed", list(predicate.failedTests)], ["Run", claims.run], ["Ended", when(claims.finished)], ["Key", claims.key_id], ["Verdict", id],
+    ["Not passed", list(predicate.failedTests)], ["Run", code(claims.run)], ["Ended", when(claims.finished)], ["Key", code(claims.key_id)], ["Verdict", code(id)],
   ];
-  at("signed").replaceChildren(...rows.flatMap(([label, value]) => [element("dt", label), element("dd", value)]));
+  at("signed").replaceChildren(...rows.flatMap(([label, value]) => [element("dt", label), within(element("dd"), value)]));
   at("statement").hidden = false;
   document.title = `${claims.lab}, ${points(claims.score)} of ${points(claims.max)} – Verdict – FrostGate Forge`;
 }

@@ -149,6 +149,8 @@ export class BoardModel {
   /** When `board` was answered, by this machine's clock. */
   at = $state(0);
   error = $state.raw<HostError | null>(null);
+  /** The scoreboard knows no such session: trying again would not help. */
+  readonly missing = $derived(unknownThere(this.error?.details));
   #turn = 0;
 
   constructor(id: string) {
@@ -184,4 +186,8 @@ export class BoardModel {
       return false;
     }
   }
+}
+
+function unknownThere(details: unknown): boolean {
+  return typeof details === "object" && details !== null && "code" in details && details.code === "not_found";
 }

@@ -47,7 +47,6 @@ export const GOVERNANCE = {
   noReasons: "No rule of this gate had anything against it.",
   asked: "What was asked",
   askedNote: "As the gate saw it, with names and secrets of yours taken out.",
-  copyAsked: "Copy as JSON",
   facts: "About this decision",
   when: "When",
   run: "Run",
@@ -89,7 +88,6 @@ export const GOVERNANCE = {
   held: (entries: number, checkpoints: number, outside: number, took: string) =>
     `${plural(entries, "entry", "entries")} held against ${plural(checkpoints, "signed checkpoint")}, ${outside} of them kept outside the database, in ${took}.`,
   ignored: "Not used",
-  showBroken: "Show that entry",
   entries: (n: number) => plural(n, "entry", "entries"),
   kind: "Kind",
   kinds: { "": "All kinds", "gate.": "Gate decisions", token: "Launch tokens", check: "Checks", verdict: "Verdicts", answer: "Applied answers", exec: "Programs run", settings: "Settings" },

@@ -4,7 +4,6 @@ export const RESULTS = {
   none: "No result yet",
   noneText: "Start a lab, work in it and submit: the verdict lands here, signed, with everything that was seen.",
   toLibrary: "Choose a lab",
-  pick: "Choose a result on the left.",
   loading: "Reading and verifying the verdict",
   points: (score: string, max: string) => `${score} of ${max} points`,
   of: (max: string) => `of ${max}`,
@@ -12,7 +11,6 @@ export const RESULTS = {
   submitted: "Submitted",
   run: "Run",
   version: "Lab version",
-  trust: "Trust",
   criteria: "Criteria",
   expected: "Expected",
   seen: "Seen",
@@ -25,7 +23,6 @@ export const RESULTS = {
   verified: "The verdict verifies",
   refused: "The verdict does not verify",
   regraded: "Re-graded from the evidence alone",
-  verifying: "Verifying",
   verifyAgain: "Verify again",
   regrade: "Re-grade from evidence",
   regradeWhy: "Recomputes every outcome from the sealed evidence, without the lab.",
@@ -45,7 +42,6 @@ export const RESULTS = {
   export: "Export report",
   exported: "Report written",
   again: "Practise again",
-  gone: "This result could not be read",
 } as const;
 
 export const HISTORY = {

@@ -8,7 +8,6 @@ export const TELEMETRY = {
   memory: "Memory",
   memoryUnit: "MiB",
   links: "Links",
-  linksUnit: "sent and received by the chosen node",
   sent: "Sent",
   received: "Received",
   processes: "Processes",

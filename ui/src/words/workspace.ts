@@ -39,7 +39,6 @@ export const WORDS = {
     frozen: "Time stands still while paused",
     extend: "Extend the time by 15 minutes",
     plus: "+15 min",
-    extended: "15 more minutes",
     score: "Score so far",
     noScore: "Not checked",
     pause: "Pause",
@@ -126,7 +125,6 @@ export const WORDS = {
     elapsed: (time: string) => `${time} so far`,
     ready: (time: string) => `Ready in ${time}`,
     readyText: "The clock runs. The cursor is in your first terminal.",
-    stepsOf: (done: number) => plural(done, "step"),
   },
   ended: {
     failed: "The lab could not be started",
@@ -242,7 +240,6 @@ export const WORDS = {
     node: "Node",
     port: "Port",
     open: "Open port",
-    openHint: (port: number, label: string) => `${port} · ${label}`,
     visit: (local: string) => `Open ${local} in the browser`,
     copy: (local: string) => `Copy ${local}`,
     close: (local: string) => `Close ${local}`,

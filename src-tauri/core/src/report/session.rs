@@ -29,7 +29,7 @@ pub fn html(r: &SessionReport<'_>) -> String {
     let style = format!("{STYLE}{TABLES}");
     let hash = STANDARD.encode(Sha256::digest(style.as_bytes()));
     let title = escape(&s.title);
-    let seeds = if s.shared_seed { "the same lab for everybody" } else { "a lab of its own for each learner" };
+    let seeds = if s.shared_seed { "the same addresses for everybody" } else { "other addresses for each learner" };
     let hints = if s.hints { "hints allowed" } else { "no hints" };
     let frozen = if s.frozen { "<span>frozen</span>" } else { "" };
     let mut page = format!(

@@ -11,6 +11,7 @@ use super::statement::{Digest, Statement, seed_commitment};
 use crate::api::{TrustTier, VerifyCheck, VerifyReport};
 use crate::error::{Code, Error, Result};
 use crate::keys::PublicKey;
+use crate::observe::charts::points;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
@@ -109,7 +110,7 @@ fn steps<'a>(file: &dyn Fn(&str) -> &'a [u8], again: bool, report: &mut Report) 
     );
     step("score", || score.fits(&material.scenario).map_err(|why| format!("{SCORE} {why}")))?;
     step("statement", || statement_is_of(&statement, &score, &key))?;
-    report.check("score", Ok(format!("{} of {} milli-points, and it adds up", score.score, score.max)));
+    report.check("score", Ok(format!("{} of {} points, and it adds up", points(score.score), points(score.max))));
     report.check("statement", Ok("says what score.json and the evidence say".into()));
     report.tier = Some(statement.predicate.forge.tier);
 

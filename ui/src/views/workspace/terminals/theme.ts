@@ -13,11 +13,10 @@ const LIGHT = {
 export function terminalTheme(dark: boolean): ITheme {
   const style = getComputedStyle(document.documentElement);
   const token = (name: string) => style.getPropertyValue(name).trim();
-  const [background, foreground] = [token("--term"), token("--text")];
   return {
     ...(dark ? DARK : LIGHT),
-    background: background || token(dark ? "--sunken" : "--raised"),
-    foreground,
+    background: token("--field"),
+    foreground: token("--text"),
     cursor: token("--accent"),
     cursorAccent: token("--on-accent"),
     selectionBackground: dark ? "#2f4a63" : "#bcd7ee",

@@ -84,11 +84,14 @@ pub async fn enrol(wanted: &Wanted, keys: &Keys, before: Option<&Board>, now: im
     }
     let (url, ca) = (server.address().trim_end_matches('/').to_owned(), wanted.trust.ca.clone());
     let clear_text = wanted.trust.clear_text;
-    // The same scoreboard under another address or certificate, which knows this key: its token goes on.
-    if let Some(b) = before.filter(|b| enrolled.token.is_empty() && b.key_id == key_id && !b.token.is_empty())
+    // The same scoreboard, perhaps under another address or certificate, which knows this key: what was begun with it goes on.
+    let goes_on = |b: &&Board| b.key_id == key_id && (enrolled.token.is_empty() || enrolled.learner == b.learner);
+    if let Some(b) = before.filter(goes_on).filter(|b| !(enrolled.token.is_empty() && b.token.is_empty()))
         && (b.keys.contains(&key.pem()) || vouched(&server, b, &key).await)
     {
-        return Ok(Board { url, ca, clear_text, ahead_ms, enrolled_at: now(), ..b.clone() });
+        // One of its own that it did not give anew still counts.
+        let token = if enrolled.token.is_empty() { b.token.clone() } else { enrolled.token };
+        return Ok(Board { url, ca, clear_text, ahead_ms, token, enrolled_at: now(), ..b.clone() });
     }
     Ok(Board {
         url,

@@ -167,7 +167,7 @@ fn token(board: &Board) -> Result<(Server, String)> {
             Code::WrongState,
             "This laptop has no token of the scoreboard, so it cannot take part in sessions.",
         )
-        .hint("The key was enrolled from another machine: use that one, or ask for a fresh key and code."));
+        .hint("Ask your instructor for a code, and enrol again: forge enrol URL CODE"));
     }
     Ok((server(board)?, format!("Bearer {}", board.token)))
 }

@@ -56,6 +56,8 @@ test("what is shown is in the address, and a class can be looked at alone", asyn
     const board = page.getByRole("region", { name: "Leaderboard" });
     await board.getByRole("link").first().click();
     await page.getByText(/^Only .*\. Show all classes$/).waitFor();
+    const newest = page.getByRole("region", { name: "Newest verdicts" });
+    await newest.getByRole("rowheader", { name: "Mara" }).first().waitFor();
     assert.ok(new URL(page.url()).searchParams.get("class"));
     await page.getByLabel("Trust, at least").selectOption("re-executed");
     await page.getByText("Nobody is on this board with that choice.").waitFor();
@@ -64,6 +66,8 @@ test("what is shown is in the address, and a class can be looked at alone", asyn
     assert.equal(await page.getByLabel("Trust, at least").inputValue(), "re-executed");
     await page.goto(`${url}/?track=ccna&class=Nobody`);
     await page.getByText("Nobody is on this board with that choice.").waitFor();
+    await page.getByText("No verdict of this class is among the newest 20,000.").waitFor();
+    assert.equal(await newest.isVisible(), false, "verdicts of other classes stand on a class's board");
     assert.deepEqual(problems, []);
   } finally {
     await browser.close();

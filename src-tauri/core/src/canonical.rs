@@ -4,6 +4,7 @@
 //! compact JSON with its members in order is the canonical form already: types on a busy path declare their fields in that
 //! order, and are then written and compared without a detour.
 
+use crate::api::wrong;
 use crate::error::{Code, Error, Result};
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -28,7 +29,9 @@ pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// no byte of a file is without meaning.
 pub fn from_bytes<T: Serialize + DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T> {
     let invalid = |why: String| Error::new(Code::VerdictInvalid, format!("{what} {why}"));
-    let value: T = serde_json::from_slice(bytes).map_err(|e| invalid(format!("is not what it should be: {e}")))?;
+    // Read once more for words only when it is wrong: good ones come by the thousand.
+    let value: T = serde_json::from_slice(bytes)
+        .map_err(|_| invalid(format!("is not what it should be. {}", wrong::why::<T>(bytes))))?;
     if !is_spelled(&value, bytes)? {
         return Err(invalid("is not in canonical form (RFC 8785), so it was not written by us".into()));
     }

@@ -44,6 +44,8 @@ impl Board {
     /// Opens the folder, making what is missing. Blocking. Returns the admin's token as well.
     pub fn open(data: &Path, target: Target, labs: Option<PathBuf>) -> Result<(Self, String)> {
         private_folder(data).map_err(|e| Error::from(e).context(format!("Making {}", data.display())))?;
+        // First of all: a folder that lost its key, or is another board's, stays as it is.
+        let ring = Ring::of(data, &target)?;
         let token = admin_token(data)?;
         let store = Store::open(target)?;
         let evidence = Evidence::open(data)?;
@@ -61,7 +63,7 @@ impl Board {
             metrics: Metrics::new(store.target().kind()),
             store,
             together: Together::default(),
-            ring: Ring::open(data)?,
+            ring,
             evidence,
             live: Live::starting_at(u64::try_from(since).unwrap_or(1)),
             labs,

@@ -110,7 +110,11 @@ async fn from_every_version(first: Option<&str>, others: [Option<&str>; 4]) {
     let work = move || brought(&place, one.as_deref(), std::array::from_fn(|i| rest[i].as_deref()));
     tokio::task::spawn_blocking(work).await.unwrap();
     for (version, database) in (1..SCHEMA_VERSION).zip(others) {
-        let server = Server::start(&home.path().join(format!("v{version}")), database);
+        // A database comes with its key, which signed for those who are in it.
+        let data = home.path().join(format!("v{version}"));
+        std::fs::create_dir(data.join("keys")).unwrap();
+        std::fs::copy(home.path().join("now/keys/board.pem"), data.join("keys/board.pem")).unwrap();
+        let server = Server::start(&data, database);
         let all = [&envelopes[0], &envelopes[PLAIN - 1], &envelopes[PLAIN]];
         for envelope in all {
             assert!(accepted(server.submit(envelope).await.1).duplicate, "from version {version}");

@@ -143,6 +143,46 @@ async fn a_database_that_was_moved_away_is_refused_and_not_made_anew() {
     );
 }
 
+/// Somebody else holds the writers' lock for too long: what waited is told so, and the next one is served.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_waited_too_long_goes_on_afterwards() {
+    let (_pg, [url]) = Postgres::with(["lock"]).await;
+    let waited = move || {
+        let target = forge_scoreboard::store::Target::of(std::path::Path::new("/"), Some(&url)).unwrap();
+        let (mut holder, mut writer) = (target.connect().unwrap(), target.connect().unwrap());
+        holder.begin(true).unwrap();
+        assert!(writer.begin(true).is_err(), "two write at the same time");
+        holder.rollback().unwrap();
+        writer.begin(true).expect("it never writes again");
+        writer.rollback().unwrap();
+    };
+    tokio::task::spawn_blocking(waited).await.unwrap();
+}
+
+/// One of each is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_words() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("board");
+    let server = Server::start(&data, None);
+    let said = |args: &[&str]| {
+        let out = std::process::Command::new(BIN).args(args).arg("--data").arg(&data).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    };
+    assert_eq!(said(&["stats"]), "0 verdicts, 0 people in 0 classes, 0 sessions\n");
+    let ben = server.newcomer("A", "learner", "Ben").await;
+    assert_eq!(server.submit_bundle(&ben.made("one", SSH)).await.0, 201);
+    assert_eq!(said(&["stats"]), "1 verdict, 1 person in 1 class, 0 sessions\n");
+    let verified = said(&["verify-all"]);
+    assert!(verified.starts_with("1 verdict, 1 with evidence, 1 of these held against"), "{verified}");
+    assert!(verified.contains("everything holds"), "{verified}");
+    std::fs::remove_dir_all(data.join("evidence")).unwrap();
+    assert!(said(&["verify-all"]).contains(": 1 problem\n"));
+    server.newcomer("B", "learner", "Cat").await;
+    assert_eq!(server.submit(&ben.made("two", SSH).envelope).await.0, 201);
+    assert_eq!(said(&["stats"]), "2 verdicts, 2 people in 2 classes, 0 sessions\n");
+}
+
 /// Whether this part of the server is ready, and its words.
 fn part(readyz: &Value, name: &str) -> (bool, String) {
     let parts = readyz["parts"].as_array().unwrap();

@@ -65,7 +65,9 @@ async function load() {
   at("track").replaceChildren(...ranked.map((track) => element("option", trackWord(track), { value: track })));
   for (const id of ["choice", "means", "stats"]) at(id).hidden = ranked.length === 0;
   if (ranked.includes(chosen)) at("track").value = chosen;
-  const newest = (await json(`/v1/verdicts?after=${Math.max(0, stats.verdicts - 10)}&limit=10`)).verdicts.reverse();
+  const cut = new URLSearchParams({ newest: "true", limit: "10" });
+  if (asked.get("class")) cut.set("class", asked.get("class"));
+  const newest = (await json(`/v1/verdicts?${cut}`)).verdicts;
   at("newest").replaceChildren(
     ...newest.map((verdict) =>
       within(element("tr"), within(element("th", undefined, { scope: "row" }), name(verdict.name)), within(element("td"), element("a", verdict.lab, { href: `/v1/verdicts/${verdict.id}` })),
@@ -74,6 +76,7 @@ async function load() {
   );
   at("latest").hidden = newest.length === 0;
   at("none").hidden = newest.length > 0;
+  at("none").textContent = asked.get("class") && stats.verdicts > 0 ? "No verdict of this class is among the newest 20,000." : "No verdict has arrived yet.";
   at("stats").textContent = `${many(stats.verdicts, "verdict", "verdicts")}, ${many(stats.learners, "person", "people")} in ${many(stats.classes, "class", "classes")}.`;
   await leaderboard();
   at("trouble").hidden = true;

@@ -18,6 +18,7 @@ mod streams;
 mod sync;
 mod terminals;
 mod topology;
+pub mod wrong;
 
 pub use egress::*;
 pub use governance::*;
@@ -253,11 +254,13 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(name: &str, args: serde_jso
         // Without saying what it was instead: it may have been a passphrase.
         return Err(Error::new(crate::error::Code::InvalidInput, format!("“{name}” takes an object of arguments.")));
     }
-    serde_json::from_value(args).map_err(|e| {
+    wrong::from_value(args).map_err(|wrong| {
         Error::new(
             crate::error::Code::InvalidInput,
-            format!("“{name}” was called with arguments it does not take: {e}"),
+            format!("“{name}” was called with arguments it does not take. {}", wrong.why),
         )
+        .hint("A program of your own has to call it otherwise. If it was the app: restart it, its window and its engine are of different versions.")
+        .details(serde_json::json!({"member": wrong.member}))
     })
 }
 

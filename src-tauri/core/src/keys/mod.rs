@@ -127,6 +127,18 @@ impl Keys {
         Self::open_with(data.join("keys"), &KeyName::SCOREBOARD, &Keeping::default(), rng)
     }
 
+    /// Whether a scoreboard's key lies in its data folder. Makes nothing.
+    pub fn board_is_there(data: &Path) -> Result<bool> {
+        let folder = data.join("keys");
+        // Elsewhere than in a plain file it is only by what is written down about it.
+        Ok(match Record::read(&folder, &KeyName::SCOREBOARD)? {
+            Some(record) if matches!(record.kept, kept::Kept::Plain { .. }) => {
+                vault::Files(folder).any(&KeyName::SCOREBOARD)
+            }
+            found => found.is_some(),
+        })
+    }
+
     fn open_with(folder: PathBuf, names: &[KeyName], keeping: &Keeping, rng: &mut dyn rand::CryptoRng) -> Result<Self> {
         let Opened { vault, record, passphrase, seeds, rotations } = opening::open(&folder, names, keeping, rng)?;
         let current = seeds.iter().map(|(name, seed)| (*name, Pair::of(SigningKey::from_bytes(seed)))).collect();
@@ -189,8 +201,14 @@ impl Keys {
 
     /// Whether recorded changes lead from the one key to the other (fingerprints), each signed by the key before.
     pub fn vouched(&self, name: KeyName, from: &str, to: &str) -> bool {
-        let changes = self.rotations().into_iter().filter(|r| r.name == name);
-        changes.fold(from.to_owned(), |at, r| if r.old == at { r.new } else { at }) == to
+        // A change that was cut off leaves a key that was vouched for and never used: the next one begins where it did.
+        let mut led_to = vec![from.to_owned()];
+        for change in self.rotations().into_iter().filter(|r| r.name == name) {
+            if led_to.contains(&change.old) {
+                led_to.push(change.new);
+            }
+        }
+        led_to.iter().any(|id| id == to)
     }
 
     /// Signs under a domain; 64 bytes (RFC 8032).

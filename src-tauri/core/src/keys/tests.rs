@@ -322,3 +322,20 @@ fn a_passphrase_is_the_first_line_of_a_file() {
     assert!(Passphrase::read(file.path()).is_err());
     assert!(phrase("short").worth_having().is_err());
 }
+
+#[test]
+fn a_change_that_was_cut_off_breaks_no_chain() {
+    let home = tempfile::tempdir().unwrap();
+    let keys = Keys::open_board(home.path(), &mut rand::rng()).unwrap();
+    let first = keys.id(KeyName::Board).unwrap();
+    let file = home.path().join("keys/board.pem");
+    let old = std::fs::read(&file).unwrap();
+    keys.rotate(KeyName::Board, 1, &mut rand::rng()).unwrap();
+    // As if it had ended there: the record was written, the key was not.
+    std::fs::write(&file, old).unwrap();
+    let keys = Keys::open_board(home.path(), &mut rand::rng()).unwrap();
+    assert_eq!(keys.id(KeyName::Board).unwrap(), first);
+    let next = keys.rotate(KeyName::Board, 2, &mut rand::rng()).unwrap();
+    assert!(keys.vouched(KeyName::Board, &first, &next.new));
+    assert!(!keys.vouched(KeyName::Board, &next.new, &first));
+}

@@ -40,7 +40,7 @@ pub struct LogGuard(#[allow(dead_code)] WorkerGuard);
 /// Sets the log up for this process, once. `Code::Io` when the directory cannot be used, `Code::WrongState` when a
 /// log is already set up, `Code::InvalidInput` when `RUST_LOG` cannot be understood.
 pub fn init(options: &LogOptions) -> Result<LogGuard> {
-    let filter = filter(std::env::var("RUST_LOG").ok().as_deref())?;
+    let filter = filter(DEFAULT_FILTER)?;
     let (file, guard) = file(&options.dir)?;
     let human = options.stderr.then(|| {
         tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(Redacting(std::io::stderr))
@@ -72,8 +72,13 @@ pub fn span(correlation: &str) -> Span {
     tracing::info_span!("request", correlation)
 }
 
-fn filter(wanted: Option<&str>) -> Result<EnvFilter> {
-    let wanted = wanted.filter(|w| !w.trim().is_empty()).unwrap_or(DEFAULT_FILTER);
+/// What `RUST_LOG` asks for, or the usual. `Code::InvalidInput` when it cannot be understood.
+pub fn filter(usual: &str) -> Result<EnvFilter> {
+    wanted(std::env::var("RUST_LOG").ok().as_deref(), usual)
+}
+
+fn wanted(wanted: Option<&str>, usual: &str) -> Result<EnvFilter> {
+    let wanted = wanted.filter(|w| !w.trim().is_empty()).unwrap_or(usual);
     EnvFilter::try_new(wanted).map_err(|e| {
         Error::new(Code::InvalidInput, format!("RUST_LOG is “{wanted}”, which is not a log filter: {e}"))
             .hint("Use something like RUST_LOG=info or RUST_LOG=info,forge_core=trace, or unset it.")
@@ -187,7 +192,7 @@ where
 }
 
 /// Writes what it is given without its secrets. The formatter hands over whole lines.
-struct Redacting<M>(M);
+pub struct Redacting<M>(pub M);
 
 impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
     type Writer = RedactingWriter<M::Writer>;
@@ -196,7 +201,8 @@ impl<'a, M: MakeWriter<'a>> MakeWriter<'a> for Redacting<M> {
     }
 }
 
-struct RedactingWriter<W>(W);
+/// What [`Redacting`] writes with.
+pub struct RedactingWriter<W>(W);
 
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
@@ -241,7 +247,7 @@ mod tests {
             tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Redacting(move || Shared(sink.clone())));
         let subscriber = Registry::default()
             .with(own_details())
-            .with(filter(filter_text).unwrap())
+            .with(wanted(filter_text, DEFAULT_FILTER).unwrap())
             .with(JsonLines::new(out))
             .with(human);
         tracing::subscriber::with_default(subscriber, work);
@@ -314,8 +320,8 @@ mod tests {
         });
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["message"], "loud");
-        assert_eq!(filter(Some("a=b=c=!")).unwrap_err().code, Code::InvalidInput);
-        assert!(filter(Some("  ")).is_ok());
+        assert_eq!(wanted(Some("a=b=c=!"), "info").unwrap_err().code, Code::InvalidInput);
+        assert!(wanted(Some("  "), "info").is_ok());
     }
 
     #[test]

@@ -3,5 +3,5 @@
 pub mod charts;
 pub mod events;
 pub mod log;
-mod redact;
+pub mod redact;
 pub mod telemetry;

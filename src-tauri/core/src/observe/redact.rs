@@ -9,8 +9,7 @@ use std::sync::LazyLock;
 pub const MASK: &str = "[redacted]";
 
 /// Names whose values are secret, wherever they stand in a longer name (`admin_password`, `X-Auth-Token`).
-const NAMES: &str =
-    "passw(?:or)?d|passwd|passphrase|secret|token|authorization|cookie|api[_-]?key|private[_-]?key|seed_key|credential";
+const NAMES: &str = "passw(?:or)?d|passwd|passphrase|secret|token|join[_-]?code|authorization|cookie|api[_-]?key|private[_-]?key|seed_key|credential";
 
 struct Rule {
     pattern: Option<Regex>,
@@ -27,6 +26,10 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         rule(r"\beyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]*", 0),
         rule(r#"(?i)(\bbearer\s+|authorization\\?["']?\s*[:=]\s*\\?["']?basic\s+)[A-Za-z0-9._~+/=\-]{6,}"#, 1),
         rule(r#"(?i)(\b(?:set-)?cookie\\?["']?\s*[:=]\s*\\?["']?)[^"'\\\r\n]+"#, 1),
+        // A scoreboard's one-time codes, as they are given out.
+        rule(r"\b[A-HJKMNP-Z2-9]{4}(?:-[A-HJKMNP-Z2-9]{4}){3}\b", 0),
+        // A password with an @ in it that was not written as %40: up to the last one.
+        rule(r#"(?i)(\b(?:postgres(?:ql)?|nats|tls)://[^\s/:@"]*:)[^\s"]*@"#, 1),
         rule(r#"([a-zA-Z][a-zA-Z0-9+.\-]*://[^\s/:@"]*:)[^\s/@"]+@"#, 1),
         // "name": "value", name = 'value', Name("value"): quoted, with escapes.
         rule(
@@ -93,6 +96,9 @@ mod tests {
             (r#"body {\"admin_password\": \"hunter2\"} sent"#, "hunter2", "sent"),
             (r#"Key { private_key: "abc", id: 7 }"#, "abc", "id: 7"),
             (r#"Login { passwd: Some("hunter2") }"#, "hunter2", "Login"),
+            (r#"{"error":"postgres://board:p@ss/w?o@host:5432/db"}"#, "ss/w?o", "@host:5432/db"),
+            ("enrol with ABCD-EFGH-JKMN-2345 now", "JKMN-2345", " now"),
+            (r#"{"join_code":"ABCD-EFGH","n":1}"#, "ABCD-EFGH", r#""n":1"#),
             ("sshpass: SSH_PASSWORD=hunter2 ssh h1", "hunter2", "ssh h1"),
         ] {
             let out = redact(text);
@@ -109,6 +115,9 @@ mod tests {
             "a basic network of four routers",
             "the token was spent by run abcdefghij",
             "image sha256:0f3c9a…",
+            "postgres://board@host/db answers",
+            "run 0190B2C4-1111-7ABC-8DEF-0123456789AB",
+            "a FAIL-OVER of CCNA-OSPF",
         ] {
             assert!(matches!(redact(text), Cow::Borrowed(_)), "{}", redact(text));
         }

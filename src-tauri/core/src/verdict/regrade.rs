@@ -2,6 +2,7 @@
 
 use super::bundle::Unpacked;
 use super::score::Score;
+use crate::api::wrong;
 use crate::check::evidence::{OBSERVATIONS, Observations, SCENARIO};
 use crate::check::grade;
 use crate::error::{Code, Error, Result};
@@ -20,7 +21,8 @@ impl Material {
         fn json<T: serde::de::DeserializeOwned>(bundle: &Unpacked, path: &str) -> Result<(T, Vec<u8>)> {
             let invalid = |why: String| Error::new(Code::EvidenceInvalid, format!("{path} in the evidence {why}"));
             let entry = bundle.entries.get(path).ok_or_else(|| invalid("is missing".into()))?;
-            let value = serde_json::from_slice(&entry.bytes).map_err(|e| invalid(format!("cannot be read: {e}")))?;
+            let value = serde_json::from_slice(&entry.bytes)
+                .map_err(|_| invalid(format!("cannot be read. {}", wrong::why::<T>(&entry.bytes))))?;
             Ok((value, entry.bytes.clone()))
         }
         let (scenario, scenario_bytes) = json(bundle, SCENARIO)?;

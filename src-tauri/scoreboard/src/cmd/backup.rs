@@ -1,10 +1,12 @@
 //! `backup` and `restore`: the database as lines that both databases read, the keys, and the evidence.
 
-use super::{Place, say, verify, verify_all};
+use super::{Place, many, say, verify, verify_all};
 use crate::board::labs_of;
 use crate::evidence::private_folder;
+use crate::lineage;
 use crate::store::{dump, migrate};
 use forge_core::error::{Code, Error, Result};
+use forge_core::keys::Keys;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,10 @@ const FILES: [&str; 2] = ["admin.token", "labs.path"];
 
 pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     place.must_exist()?;
+    let mut conn = place.target()?.connect()?;
+    migrate(conn.as_mut())?;
+    // Without its key a copy is no backup; whoever makes one every night is to hear of it.
+    lineage::check(conn.as_mut(), &place.data)?;
     if to.exists() {
         return Err(Error::new(
             Code::WrongState,
@@ -25,8 +31,6 @@ pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
         ));
     }
     private_folder(to)?;
-    let mut conn = place.target()?.connect()?;
-    migrate(conn.as_mut())?;
     // Rows first: evidence that arrives afterwards is more than the rows speak of, never less.
     let file = File::create_new(to.join(ROWS))?;
     let mut encoder = zstd::stream::Encoder::new(BufWriter::new(file), 3)?;
@@ -44,7 +48,9 @@ pub fn backup(place: &Place, to: &Path, json: bool) -> Result<()> {
     let value = serde_json::json!({"rows": rows, "files": files, "to": to});
     say(json, &value, || {
         format!(
-            "{rows} rows and {files} files are in {}. It holds private keys: keep it as safe as the server.",
+            "{} and {} are in {}. It holds private keys: keep it as safe as the server.",
+            many(rows, "row", "rows"),
+            many(files, "file", "files"),
             to.display()
         )
     });
@@ -58,8 +64,15 @@ pub fn restore(place: &Place, from: &Path, labs: Option<PathBuf>, json: bool) ->
     }
     let rows = File::open(from.join(ROWS))
         .map_err(|e| Error::new(Code::NotFound, format!("{} is no backup: {e}", from.display())))?;
-    // Before anything is filled: without the labs it would end half-way.
+    // Before anything is filled: without the labs, or the key, it would end half-way.
     let labs = labs_of(from, labs)?;
+    if !Keys::board_is_there(from)? {
+        return Err(Error::new(
+            Code::NotFound,
+            format!("The backup in {} has no key: keys/board.pem is missing.", from.display()),
+        )
+        .hint("Every laptop would refuse what is restored without it. Take another backup, or put the file there."));
+    }
     private_folder(&place.data)?;
     let mut conn = place.target()?.connect()?;
     migrate(conn.as_mut())?;

@@ -35,7 +35,7 @@ pub struct Cli {
 }
 
 /// Where everything is.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Args)]
 pub struct Place {
     /// The data folder: keys, evidence and, without --database, the database
     #[arg(long, env = "FORGE_SCOREBOARD_DATA", value_name = "DIR")]
@@ -46,6 +46,12 @@ pub struct Place {
     /// The same, read from a file: where the address holds a password
     #[arg(long, env = "FORGE_SCOREBOARD_DATABASE_FILE", value_name = "FILE")]
     pub database_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("data", &self.data).finish_non_exhaustive()
+    }
 }
 
 impl Place {
@@ -63,13 +69,21 @@ impl Place {
         }
     }
 
-    /// The folder must be there already: a typing error would quietly make another one.
+    /// Folder and database must be there already: a typing error, or a `--database` that is left out, would quietly make others.
     pub fn must_exist(&self) -> Result<()> {
-        if self.data.join("keys").is_dir() {
-            return Ok(());
+        let shown = self.data.display();
+        // One of them may be lost: then there is more to be said than that.
+        if !["keys", "evidence", "scoreboard.db"].iter().any(|part| self.data.join(part).exists()) {
+            return Err(Error::new(Code::NotFound, format!("{shown} is no scoreboard's data folder."))
+                .hint("Give the folder that `forge-scoreboard serve --data` uses; start that once first."));
         }
-        Err(Error::new(Code::NotFound, format!("{} is no scoreboard's data folder.", self.data.display()))
-            .hint("Give the folder that `forge-scoreboard serve --data` uses; start that once first."))
+        match self.target()? {
+            Target::Sqlite(file) if !file.exists() => {
+                Err(Error::new(Code::NotFound, format!("There is no database in {shown}."))
+                    .hint("If it is served with --database or --database-file, give the same one here."))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -173,8 +187,13 @@ pub enum KeysCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Replace the key; the old one signs the new one
+    /// Replace the key; the old one signs the new one, and laptops follow by themselves
     Rotate {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// The key is lost for good: make another one. Every laptop has to be enrolled again
+    New {
         #[command(flatten)]
         place: Place,
     },
@@ -232,6 +251,12 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `1 class`, `2 classes`.
+pub fn many(count: impl Into<i128>, one: &str, more: &str) -> String {
+    let count: i128 = count.into();
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// One line of JSON, or the words.
 pub fn say(json: bool, value: &serde_json::Value, words: impl FnOnce() -> String) {
     if json {
@@ -251,7 +276,11 @@ fn stats(place: &Place, json: bool) -> Result<()> {
     let verdicts: i64 = tallies.iter().map(|(_, _, n)| n).sum();
     let value =
         serde_json::json!({"verdicts": verdicts, "learners": learners, "classes": classes, "sessions": sessions});
-    say(json, &value, || format!("{verdicts} verdicts, {learners} people in {classes} classes, {sessions} sessions"));
+    say(json, &value, || {
+        let people = many(learners, "person", "people");
+        let (verdicts, sessions) = (many(verdicts, "verdict", "verdicts"), many(sessions, "session", "sessions"));
+        format!("{verdicts}, {people} in {}, {sessions}", many(classes, "class", "classes"))
+    });
     Ok(())
 }
 

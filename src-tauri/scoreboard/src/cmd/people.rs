@@ -23,7 +23,7 @@ pub fn run(what: &PeopleCommand, json: bool) -> Result<()> {
 }
 
 fn list(conn: &mut dyn Connection, class: Option<&str>, json: bool) -> Result<()> {
-    let found: Vec<LearnerView> = people::list(conn, class)?.into_iter().map(LearnerView::from).collect();
+    let found: Vec<LearnerView> = people::list(conn, class, i64::MAX)?.into_iter().map(LearnerView::from).collect();
     say(json, &serde_json::json!({"people": found}), || {
         let key = |k: &KeyView| format!("\n  {}{}", k.key_id, if k.revoked_at.is_some() { "  revoked" } else { "" });
         let row = |p: &LearnerView| {

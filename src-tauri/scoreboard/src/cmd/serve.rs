@@ -6,13 +6,13 @@ use crate::export::{self, Destination};
 use crate::store::jobs;
 use crate::{clock, intake};
 use forge_core::error::{Code, Error, Result};
+use forge_core::observe::log;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tracing_appender::rolling;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -29,9 +29,10 @@ pub fn run(
     beside: &Beside,
     json: bool,
 ) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(log_to(beside)?).with_env_filter(filter);
-    log.finish().with(forge_core::observe::log::own_details()).try_init().map_err(Error::internal)?;
+    let out = log::Redacting(log_to(beside)?);
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(out);
+    let lines = lines.with_env_filter(log::filter("info")?).finish();
+    lines.with(log::own_details()).try_init().map_err(Error::internal)?;
     more_files();
     let events =
         beside.events.clone().map(|url| Destination::new(url, beside.events_credentials.as_deref())).transpose()?;
@@ -137,8 +138,8 @@ async fn housekeeping(board: Arc<Board>) {
         if let Err(e) = expire(&board).await {
             tracing::warn!(error = %e, "jobs of silent workers could not be looked at; it is tried again");
         }
-        if let Ok(Err(e)) = done.await {
-            tracing::warn!(error = %e, "housekeeping failed; it is tried again");
+        if let Err(e) = done.await.map_err(Error::internal).flatten() {
+            tracing::error!(error = %e, "housekeeping failed; it is tried again");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! `verify-all`: everything that is stored, as if it arrived now: signature, digests, score, and the standing that follows.
 
-use super::say;
+use super::{many, say};
 use crate::board::labs_of;
 use crate::evidence::Evidence;
 use crate::intake::{self, bundle, claims, envelope};
+use crate::lineage;
 use crate::store::verdicts::{self, Verdict, tier_number};
 use crate::store::{Connection, Target, migrate, people, reexecution, standing};
 use forge_core::board::{Fact, Reexecution, Signed};
@@ -65,6 +66,9 @@ pub fn verify_all(data: &Path, target: Target, labs: Option<PathBuf>) -> Result<
         .into_iter()
         .map(|((learner, track, floor), labs)| (learner, track, floor, labs.values().sum::<i64>(), labs.len() as i64))
         .collect();
+    if let Err(e) = lineage::check(conn.as_mut(), data) {
+        verified.problems.push(e.message);
+    }
     if standing::all(conn.as_mut())? != again {
         verified.problems.push("the leaderboards do not follow from the stored verdicts".into());
     }
@@ -139,11 +143,15 @@ pub fn report(verified: &Verified, json: bool) -> Result<ExitCode> {
     let value = serde_json::json!({"ok": ok, "verdicts": verified.verdicts, "bundles": verified.bundles, "held": verified.held, "problems": verified.problems});
     say(json, &value, || {
         let head = format!(
-            "{} verdicts, {} with evidence, {} of these held against their lab’s template: {}",
-            verified.verdicts,
+            "{}, {} with evidence, {} of these held against the lab’s template: {}",
+            many(verified.verdicts, "verdict", "verdicts"),
             verified.bundles,
             verified.held,
-            if ok { "all hold" } else { "NOT all hold" }
+            if ok {
+                "everything holds".to_owned()
+            } else {
+                many(verified.problems.len() as u64, "problem", "problems")
+            }
         );
         std::iter::once(head).chain(verified.problems.iter().cloned()).collect::<Vec<_>>().join("\n")
     });

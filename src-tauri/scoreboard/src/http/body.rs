@@ -3,6 +3,7 @@
 use super::error::{Answer, no};
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
+use forge_core::api::wrong;
 use forge_core::board::RefusalCode;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
@@ -69,8 +70,5 @@ pub fn too_large(max: u64) -> super::error::No {
 
 pub async fn json<T: DeserializeOwned>(body: Body) -> Answer<T> {
     let bytes = bytes(body, JSON_MAX).await?;
-    serde_json::from_slice(&bytes).map_err(|e| {
-        let code = if e.is_eof() { RefusalCode::Truncated } else { RefusalCode::Malformed };
-        no(code, format!("The request is not what was expected: {e}"))
-    })
+    wrong::from_slice(&bytes).map_err(|e| super::error::not_as_described("The request cannot be taken.", &e))
 }

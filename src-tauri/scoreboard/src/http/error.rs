@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use forge_core::api::wrong::Wrong;
 use forge_core::board::{Refusal, RefusalCode};
 use forge_core::error::Error;
 
@@ -25,6 +26,17 @@ impl From<Error> for No {
 
 pub fn no(code: RefusalCode, message: impl Into<String>) -> No {
     No(Refusal::new(code, message))
+}
+
+/// For a program that calls the API otherwise than it is described.
+pub fn not_as_described(what: &str, wrong: &Wrong) -> No {
+    let code = if wrong.cut_short { RefusalCode::Truncated } else { RefusalCode::Malformed };
+    let refusal = Refusal::new(code, format!("{what} {}", wrong.why));
+    let refusal = refusal.hint(format!("GET {} describes what each address takes.", super::routes::DOCUMENT));
+    match wrong.member.as_str() {
+        "" => refusal.into(),
+        member => refusal.details(serde_json::json!({"member": member})).into(),
+    }
 }
 
 /// As it travels: whether it is worth another try stands in its details.

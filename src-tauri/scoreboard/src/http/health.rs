@@ -42,7 +42,13 @@ pub async fn readyz(State(app): State<App>) -> Response {
         .ring
         .own()
         .sign(KeyName::Board, Domain::Acceptance, b"ready?")
-        .map(|_| "receipts can be signed".to_owned())
+        .map(|_| {
+            // The one in memory goes on; what is not ready is the next start.
+            let astray = app.ring.is_astray();
+            let but =
+                "receipts can be signed, but the key's file was removed or replaced: put it back before the next start";
+            if astray { but } else { "receipts can be signed" }.to_owned()
+        })
         .map_err(|_| "receipts cannot be signed".to_owned());
     let count = app.labs.list().count();
     let labs = if count > 0 {

@@ -5,7 +5,7 @@ use super::ask::Path;
 use super::error::{Answer, no};
 use super::views::KeyList;
 use super::who::Who;
-use crate::clock;
+use crate::{clock, lineage};
 use axum::Json;
 use axum::extract::State;
 use forge_core::board::{BoardKey, RefusalCode};
@@ -31,5 +31,7 @@ pub async fn rotate(State(app): State<App>, who: Who) -> Answer<Json<BoardKey>> 
     let rotated =
         tokio::task::spawn_blocking(move || board.ring.rotate(clock::now())).await.map_err(Error::internal)?;
     tracing::info!(key = %rotated?.new, "the board's key was rotated");
+    let keys = app.ring.own();
+    app.store.write(move |tx| lineage::remember(tx, &keys, clock::now())).await?;
     Ok(Json(app.ring.current()?))
 }

@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// A listener that takes nothing for so long gives its seat to others.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +111,7 @@ async fn counts(app: &App, token: Option<&str>) -> bool {
 }
 
 async fn send(out: &mpsc::Sender<Result<Bytes, Infallible>>, frame: Bytes) -> Option<()> {
-    out.send(Ok(frame)).await.ok()
+    tokio::time::timeout(PATIENCE, out.send(Ok(frame))).await.ok()?.ok()
 }
 
 async fn tell(

@@ -58,8 +58,19 @@ pub fn table() -> Routes {
             "Submit many verdicts' envelopes, one a line; answers a line for each, in the same order",
             envelopes::submit,
         )
-        .add::<(), VerdictList, _, _>(Get, "/v1/verdicts", Open, "Verdicts in order of acceptance", verdicts::list)
-        .reading(&[("query", "after", "integer"), ("query", "limit", "integer")])
+        .add::<(), VerdictList, _, _>(
+            Get,
+            "/v1/verdicts",
+            Open,
+            "Verdicts in order of acceptance, or the newest first",
+            verdicts::list,
+        )
+        .reading(&[
+            ("query", "after", "integer"),
+            ("query", "limit", "integer"),
+            ("query", "newest", "boolean"),
+            ("query", "class", "string"),
+        ])
         .add::<(), VerdictView, _, _>(
             Get,
             "/v1/verdicts/{id}",

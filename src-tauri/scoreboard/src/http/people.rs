@@ -16,6 +16,9 @@ use forge_core::board::{EnrolChallenge, Enrolled, Possession, RefusalCode, Role,
 use forge_core::keys::{Domain, KeyName, PublicKey, Rotation};
 
 const CHALLENGE_LIFE: i64 = 5 * 60_000;
+/// Keys that are listed at once, and that one person may have: nobody fills a list with theirs.
+const LISTED: i64 = 20_000;
+const KEYS_MOST: i64 = 100;
 pub const DAY: i64 = 24 * 3600 * 1000;
 
 /// One line of 1 to `max` characters that can be shown anywhere: nothing in it breaks the line, or turns round what stands beside it.
@@ -99,8 +102,8 @@ pub async fn enrol(State(app): State<App>, body: Body) -> Answer<(StatusCode, Js
                     let why = "This key is enrolled here already, in another class or role.";
                     return Ok(Err(no(RefusalCode::KeyEnrolled, why)));
                 }
+                // The code gave nothing that the key did not have, and is still good for the next of the class.
                 people::new_token(tx, &key.owner.id, &key_id, &token_hash, now)?;
-                people::use_invite(tx, &hash, &key.owner.id, now)?;
                 return Ok(Ok(key.owner));
             }
             let person = Person { id: id.clone(), class: invite.class, name: name.clone(), role: invite.role };
@@ -149,7 +152,7 @@ pub async fn invite(State(app): State<App>, who: Who, body: Body) -> Answer<(Sta
 
 pub async fn list(State(app): State<App>, who: Who) -> Answer<Json<Vec<LearnerView>>> {
     let class = who.teaches()?.map(str::to_owned);
-    let found = app.store.read(move |tx| people::list(tx, class.as_deref())).await?;
+    let found = app.store.read(move |tx| people::list(tx, class.as_deref(), LISTED)).await?;
     Ok(Json(found.into_iter().map(LearnerView::from).collect()))
 }
 
@@ -164,8 +167,9 @@ pub async fn revoke(State(app): State<App>, who: Who, Path(key_id): Path<String>
     let key = key.ok_or_else(|| no(RefusalCode::NotFound, "There is no such key here."))?;
     who.teaches_class(&key.owner.class)?;
     let now = clock::now();
+    let id = key_id.clone();
+    app.store.write(move |tx| people::revoke(tx, &id, &reason, now)).await?;
     tracing::info!(key = %key_id, "key revoked");
-    app.store.write(move |tx| people::revoke(tx, &key_id, &reason, now)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -191,6 +195,13 @@ pub async fn rotated(State(app): State<App>, headers: HeaderMap, body: Body) -> 
             match people::key(tx, &new)? {
                 Some(there) if there.owner.id == known.owner.id => {}
                 Some(_) => return Ok(Err(no(RefusalCode::KeyEnrolled, "The new key belongs to somebody else here."))),
+                None if people::key_count(tx, &known.owner.id)? >= KEYS_MOST => {
+                    let message = format!("There are {KEYS_MOST} keys of this person here already.");
+                    return Ok(Err(no(RefusalCode::Forbidden, message)
+                        .0
+                        .hint("Ask your instructor for a code, and enrol the new key with it: forge enrol URL CODE")
+                        .into()));
+                }
                 None => {
                     people::add_key(tx, &known.owner.id, &new, &pem, now)?;
                     people::rotated(tx, &new, &record, now)?;

@@ -8,7 +8,7 @@ use super::people::{DAY, line};
 use super::views::{Freeze, JoinRequest};
 use super::who::Who;
 use crate::live::Topic;
-use crate::store::people::Person;
+use crate::store::people::{self, Person};
 use crate::store::session::{self, Issued, Kept};
 use crate::store::session_events as events;
 use crate::store::session_log as log;
@@ -25,6 +25,7 @@ use forge_core::board::{
 use forge_core::keys::{Domain, KeyName};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 pub fn missing() -> No {
     no(RefusalCode::NotFound, "There is no such session here.")
@@ -41,6 +42,7 @@ pub async fn create(State(app): State<App>, who: Who, body: Body) -> Answer<(Sta
     let checks = [
         (line(&wanted.title, 80), "A title is one line of 1 to 80 characters."),
         ((1..=32).contains(&wanted.labs.len()), "A session has 1 to 32 labs."),
+        (wanted.labs.iter().collect::<BTreeSet<_>>().len() == wanted.labs.len(), "A session has each lab once."),
         ((1..=20).contains(&wanted.attempts), "There are 1 to 20 attempts."),
         (wanted.grace_minutes <= 7 * 24 * 60, "The grace is a week at most."),
         (wanted.deadline > now && wanted.deadline < now + 366 * DAY, "The deadline must lie ahead, within a year."),
@@ -185,9 +187,11 @@ pub async fn challenge(
     State(app): State<App>,
     who: Who,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer<Json<Signed<Challenge>>> {
     let ChallengeRequest { lab } = body::json(body).await?;
+    let token = super::who::presented(&headers).unwrap_or_default();
     let (person, kept) = joined(&app, who, &id).await?;
     open(&kept.session)?;
     let now = clock::now();
@@ -202,10 +206,15 @@ pub async fn challenge(
         .store
         .write(move |tx| {
             let last = session::latest(tx, &k.session.id, &p.id, &lab)?;
-            if let Some(last) = &last
-                && last.verdict.is_none()
-            {
-                return Ok(Ok(last.clone()));
+            // A laptop takes a challenge that names its own key: not one of another laptop, or one that it has replaced since.
+            let Some(key_id) = people::key_of_token(tx, &token)? else {
+                return Ok(Err(no(RefusalCode::Unauthorized, "This token is not known here.")));
+            };
+            if let Some(last) = last.as_ref().filter(|l| l.verdict.is_none()) {
+                if last.key_id != key_id {
+                    session::readdress(tx, &last.nonce, &key_id)?;
+                }
+                return Ok(Ok(Issued { key_id, ..last.clone() }));
             }
             let attempt = last.map_or(1, |l| l.attempt + 1);
             if attempt > i64::from(k.session.attempts) {
@@ -218,7 +227,7 @@ pub async fn challenge(
                 nonce: nonce.clone(),
                 session: k.session.id.clone(),
                 learner: p.id.clone(),
-                key_id: newest_key(tx, &p)?,
+                key_id,
                 lab: lab.clone(),
                 seed: seed(&k, &lab, &p.id, attempt),
                 attempt,
@@ -243,14 +252,6 @@ pub async fn challenge(
         deadline: kept.session.deadline,
     };
     Ok(Json(Signed::seal(challenge, &app.ring.own(), KeyName::Board, Domain::Challenge)?))
-}
-
-fn newest_key(tx: &mut dyn crate::store::Tx, person: &Person) -> forge_core::error::Result<String> {
-    let row = tx.one(
-        "SELECT key_id FROM keys WHERE learner = $1 AND revoked_at IS NULL ORDER BY enrolled_at DESC LIMIT 1",
-        crate::params![person.id.as_str()],
-    )?;
-    row.map_or(Ok(String::new()), |r| r.text(0))
 }
 
 pub async fn progress(State(app): State<App>, who: Who, Path(id): Path<String>, body: Body) -> Answer<StatusCode> {

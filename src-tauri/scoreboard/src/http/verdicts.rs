@@ -9,7 +9,7 @@ use super::who::Who;
 use crate::clock;
 use crate::intake::{self, Parcel, receipt};
 use crate::store::verdicts::{self, Verdict};
-use crate::store::{jobs, people};
+use crate::store::{Tx, jobs, people};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request, State, multipart::Field};
@@ -20,6 +20,7 @@ use forge_core::board::{ENVELOPE_MAX, EVIDENCE_MAX, RefusalCode, Role, SCORE_MAX
 use forge_core::error::Error;
 use forge_core::verdict::dsse;
 use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
 use tokio::io::AsyncWriteExt;
 
 pub fn answered(outcome: intake::Outcome) -> Response {
@@ -113,10 +114,20 @@ pub async fn find(app: &App, text: &str) -> Answer<Verdict> {
 }
 
 async fn view(app: &App, v: Verdict) -> Answer<VerdictView> {
-    let key_id = v.key_id.clone();
-    let key = app.store.read(move |tx| people::key(tx, &key_id)).await?.ok_or_else(missing)?;
-    let receipt = receipt::of(app, &v)?;
-    Ok(VerdictView::of(&v, key.owner.name, key.revoked_at.is_some(), receipt))
+    views(app, vec![v]).await?.pop().ok_or_else(missing)
+}
+
+/// In the same order; the keys of all are asked for at once.
+async fn views(app: &App, found: Vec<Verdict>) -> Answer<Vec<VerdictView>> {
+    let ids: BTreeSet<String> = found.iter().map(|v| v.key_id.clone()).collect();
+    let read = move |tx: &mut dyn Tx| people::keys(tx, &ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let keys = app.store.read(read).await?;
+    let keys: HashMap<&str, &people::Key> = keys.iter().map(|k| (k.key_id.as_str(), k)).collect();
+    let view = |v: &Verdict| -> Answer<VerdictView> {
+        let key = keys.get(v.key_id.as_str()).ok_or_else(missing)?;
+        Ok(VerdictView::of(v, key.owner.name.clone(), key.revoked_at.is_some(), receipt::of(app, v)?))
+    };
+    found.iter().map(view).collect()
 }
 
 pub async fn get(State(app): State<App>, Path(text): Path<String>, headers: HeaderMap) -> Answer<Response> {
@@ -139,20 +150,37 @@ pub async fn by_run(State(app): State<App>, Path(run): Path<String>) -> Answer<J
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Walk {
-    #[serde(default)]
-    after: i64,
+    after: Option<i64>,
     limit: Option<i64>,
+    /// The newest first, instead of onwards from `after`; of one class, if it is named.
+    #[serde(default)]
+    newest: bool,
+    class: Option<String>,
 }
 
 pub async fn list(State(app): State<App>, Query(walk): Query<Walk>) -> Answer<Json<VerdictList>> {
     let limit = walk.limit.unwrap_or(50).clamp(1, 200);
-    let rows = app.store.read(move |tx| verdicts::after(tx, walk.after, limit)).await?;
-    let next = (rows.len() as i64 == limit).then(|| rows.last().map(|v| v.seq)).flatten();
-    let mut views = Vec::new();
-    for v in rows {
-        views.push(view(&app, v).await?);
+    let class = walk.class.filter(|c| !c.is_empty());
+    if walk.newest && walk.after.is_some() {
+        return Err(no(
+            RefusalCode::Malformed,
+            "“after” goes on from a verdict, “newest” begins at the end: one of them.",
+        ));
     }
-    Ok(Json(VerdictList { verdicts: views, next }))
+    if class.is_some() && !walk.newest {
+        return Err(no(RefusalCode::Malformed, "“class” is for the newest verdicts: newest=true.")
+            .0
+            .hint("To have all of a class, go through all verdicts with “after” and take those whose class it is.")
+            .into());
+    }
+    if walk.newest {
+        let rows = app.store.read(move |tx| verdicts::newest(tx, class.as_deref(), limit)).await?;
+        return Ok(Json(VerdictList { verdicts: views(&app, rows).await?, next: None }));
+    }
+    let after = walk.after.unwrap_or(0);
+    let rows = app.store.read(move |tx| verdicts::after(tx, after, limit)).await?;
+    let next = (rows.len() as i64 == limit).then(|| rows.last().map(|v| v.seq)).flatten();
+    Ok(Json(VerdictList { verdicts: views(&app, rows).await?, next }))
 }
 
 /// The two files that are also written to have addresses of their own.

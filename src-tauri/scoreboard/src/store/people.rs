@@ -184,17 +184,27 @@ pub fn by_token(tx: &mut dyn Tx, hash: &str) -> Result<Option<(Person, bool)>> {
     row.map(|r| Ok((person(&r, 0)?, r.maybe_int(4)?.is_none()))).transpose()
 }
 
+/// The key that a token was issued for, or that its laptop has gone on to.
+pub fn key_of_token(tx: &mut dyn Tx, hash: &str) -> Result<Option<String>> {
+    tx.one("SELECT key_id FROM token_keys WHERE hash = $1", params![hash])?.map(|r| r.text(0)).transpose()
+}
+
+/// Keys of one person, revoked ones among them.
+pub fn key_count(tx: &mut dyn Tx, learner: &str) -> Result<i64> {
+    tx.one("SELECT COUNT(*) FROM keys WHERE learner = $1", params![learner])?.map_or(Ok(0), |r| r.int(0))
+}
+
 pub fn get(tx: &mut dyn Tx, id: &str) -> Result<Option<Person>> {
     let row = tx.one("SELECT id, class, name, role FROM learners WHERE id = $1", params![id])?;
     row.map(|r| person(&r, 0)).transpose()
 }
 
-/// Up to 2,000 people of a class (of all classes when `None`) with their keys, by name.
-pub fn list(tx: &mut dyn Tx, class: Option<&str>) -> Result<Vec<(Person, Vec<Key>)>> {
+/// People of a class (of all classes when `None`) with their keys, by name; up to so many keys.
+pub fn list(tx: &mut dyn Tx, class: Option<&str>, most: i64) -> Result<Vec<(Person, Vec<Key>)>> {
     let rows = tx.query(
         "SELECT l.id, l.class, l.name, l.role, k.key_id, k.pem, k.revoked_at FROM learners l LEFT JOIN keys k ON k.learner = l.id
-         WHERE $1 = '' OR l.class = $1 ORDER BY l.class, l.name, l.id, k.enrolled_at LIMIT 2000",
-        params![class.unwrap_or("")],
+         WHERE $1 = '' OR l.class = $1 ORDER BY l.class, l.name, l.id, k.enrolled_at LIMIT $2",
+        params![class.unwrap_or(""), most],
     )?;
     let mut out: Vec<(Person, Vec<Key>)> = Vec::new();
     for row in rows {

@@ -25,13 +25,22 @@ struct Pg {
     prepared: HashMap<String, postgres::Statement>,
 }
 
-pub fn open(url: &str) -> Result<Box<dyn Connection>> {
-    let mut config: postgres::Config = url.parse().map_err(|e: postgres::Error| {
-        Error::new(Code::InvalidInput, format!("The database URL cannot be read: {e}"))
+/// A database whose machine is gone without a word says nothing more: whoever waits for it hears of that within a minute.
+fn config(url: &str) -> Result<postgres::Config> {
+    // The parser's own words may repeat what it took for something else: a part of the password.
+    let mut config: postgres::Config = url.parse().map_err(|_: postgres::Error| {
+        Error::new(Code::InvalidInput, "The database URL cannot be read.")
             .hint("It looks like postgres://user:password@host:5432/name.")
+            .hint("In a password, write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F and # as %23.")
     })?;
-    config.connect_timeout(Duration::from_secs(5)).application_name("forge-scoreboard").keepalives(true);
-    let mut client = config.connect(postgres::NoTls).map_err(|e| failed(&e))?;
+    config.connect_timeout(Duration::from_secs(5)).application_name("forge-scoreboard");
+    config.keepalives(true).keepalives_idle(Duration::from_secs(20)).keepalives_interval(Duration::from_secs(5));
+    config.keepalives_retries(4).tcp_user_timeout(Duration::from_secs(40));
+    Ok(config)
+}
+
+pub fn open(url: &str) -> Result<Box<dyn Connection>> {
+    let mut client = config(url)?.connect(postgres::NoTls).map_err(|e| failed(&e))?;
     client.batch_execute(SETTINGS).map_err(|e| failed(&e))?;
     Ok(Box::new(Pg { client, prepared: HashMap::new() }))
 }
@@ -137,7 +146,12 @@ impl Tx for Pg {
 impl Connection for Pg {
     fn begin(&mut self, write: bool) -> Result<()> {
         if write {
-            self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})"))
+            // What waited too long for another process leaves a transaction that takes nothing more, not even its beginning.
+            let begun = self.batch(&format!("BEGIN; SELECT pg_advisory_xact_lock({WRITER_LOCK})"));
+            if begun.is_err() && !self.client.is_closed() {
+                self.batch("ROLLBACK")?;
+            }
+            begun
         } else {
             self.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         }
@@ -153,5 +167,30 @@ impl Connection for Pg {
     }
     fn batch(&mut self, sql: &str) -> Result<()> {
         self.client.batch_execute(sql).map_err(|e| failed(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn no_part_of_an_address_that_cannot_be_read_is_repeated() {
+        for url in
+            ["postgres://board:p@a?secret=1@host/db", "postgres://board:p@host:secret/db", "postgres://%zz:secret@h/d"]
+        {
+            let e = config(url).err().unwrap();
+            assert!(!format!("{e:?}").contains("secret"), "{e:?}");
+            assert!(e.hints.iter().any(|h| h.contains("%40")), "{e:?}");
+        }
+    }
+
+    #[test]
+    fn a_silent_database_is_given_up_within_a_minute() {
+        let config = config("postgres://board@host/db").unwrap();
+        let probes = config.get_keepalives_interval().unwrap() * config.get_keepalives_retries().unwrap();
+        assert!(config.get_keepalives_idle() + probes <= Duration::from_secs(60));
+        assert!(config.get_tcp_user_timeout().unwrap() <= &Duration::from_secs(60));
     }
 }

@@ -162,6 +162,12 @@ pub fn issue(tx: &mut dyn Tx, c: &Issued) -> Result<()> {
     Ok(())
 }
 
+/// To the key of the laptop that asks now.
+pub fn readdress(tx: &mut dyn Tx, nonce: &str, key_id: &str) -> Result<()> {
+    tx.execute("UPDATE challenges SET key_id = $2 WHERE nonce = $1", params![nonce, key_id])?;
+    Ok(())
+}
+
 pub fn answer(tx: &mut dyn Tx, nonce: &str, verdict: &str) -> Result<()> {
     tx.execute("UPDATE challenges SET verdict = $2 WHERE nonce = $1", params![nonce, verdict])?;
     Ok(())

@@ -276,6 +276,22 @@ pub fn after(tx: &mut dyn Tx, seq: i64, limit: i64) -> Result<Vec<Verdict>> {
     tx.query(&sql, params![seq, limit])?.iter().map(read).collect()
 }
 
+/// How far back [`newest`] looks: what the public may ask for ends, however many verdicts other classes have.
+pub const LOOK_BACK: i64 = 20_000;
+
+/// The newest ones first; of one class, those among the last [`LOOK_BACK`] of all.
+pub fn newest(tx: &mut dyn Tx, class: Option<&str>, limit: i64) -> Result<Vec<Verdict>> {
+    let after = next_seq(tx)? - 1 - LOOK_BACK;
+    let rows = match class {
+        None => tx.query(&format!("SELECT {COLUMNS} FROM verdicts ORDER BY seq DESC LIMIT $1"), params![limit])?,
+        Some(class) => tx.query(
+            &format!("SELECT {COLUMNS} FROM verdicts WHERE seq > $1 AND class = $2 ORDER BY seq DESC LIMIT $3"),
+            params![after, class, limit],
+        )?,
+    };
+    rows.iter().map(read).collect()
+}
+
 pub fn of_session(tx: &mut dyn Tx, session: &str) -> Result<Vec<Verdict>> {
     let sql = format!("SELECT {COLUMNS} FROM verdicts WHERE session = $1 ORDER BY seq LIMIT 20000");
     tx.query(&sql, params![session])?.iter().map(read).collect()

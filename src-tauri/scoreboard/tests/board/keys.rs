@@ -29,6 +29,7 @@ pub async fn keys(server: &Server, joe: &Person, teacher: &Person, boss: &Person
         204,
         "told again, by another"
     );
+    challenges_follow(server, teacher).await;
     let may =
         |token: String| async move { server.call("POST", "/v1/sessions/join", &token, json!({"code": "x"})).await.1 };
     let revoke = |key: &str| format!("/v1/keys/{key}/revoke");
@@ -51,4 +52,30 @@ pub async fn keys(server: &Server, joe: &Person, teacher: &Person, boss: &Person
     let next = fresh.seal(&scenario("joe-3"), SSH, &Wish::new("joe-3", now())).unwrap();
     assert_eq!(code(&server.submit(&next.envelope).await.1), "key_revoked");
     assert!(accepted(server.submit(&made.envelope).await.1).duplicate, "what was accepted stays");
+}
+
+/// A challenge names the key of the laptop that asks: of two with one person, and after it was replaced.
+async fn challenges_follow(server: &Server, teacher: &Person) {
+    let session =
+        json!({"title": "Keys", "labs": [LAB], "seeds": "per_learner", "deadline": now() + 3_600_000, "hints": true});
+    let session = server.call("POST", "/v1/sessions", &teacher.token, session).await.1;
+    let kim = server.newcomer("Networks", "learner", "Kim").await;
+    let join = json!({"code": session["join_code"]});
+    assert_eq!(server.call("POST", "/v1/sessions/join", &kim.token, join).await.0, 200);
+    let path = format!("/v1/sessions/{}/challenges", session["id"].as_str().unwrap());
+    let ask = |token: String| {
+        let path = path.clone();
+        async move { server.call("POST", &path, &token, json!({"lab": LAB})).await.1["body"].clone() }
+    };
+    let first = ask(kim.token.clone()).await;
+    assert_eq!(first["key_id"], kim.laptop.key_id.as_str());
+    // Her other laptop has the same key and a token of its own, which does not follow.
+    let invited = server.call("POST", "/v1/invites", &teacher.token, json!({})).await.1;
+    let other = server.enrol(&kim.laptop, invited["code"].as_str().unwrap(), "Kim").await.1;
+    let new = kim.laptop.keys.rotate(KeyName::Learner, now(), &mut rand::rng()).unwrap();
+    assert_eq!(server.call("POST", "/v1/keys/rotations", &kim.token, json!(new)).await.0, 204);
+    let after = ask(kim.token.clone()).await;
+    assert_eq!((&after["key_id"], &after["nonce"], &after["seed"]), (&json!(new.new), &first["nonce"], &first["seed"]));
+    let there = ask(other["token"].as_str().unwrap().to_owned()).await;
+    assert_eq!((&there["key_id"], &there["nonce"]), (&json!(kim.laptop.key_id), &first["nonce"]), "{other}");
 }

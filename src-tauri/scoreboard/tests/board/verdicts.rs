@@ -38,6 +38,7 @@ pub async fn verdicts(server: &Server, mara: &Person, joe: &Person) {
     assert_eq!(rows, [("Joe", 3000), ("Mara", 2000)]);
     let nobody = server.get("/v1/leaderboard/netplus?tier=re-graded&class=Other%20class").await.1;
     assert_eq!(nobody["rows"], json!([]));
+    newest(server).await;
     let view = server.get(&format!("/v1/verdicts/{}", made.id)).await.1;
     assert_eq!((view["name"].as_str(), view["tier"].as_str()), (Some("Mara"), Some("re-graded")));
     assert_eq!(server.get("/v1/scores/mara-1").await.1["id"], made.id.as_str());
@@ -51,6 +52,27 @@ pub async fn verdicts(server: &Server, mara: &Person, joe: &Person) {
         .await
         .unwrap();
     assert_eq!(r.bytes().await.unwrap(), made.evidence);
+}
+
+/// The newest ones, of all and of one class; each class is asked for by itself.
+async fn newest(server: &Server) {
+    let eve = server.newcomer("Third class", "learner", "Eve").await;
+    assert_eq!(server.submit(&eve.made("eve-newest", SSH).envelope).await.0, 201);
+    let names = |path: &'static str| async move {
+        let (status, list) = server.get(path).await;
+        assert_eq!((status, &list["next"]), (200, &Value::Null), "{list}");
+        let names = list["verdicts"].as_array().unwrap().iter().map(|v| v["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names("/v1/verdicts?newest=true").await, ["Eve", "Joe", "Mara"]);
+    assert_eq!(names("/v1/verdicts?newest=true&limit=1").await, ["Eve"]);
+    assert_eq!(names("/v1/verdicts?newest=true&class=Networks").await, ["Joe", "Mara"]);
+    assert_eq!(names("/v1/verdicts?newest=true&class=Networks&limit=1").await, ["Joe"]);
+    assert_eq!(names("/v1/verdicts?newest=true&class=Third%20class").await, ["Eve"]);
+    assert_eq!(names("/v1/verdicts?newest=true&class=Nobody").await, [""; 0]);
+    for path in ["/v1/verdicts?class=Networks", "/v1/verdicts?newest=true&after=1"] {
+        assert_eq!(code(&server.get(path).await.1), "malformed", "{path}");
+    }
 }
 
 pub async fn resumed(server: &Server, mara: &Person, joe: &Person) {

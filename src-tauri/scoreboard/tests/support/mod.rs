@@ -56,6 +56,8 @@ pub fn now() -> i64 {
 pub struct Postgres {
     child: Child,
     port: u16,
+    /// With its colon; empty where everybody is let in.
+    password: String,
     _dir: tempfile::TempDir,
 }
 
@@ -71,6 +73,11 @@ impl Postgres {
     }
 
     pub fn start() -> Self {
+        Self::guarded("")
+    }
+
+    /// One that wants this password, if there is one.
+    pub fn guarded(password: &str) -> Self {
         let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is needed: scripts/setup.sh test");
         let bin = versions.map(|e| e.unwrap().path().join("bin")).max().unwrap();
         let dir = tempfile::Builder::new().prefix("forge-pg-").tempdir_in("/tmp").unwrap();
@@ -88,8 +95,13 @@ impl Postgres {
             assert!(Command::new("chown").arg("postgres").arg(dir.path()).status().unwrap().success());
         }
         let data = dir.path().join("data");
+        let file = dir.path().join("password");
+        std::fs::write(&file, if password.is_empty() { "unused" } else { password }).unwrap();
+        let auth = if password.is_empty() { "trust" } else { "scram-sha-256" };
         let out = run(bin.join("initdb"))
-            .args(["-A", "trust", "-U", "board", "-E", "UTF8", "--locale=C", "-D"])
+            .args(["-A", auth, "-U", "board", "-E", "UTF8", "--locale=C", "--pwfile"])
+            .arg(&file)
+            .arg("-D")
             .arg(&data)
             .current_dir("/tmp")
             .output()
@@ -106,7 +118,8 @@ impl Postgres {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let pg = Self { child, port, _dir: dir };
+        let password = if password.is_empty() { String::new() } else { format!(":{password}") };
+        let pg = Self { child, port, password, _dir: dir };
         let end = Instant::now() + Duration::from_secs(60);
         while postgres::Client::connect(&pg.admin(), postgres::NoTls).is_err() {
             assert!(Instant::now() < end, "PostgreSQL did not start");
@@ -115,8 +128,8 @@ impl Postgres {
         pg
     }
 
-    fn admin(&self) -> String {
-        format!("postgres://board@127.0.0.1:{}/postgres", self.port)
+    pub fn admin(&self) -> String {
+        format!("postgres://board{}@127.0.0.1:{}/postgres", self.password, self.port)
     }
 
     pub fn database(&self, name: &str) -> String {

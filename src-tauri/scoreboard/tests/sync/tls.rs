@@ -106,7 +106,7 @@ async fn a_certificate_that_is_not_believed_is_told_as_what_it_is() {
 
 /// Another certificate or address of the same scoreboard is enrolled again, and costs nothing that the laptop had.
 #[tokio::test(flavor = "multi_thread")]
-async fn enrolled_again_at_the_same_scoreboard_the_token_goes_on() {
+async fn enrolled_again_at_the_same_scoreboard_everything_goes_on() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(&data.path().join("board"), None);
     let other = tempfile::tempdir().unwrap();
@@ -114,11 +114,23 @@ async fn enrolled_again_at_the_same_scoreboard_the_token_goes_on() {
     let mara = Learner::new();
     let first = mara.enrol(&server, "N").await;
     let second = mara.enrol(&server, "N").await;
-    assert_eq!((&second.token, &second.class, &second.root), (&first.token, &first.class, &first.root));
+    assert_eq!((&second.learner, &second.class, &second.root), (&first.learner, &first.class, &first.root));
+    let counts = |token: &str| {
+        let token = token.to_owned();
+        let server = &server;
+        async move {
+            code(&server.call("POST", "/v1/sessions/join", &token, serde_json::json!({"code": "X"})).await.1)
+                == "code_unknown"
+        }
+    };
+    assert!(counts(&first.token).await && counts(&second.token).await);
     // Also when its key has changed since, which the old one vouches for.
     assert_eq!(server.call("POST", "/v1/keys/rotate", &server.admin, serde_json::json!({})).await.0 / 100, 2);
     let third = mara.enrol(&server, "N").await;
-    assert_eq!((&third.token, &third.root), (&first.token, &first.root));
+    assert_eq!((&third.learner, &third.root, &third.keys), (&first.learner, &first.root, &first.keys));
+    // A code of another class gives no token; the one that is here still counts.
+    let fourth = mara.enrol(&server, "Other").await;
+    assert_eq!((&fourth.token, &fourth.class), (&third.token, &first.class));
     let away = mara.enrol(&elsewhere, "N").await;
     assert!(away.token != first.token && !away.token.is_empty() && away.root != first.root);
     let back = mara.enrol(&server, "N").await;

@@ -148,11 +148,13 @@ async fn two_laptops_with_one_key() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(&data.path().join("board"), None);
     let mara = Learner::new();
-    mara.enrol(&server, "N").await;
+    let first = mara.enrol(&server, "N").await;
     let twin = mara.twin();
     let code = server.cli(&["invite", "--class", "N"]).1["code"].as_str().unwrap().to_owned();
     let board = twin.enrol_at(&server.url, &code).await.unwrap();
-    assert!(board.token.is_empty() && !board.root.is_empty());
+    // The same person, with a token of its own.
+    assert!(!board.token.is_empty() && board.token != first.token && !board.root.is_empty());
+    assert_eq!(board.learner, first.learner);
     let both = mara.submit("run-both").await;
     twin.submitted(both.clone(), "run-both").await;
     twin.submit("run-twin").await;

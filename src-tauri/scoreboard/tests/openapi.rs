@@ -109,7 +109,12 @@ async fn what_is_routed_is_described_and_what_is_described_answers() {
             async move { request.send().await.unwrap() }
         };
         for name in &read {
-            let value = if *name == "tier" { "re-graded" } else { "1" };
+            let value = match (path, *name) {
+                (_, "tier") => "re-graded",
+                (_, "newest") => "true",
+                ("/v1/verdicts", "class") => "1&newest=true",
+                _ => "1",
+            };
             assert_ne!(ask(name, value).await.status(), 400, "{path} does not read {name}");
         }
         if !read.is_empty() {

@@ -53,7 +53,7 @@ async fn whatever_is_sent_wherever_it_is_sent() {
         b"[]",
         b"7",
         b"\"hunter2\"",
-        b"{\"hunter2\": \"hunter2\"",
+        b"{\"title\": \"hunter2\"",
         b"{\"title\": \"hunter2\", \"labs\": 7}",
         b"{} {}",
     ];

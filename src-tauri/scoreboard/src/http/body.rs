@@ -70,5 +70,10 @@ pub fn too_large(max: u64) -> super::error::No {
 
 pub async fn json<T: DeserializeOwned>(body: Body) -> Answer<T> {
     let bytes = bytes(body, JSON_MAX).await?;
-    wrong::from_slice(&bytes).map_err(|e| super::error::not_as_described("The request cannot be taken.", &e))
+    let told = |wrong: &wrong::Wrong| super::error::not_as_described("The request cannot be taken.", wrong);
+    // A list would be taken for the members of an object, in their order.
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(told(&wrong::words("", "invalid type: sequence, expected a map")));
+    }
+    wrong::from_slice(&bytes).map_err(|e| told(&e))
 }

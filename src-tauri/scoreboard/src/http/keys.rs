@@ -28,9 +28,10 @@ pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<
 pub async fn rotate(State(app): State<App>, who: Who) -> Answer<Json<BoardKey>> {
     who.admin()?;
     let board = app.clone();
+    // Before the log's line, whose parts are looked at only where somebody reads it.
     let rotated =
-        tokio::task::spawn_blocking(move || board.ring.rotate(clock::now())).await.map_err(Error::internal)?;
-    tracing::info!(key = %rotated?.new, "the board's key was rotated");
+        tokio::task::spawn_blocking(move || board.ring.rotate(clock::now())).await.map_err(Error::internal)??;
+    tracing::info!(key = %rotated.new, "the board's key was rotated");
     let keys = app.ring.own();
     app.store.write(move |tx| lineage::remember(tx, &keys, clock::now())).await?;
     Ok(Json(app.ring.current()?))

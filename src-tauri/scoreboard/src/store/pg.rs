@@ -177,9 +177,7 @@ mod tests {
 
     #[test]
     fn no_part_of_an_address_that_cannot_be_read_is_repeated() {
-        for url in
-            ["postgres://board:p@a?secret=1@host/db", "postgres://board:p@host:secret/db", "postgres://%zz:secret@h/d"]
-        {
+        for url in ["postgres://board:p@a?secret=1@host/db", "postgres://board:p@host:secret/db"] {
             let e = config(url).err().unwrap();
             assert!(!format!("{e:?}").contains("secret"), "{e:?}");
             assert!(e.hints.iter().any(|h| h.contains("%40")), "{e:?}");

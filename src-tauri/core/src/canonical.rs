@@ -6,9 +6,9 @@
 
 use crate::api::wrong;
 use crate::error::{Code, Error, Result};
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{self, Write};
 
@@ -115,9 +115,19 @@ impl<'de> Visitor<'de> for Plain {
     }
 }
 
+/// SHA-256 of these one after the other. The library is the one that TLS brings: on processors without instructions for it, it
+/// takes half as long as the other one, and a scoreboard does this for every verdict.
+pub(crate) fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
 /// Lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    hex::encode(digest_of(&[bytes]))
 }
 
 #[cfg(test)]

@@ -1,24 +1,17 @@
 //! The Merkle tree of RFC 6962, section 2.1: leaf hashes, tree heads that grow in O(log n), audit paths.
 
-use sha2::{Digest, Sha256};
+use crate::canonical;
 
 pub type Hash = [u8; 32];
 
 /// `SHA-256(0x00 || entry)`.
 pub fn leaf(entry: &[u8]) -> Hash {
-    let mut h = Sha256::new();
-    h.update([0]);
-    h.update(entry);
-    h.finalize().into()
+    canonical::digest_of(&[&[0], entry])
 }
 
 /// `SHA-256(0x01 || left || right)`.
 fn node(left: &Hash, right: &Hash) -> Hash {
-    let mut h = Sha256::new();
-    h.update([1]);
-    h.update(left);
-    h.update(right);
-    h.finalize().into()
+    canonical::digest_of(&[&[1], left, right])
 }
 
 /// The roots of the complete subtrees a log of `size` entries splits into, largest first: all that is needed to
@@ -56,7 +49,7 @@ impl Peaks {
     pub fn root(&self) -> Hash {
         let mut roots = self.roots.iter().rev();
         match roots.next() {
-            None => Sha256::digest([]).into(),
+            None => canonical::digest_of(&[]),
             Some(last) => roots.fold(*last, |right, left| node(left, &right)),
         }
     }
@@ -94,7 +87,7 @@ fn built(leaves: Vec<Hash>, wanted: &[u64]) -> (Hash, Vec<Vec<Hash>>) {
             })
             .collect();
     }
-    (level.pop().unwrap_or_else(|| Sha256::digest([]).into()), paths)
+    (level.pop().unwrap_or_else(|| canonical::digest_of(&[])), paths)
 }
 
 /// The root that a leaf and its path lead to (RFC 9162, 2.1.3.2); None when the path has not the right length.
@@ -131,7 +124,7 @@ mod tests {
     /// The definition of RFC 6962 itself, word by word.
     fn mth(leaves: &[Hash]) -> Hash {
         match leaves.len() {
-            0 => Sha256::digest([]).into(),
+            0 => canonical::digest_of(&[]),
             1 => leaves[0],
             n => {
                 let k = n.next_power_of_two() / 2;

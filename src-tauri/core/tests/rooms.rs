@@ -45,6 +45,7 @@ const MEET: &[(&str, &str, &str)] = &[
 
 /// Vendor crates and the rooms that may name them.
 const VENDORS: &[(&str, &[&str])] = &[
+    ("aws_lc_rs", &["canonical"]),
     ("bollard", &["engine"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),

@@ -151,7 +151,7 @@ fn given(found: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
     use serde::Deserialize;
 
@@ -209,7 +209,8 @@ mod tests {
         };
         let cut = |v: &mut serde_json::Value| drop(v.as_object_mut().unwrap().remove("title"));
         let cut_inner = |v: &mut serde_json::Value| drop(v["rows"][0].as_object_mut().unwrap().remove("id"));
-        let cases: [(&dyn Fn(&mut serde_json::Value), &str, &str); 12] = [
+        type Change<'a> = &'a dyn Fn(&mut serde_json::Value);
+        let cases: [(Change<'_>, &str, &str); 12] = [
             (&cut, "title", "“title” is missing."),
             (&cut_inner, "rows[0].id", "“rows[0].id” is missing."),
             (&put("", "x"), "x", "“x” is not known here; known are: title, count, at, hints, colour, rows."),

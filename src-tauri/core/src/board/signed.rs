@@ -4,6 +4,8 @@ use crate::canonical;
 use crate::error::{Code, Error, Result};
 use crate::keys::{Domain, KeyName, Keys, PublicKey};
 use crate::merkle::{self, Hash};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +31,8 @@ pub struct Among {
     /// From 0.
     pub index: u32,
     pub of: u32,
-    /// The audit path, from the leaf up; each 32 bytes in hex.
-    pub path: Vec<String>,
+    /// The audit path, from the leaf up: its hashes of 32 bytes one after the other, in base64.
+    pub path: String,
 }
 
 impl<T: Serialize> Signed<T> {
@@ -53,8 +55,7 @@ impl<T: Serialize> Signed<T> {
         let signature = hex::encode(keys.sign(name, many, &head(of, &root))?);
         let key_id = keys.id(name)?;
         let one = |((index, body), path): ((u32, T), Vec<Hash>)| {
-            let path = path.iter().map(hex::encode).collect();
-            let among = Some(Among { index, of, path });
+            let among = Some(Among { index, of, path: BASE64_STANDARD.encode(path.as_flattened()) });
             Self { among, body, key_id: key_id.clone(), signature: signature.clone() }
         };
         Ok((0..).zip(bodies).zip(paths).map(one).collect())
@@ -86,10 +87,10 @@ impl<T: Serialize> Signed<T> {
 impl Among {
     /// What was signed, if `leaf` is where this says; None when the path cannot be one.
     fn head(&self, leaf: &[u8]) -> Option<Vec<u8>> {
-        let hash = |text: &String| hex::decode(text).ok()?.try_into().ok();
-        let path = self.path.iter().map(hash).collect::<Option<Vec<Hash>>>()?;
-        let root = merkle::root_from(merkle::leaf(leaf), self.index.into(), self.of.into(), &path)?;
-        Some(head(self.of, &root))
+        let path = BASE64_STANDARD.decode(&self.path).ok()?;
+        let (path, rest) = path.as_chunks::<32>();
+        let root = merkle::root_from(merkle::leaf(leaf), self.index.into(), self.of.into(), path)?;
+        rest.is_empty().then(|| head(self.of, &root))
     }
 }
 
@@ -145,18 +146,19 @@ mod tests {
             for wrong in [None, Some(elsewhere), Some(more), Some(none)] {
                 prop_assert!(!holds(&lie(wrong)));
             }
-            for i in 0..among.path.len() {
-                let mut cut = among.clone();
-                cut.path.remove(i);
-                prop_assert!(!holds(&lie(Some(cut))));
-                let mut long = among.clone();
-                long.path.insert(i, "00".repeat(32));
-                prop_assert!(!holds(&lie(Some(long))));
-                for wrong in ["", "zz", &"00".repeat(31), &"00".repeat(32)] {
-                    let mut changed = among.clone();
-                    changed.path[i] = wrong.to_owned();
-                    prop_assert!(!holds(&lie(Some(changed))));
-                }
+            let path = BASE64_STANDARD.decode(&among.path).unwrap();
+            let other = |path: &[u8]| lie(Some(Among { path: BASE64_STANDARD.encode(path), ..among.clone() }));
+            for i in 0..path.len() {
+                prop_assert!(!holds(&other(&[&path[..i], &[path[i] ^ 1], &path[i + 1..]].concat())));
+                prop_assert!(!holds(&other(&path[..i])), "cut to {} bytes", i);
+            }
+            for more in [&[0][..], &[0; 32]] {
+                prop_assert!(!holds(&other(&[&path, more].concat())));
+                prop_assert!(!holds(&other(&[more, &path].concat())));
+            }
+            for path in ["=".into(), format!("{} ", among.path), hex::encode(&path)] {
+                let spelled = Among { path, ..among.clone() };
+                prop_assert!(!holds(&lie(Some(spelled))));
             }
             let foreign = Signed { body: "body x".to_owned(), ..one.clone() };
             prop_assert!(!holds(&foreign));

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 use super::judge::{self, Doubt, Later, Outcome};
 use super::parcel::{self, Parcel};
 use crate::api::TrustTier;

@@ -54,7 +54,7 @@ fn lost(place: &Place, whole: Result<()>) -> Result<()> {
                 )))
         }
         // What is damaged stays for whoever can mend it.
-        Err(e) if e.code == Code::KeyUnavailable && e.details["kind"] == "damaged" => {
+        Err(e) if e.code == Code::KeyUnavailable && e.details.get("kind").is_some_and(|kind| kind == "damaged") => {
             Err(e.hint(format!("Move it away first: mv {shown}/keys/board.pem {shown}/keys/board.pem.damaged")))
         }
         Err(e) if e.code == Code::KeyUnavailable => Ok(()),

@@ -113,6 +113,9 @@ pub async fn passing_on(server: String, odd: Odd) -> (String, Arc<AtomicUsize>) 
             }
             if odd.heard {
                 on(&server, request).await;
+            } else {
+                // A connection that is closed before all was read may take the answer with it.
+                to_bytes(request.into_body(), 64 << 20).await.unwrap();
             }
             (StatusCode::from_u16(odd.status).unwrap(), "<h1>No</h1>").into_response()
         }

@@ -61,7 +61,8 @@ stage build scripts/build.sh cli app
 stage "build scoreboard" cargo build --locked --quiet -p forge-scoreboard
 stage "classroom stack" scripts/deploy-check.sh
 stage images "$FORGE" images prepare
-stage "unit and engine tests" cargo test --locked --quiet --workspace
+# All of them, so that one red run tells whatever is wrong.
+stage "unit and engine tests" cargo test --locked --quiet --workspace --no-fail-fast
 stage "command line" tests/cli/run.sh
 stage browser node --test --test-concurrency=1 tests/browser/
 stage scoreboard node --test --test-concurrency=1 tests/scoreboard/

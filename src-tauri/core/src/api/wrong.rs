@@ -245,7 +245,7 @@ mod tests {
     fn what_is_no_json_is_said_so() {
         let of = |text: &str| from_slice::<Outer>(text.as_bytes()).unwrap_err();
         assert!(of("{\"title\": ").cut_short && of("").cut_short);
-        for text in ["{'title'}", "nonsense", "{} x"] {
+        for text in ["{'title'}", "nonsense", "{\"title\" 1}"] {
             let wrong = of(text);
             assert!(!wrong.cut_short && wrong.member.is_empty(), "{wrong:?}");
         }

@@ -236,7 +236,7 @@ fn signed_nonsense_is_refused() {
     assert!(better.starts_with("re-grade: http: scored pass"), "{better}");
     assert!(said(|_, _, st| st["predicate"]["forge"]["tier"] = json!("re-executed")).contains("trust tier"));
     assert!(said(|_, _, st| st["predicate"]["result"] = json!("PASSED")).contains("do not follow"));
-    assert!(said(|_, _, st| st["predicate"]["extra"] = json!(1)).contains("unknown field"));
+    assert!(said(|_, _, st| st["predicate"]["extra"] = json!(1)).contains("“predicate.extra” is not known here"));
     assert!(said(|_, _, st| st["predicateType"] = json!("x")).contains("another type"));
     assert!(said(|_, _, st| st["predicate"]["forge"]["seed_commitment"] = json!("00")).contains("seed"));
     assert!(said(|_, _, st| st["predicate"]["forge"]["template_digest"] = json!("00")).contains("template"));

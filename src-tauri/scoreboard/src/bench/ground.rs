@@ -3,6 +3,7 @@
 use super::server::Server;
 use super::workshop::{Laptop, Made, Wish};
 use crate::clock;
+use crate::ring::Ring;
 use crate::store::{Connection, Target, migrate, verdicts};
 use forge_core::error::{Code, Error, Result};
 use forge_core::template::scenario::Scenario;
@@ -24,6 +25,8 @@ impl Ground {
         let home = tempfile::Builder::new().prefix("forge-bench-").tempdir()?;
         let data = home.path().join("board");
         crate::evidence::private_folder(&data)?;
+        // The key first: a server makes none where somebody is enrolled.
+        Ring::open(&data)?;
         let ground = Self { home, data, database: database.map(str::to_owned) };
         if verdicts::next_seq(ground.connect()?.as_mut())? > 1 {
             return Err(Error::new(Code::InvalidInput, "The database holds verdicts already; a measurement fills it.")
